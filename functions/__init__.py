@@ -1,0 +1,1 @@
+"""One package a function; each knows only `hotplate`."""

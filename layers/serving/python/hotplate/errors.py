@@ -1,0 +1,157 @@
+"""The one error tree of hotplate.
+
+HotplateError
+├─ RequestError               the caller's fault; says what was expected and what came
+│  ├─ MalformedRequestError   the body, a header or the path cannot be read
+│  ├─ UnknownInputError       an input the model does not declare
+│  ├─ MissingInputError       an input the model needs did not come
+│  ├─ UnknownOutputError      an output the model does not have was asked for
+│  ├─ ShapeMismatchError      rank, dimension or element count differs
+│  ├─ DatatypeMismatchError   another datatype, or an element that is not of it
+│  ├─ ValueRangeError         an element that the datatype cannot hold
+│  ├─ UnreadableImageError    bytes that are no image, or an image too large to open
+│  └─ PayloadTooLargeError    more bytes than Lambda accepts in one call
+├─ ModelError                 wrong or absent model
+│  ├─ ModelNotFoundError      no such model or version here
+│  └─ ModelNotReadyError      known, but not loaded (yet)
+├─ ArtifactError              bytes that must not be trusted
+│  ├─ ManifestError           not a manifest, or one that contradicts itself
+│  ├─ ManifestFormatError     written by a newer hotplate
+│  ├─ SignatureError          unsigned, or signed by a key that is not trusted
+│  ├─ DigestMismatchError     not the bytes that were published
+│  ├─ LengthMismatchError     fewer or more bytes than were published
+│  └─ GraphError              ONNX Runtime refuses the model, or it is not what the manifest says
+├─ StoreError                 bytes could not be had or put
+│  ├─ StoreNotFoundError      no such object
+│  ├─ StoreDeniedError        not allowed to read or write it
+│  ├─ StoreConflictError      somebody else wrote first
+│  └─ StoreUnavailableError   slow, throttled or broken beyond the retries
+├─ InferenceError             the session failed on input that was valid
+└─ SettingsError              the deployment is wrong
+
+The tree knows nothing of HTTP: `hotplate.http.answers` maps classes to status codes.
+"""
+
+from __future__ import annotations
+
+
+class HotplateError(Exception):
+    """Root of every error that hotplate raises on purpose."""
+
+
+class RequestError(HotplateError):
+    """The caller's fault.
+
+    Attributes:
+        expected: What would have been accepted, in words.
+        received: What came, in words; never the payload itself beyond a short excerpt.
+    """
+
+    def __init__(self, what: str, *, expected: str, received: str) -> None:
+        super().__init__(f"{what}: expected {expected}, got {received}")
+        self.expected = expected
+        self.received = received
+
+
+class MalformedRequestError(RequestError):
+    """The body, a header or the path cannot be read."""
+
+
+class UnknownInputError(RequestError):
+    """An input that the model does not declare."""
+
+
+class MissingInputError(RequestError):
+    """An input that the model needs did not come."""
+
+
+class UnknownOutputError(RequestError):
+    """An output that the model does not have was asked for."""
+
+
+class ShapeMismatchError(RequestError):
+    """Rank, a fixed dimension or the element count differs."""
+
+
+class DatatypeMismatchError(RequestError):
+    """Another datatype than the model's, or an element that is not of its own datatype."""
+
+
+class ValueRangeError(RequestError):
+    """An element that its datatype, or JSON, cannot hold."""
+
+
+class UnreadableImageError(RequestError):
+    """Bytes that are no image, or an image that is too large to open."""
+
+
+class PayloadTooLargeError(RequestError):
+    """More bytes than Lambda accepts in one call."""
+
+
+class ModelError(HotplateError):
+    """A wrong or absent model."""
+
+
+class ModelNotFoundError(ModelError):
+    """No such model or version is served here."""
+
+
+class ModelNotReadyError(ModelError):
+    """The model is known but not loaded."""
+
+
+class ArtifactError(HotplateError):
+    """Bytes that must not be trusted. Nothing is computed from them."""
+
+
+class ManifestError(ArtifactError):
+    """Not a manifest, or one that contradicts itself."""
+
+
+class ManifestFormatError(ManifestError):
+    """A manifest of a format that this hotplate does not know."""
+
+
+class SignatureError(ArtifactError):
+    """Unsigned, or signed by a key that is not trusted."""
+
+
+class DigestMismatchError(ArtifactError):
+    """Not the bytes that were published."""
+
+
+class LengthMismatchError(ArtifactError):
+    """Fewer or more bytes than were published."""
+
+
+class GraphError(ArtifactError):
+    """ONNX Runtime refuses the model, or the graph is not what the manifest says."""
+
+
+class StoreError(HotplateError):
+    """Bytes could not be had or put."""
+
+
+class StoreNotFoundError(StoreError):
+    """No such object."""
+
+
+class StoreDeniedError(StoreError):
+    """Not allowed to read or write the object."""
+
+
+class StoreConflictError(StoreError):
+    """Somebody else wrote first; nothing was changed."""
+
+
+class StoreUnavailableError(StoreError):
+    """Slow, throttled or broken beyond the retries."""
+
+
+class InferenceError(HotplateError):
+    """The session failed on input that was valid."""
+
+
+class SettingsError(HotplateError):
+    """The deployment is wrong."""

@@ -1,0 +1,1 @@
+"""The API Gateway edge: events in, results out."""

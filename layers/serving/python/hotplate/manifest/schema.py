@@ -1,0 +1,219 @@
+"""What a published version is: the manifest, its rules, and its canonical bytes.
+
+Rules kept here:
+
+1. A manifest is read only after its length was capped and its digest compared with the pin;
+   `decode` gets bytes that are already the published ones, and still believes nothing in them.
+2. Unknown fields are refused: a reader that ignores what it does not know serves the wrong thing.
+3. `encode` is canonical (sorted keys, no white space, UTF-8), so equal manifests have equal digests.
+4. A file's place inside a version is a plain relative name: no `..`, no leading `/`, no `\\`.
+
+No input or output happens here. Format history: 1, the first.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from hotplate.errors import ManifestError, ManifestFormatError
+
+__all__ = [
+    "FORMAT",
+    "FileEntry",
+    "Golden",
+    "Manifest",
+    "Plan",
+    "Provenance",
+    "TensorSpec",
+    "decode",
+    "encode",
+]
+
+FORMAT = 1
+
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
+    "FP16", "FP32", "FP64", "BYTES",
+]  # fmt: skip
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+ModelName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
+TensorName = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+Dimension = Annotated[int, msgspec.Meta(ge=-1)]
+Size = Annotated[int, msgspec.Meta(ge=0)]
+
+_UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^$|/$|[\x00-\x1f]")
+
+
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Immutable; an unknown field is an error; a default is not written."""
+
+
+class TensorSpec(_Record, frozen=True):
+    """One input or output as callers see it.
+
+    Attributes:
+        name: Any text: real graphs have colons, slashes, plain numbers.
+        datatype: The Open Inference Protocol's word, e.g. `FP32`.
+        shape: Sizes per axis; -1 accepts any size >= 1 on input; `[]` is a scalar.
+        one_of: Inputs with the same word here are alternatives: a request sends exactly one of them.
+        description: What the tensor means, its axes and units, in words.
+    """
+
+    name: TensorName
+    datatype: Datatype
+    shape: tuple[Dimension, ...]
+    one_of: str | None = None
+    description: str = ""
+
+
+class FileEntry(_Record, frozen=True):
+    """One file of a version; its bytes are the blob with this digest.
+
+    Attributes:
+        path: Relative name inside the version, e.g. `model.onnx`.
+        role: What the file is for. The runtime fetches `graph`, `weights` and `asset`, no other.
+        size: Length in bytes.
+        sha256: Lower-case hex digest of the bytes.
+    """
+
+    path: str
+    role: Literal["graph", "weights", "asset", "golden", "card"]
+    size: Size
+    sha256: Sha256
+
+
+class Golden(_Record, frozen=True):
+    """How the golden rows are compared: |got - expected| <= atol + rtol * |expected|."""
+
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    rtol: float = 1e-5
+    atol: float = 1e-6
+
+
+class Plan(_Record, frozen=True):
+    """How a version wants to be run.
+
+    Attributes:
+        memory_mb: Lambda memory in MB.
+        intra_op_threads: Threads of one operator; None means one per vCPU of the memory.
+    """
+
+    memory_mb: Annotated[int, msgspec.Meta(ge=128, le=10240)] | None = None
+    intra_op_threads: Annotated[int, msgspec.Meta(ge=1, le=6)] | None = None
+
+
+class Provenance(_Record, frozen=True):
+    """Where the model came from: enough to make it again. Recorded, never used to serve."""
+
+    command: str = ""
+    data: str = ""
+    data_sha256: Sha256 | None = None
+    seed: int | None = None
+    framework: str = ""
+    metrics: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class Manifest(_Record, frozen=True):
+    """Everything that a version is.
+
+    Attributes:
+        format: `FORMAT` of the writer.
+        name: Model name.
+        version: SemVer given by the publisher, or None: then the version is the first twelve hex
+            digits of the manifest's own digest.
+        task: What the model does, e.g. `image-classification`.
+        producer: The program that wrote this, e.g. `hotplate 0.1.0`.
+        platform: The protocol's word for the model format.
+        inputs, outputs: The signature as callers see it.
+        files: All files, sorted by path.
+        labels: Names of the classes by output name.
+        golden: How to compare the golden rows, if there are any.
+        plan, provenance, parameters: See the classes; `parameters` is free and shown to callers.
+    """
+
+    format: int
+    name: ModelName
+    inputs: Annotated[tuple[TensorSpec, ...], msgspec.Meta(min_length=1)]
+    outputs: Annotated[tuple[TensorSpec, ...], msgspec.Meta(min_length=1)]
+    files: Annotated[tuple[FileEntry, ...], msgspec.Meta(min_length=1)]
+    version: Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$")] | None = None
+    task: str = ""
+    producer: str = ""
+    platform: str = "onnx_onnxv1"
+    labels: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    golden: Golden | None = None
+    plan: Plan = msgspec.field(default_factory=Plan)
+    provenance: Provenance = msgspec.field(default_factory=Provenance)
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def file(self, role: str) -> FileEntry:
+        """Return the one file of a role.
+
+        Raises:
+            ManifestError: None, or more than one, has that role.
+        """
+        found = [entry for entry in self.files if entry.role == role]
+        if len(found) != 1:
+            raise ManifestError(f"manifest of {self.name!r}: {len(found)} files of role {role!r}, not 1")
+        return found[0]
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the canonical bytes; `decode(encode(m)) == m` for every valid m."""
+    return msgspec.json.encode(manifest, order="sorted")
+
+
+def decode(raw: bytes) -> Manifest:
+    """Return the manifest in `raw`.
+
+    Raises:
+        ManifestFormatError: The writer's format is not `FORMAT`.
+        ManifestError: Not JSON, a field missing, unknown or wrong, a file path that leaves its
+            folder, a name or path twice, or bytes that are not canonical.
+    """
+    try:
+        head = msgspec.json.decode(raw, type=_Head)
+    except msgspec.DecodeError as fault:
+        raise ManifestError(f"not a manifest: {fault}") from fault
+    if head.format != FORMAT:
+        raise ManifestFormatError(
+            f"manifest format {head.format}, this hotplate reads format {FORMAT}: upgrade the serving layer"
+        )
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except msgspec.DecodeError as fault:
+        raise ManifestError(f"not a manifest: {fault}") from fault
+    check(manifest)
+    if encode(manifest) != raw:
+        raise ManifestError(f"manifest of {manifest.name!r} is not in canonical form")
+    return manifest
+
+
+def check(manifest: Manifest) -> None:
+    """Check what types cannot say: safe and unique paths, unique tensor names, one graph.
+
+    Raises:
+        ManifestError: Naming the entry at fault.
+    """
+    for entry in manifest.files:
+        if _UNSAFE_PATH.search(entry.path):
+            raise ManifestError(f"manifest of {manifest.name!r}: unsafe file path {entry.path!r}")
+    _refuse_twice(manifest, "file path", [entry.path for entry in manifest.files])
+    _refuse_twice(manifest, "input", [spec.name for spec in manifest.inputs])
+    _refuse_twice(manifest, "output", [spec.name for spec in manifest.outputs])
+    manifest.file("graph")
+
+
+def _refuse_twice(manifest: Manifest, what: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ManifestError(f"manifest of {manifest.name!r}: {what} {name!r} is there twice")
+
+
+class _Head(msgspec.Struct):
+    """Just enough of any format to tell which it is."""
+
+    format: int

@@ -1,0 +1,101 @@
+"""What the deployment tells the function: the only reader of the environment.
+
+| variable | meaning | default |
+|---|---|---|
+| `HOTPLATE_MODEL` | model name | required |
+| `HOTPLATE_BUCKET` | bucket of the registry | required |
+| `HOTPLATE_VERSION` | version this function serves | required |
+| `HOTPLATE_MANIFEST_SHA256` | digest its manifest must have, 64 hex digits | required |
+| `HOTPLATE_CACHE_DIR` | where verified files are kept for the next process; `off` for nowhere | `<tmp>/hotplate` |
+| `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 60 |
+| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
+| `AWS_REGION`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, `AWS_LAMBDA_INITIALIZATION_TYPE` | set by Lambda | |
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from hotplate.errors import SettingsError
+from hotplate.limits import MAX_MEMORY_MB, MAX_VCPUS, MEMORY_MB_PER_VCPU
+
+__all__ = ["Settings"]
+
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One function's deployment.
+
+    Attributes:
+        model, version, manifest_sha256: What is served, pinned by digest.
+        bucket, region, s3_endpoint: Where it lies; `s3_endpoint` is None for AWS itself.
+        memory_mb: Memory of the function in MB.
+        cache_dir: Where verified files may be kept between processes, or None.
+        fetch_timeout_s: Bound on fetching the model, in seconds.
+        initialization_type: `on-demand`, `provisioned-concurrency` or `snap-start`.
+    """
+
+    model: str
+    version: str
+    manifest_sha256: str
+    bucket: str
+    region: str
+    s3_endpoint: str | None
+    memory_mb: int
+    cache_dir: Path | None
+    fetch_timeout_s: float
+    initialization_type: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings in `environ`.
+
+        Raises:
+            SettingsError: Naming the variable that is missing or wrong.
+        """
+        digest = _required(environ, "HOTPLATE_MANIFEST_SHA256")
+        if not _SHA256.match(digest):
+            raise SettingsError("HOTPLATE_MANIFEST_SHA256 is not 64 lower-case hex digits")
+        cache = environ.get("HOTPLATE_CACHE_DIR") or str(Path(tempfile.gettempdir()) / "hotplate")
+        return cls(
+            model=_required(environ, "HOTPLATE_MODEL"),
+            version=_required(environ, "HOTPLATE_VERSION"),
+            manifest_sha256=digest,
+            bucket=_required(environ, "HOTPLATE_BUCKET"),
+            region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            s3_endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
+            memory_mb=int(_number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB_PER_VCPU)),
+            cache_dir=None if cache == "off" else Path(cache),
+            fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 60),
+            initialization_type=environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") or "on-demand",
+        )
+
+    @property
+    def vcpus(self) -> int:
+        """Whole vCPUs that the memory buys, at least 1; never the host's count, which is not ours."""
+        return min(MAX_VCPUS, max(1, round(min(self.memory_mb, MAX_MEMORY_MB) / MEMORY_MB_PER_VCPU)))
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise SettingsError(f"{name} is not set")
+    return value
+
+
+def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError as fault:
+        raise SettingsError(f"{name} is {text!r}, not a number") from fault
+    if not 0 < value < 1e9:
+        raise SettingsError(f"{name} is {text!r}, not a positive number")
+    return value

@@ -1,0 +1,71 @@
+"""The store interfaces: a reader for serving, a store for publishing.
+
+Two interfaces because two callers need them: a function reads a handful of objects whose length
+it already knows, and must do it fast; the publisher writes, lists and compares.
+
+Every implementation raises only `StoreError`s, whatever lies beneath, and passes
+`tests/support/store_contract.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+__all__ = ["Reader", "Store", "Stored"]
+
+
+class Stored(NamedTuple):
+    """An object as it lies in the store: its bytes and the tag that a conditional write compares."""
+
+    body: bytes
+    etag: str
+
+
+class Reader(Protocol):
+    """Reads objects whose size the caller knows or bounds."""
+
+    def read_small(self, key: str, *, max_bytes: int) -> bytes:
+        """Return the whole object.
+
+        Raises:
+            StoreNotFoundError, StoreDeniedError, StoreUnavailableError: As named.
+            LengthMismatchError: It is longer than `max_bytes`; no more than that was read.
+        """
+
+    def read_range(self, key: str, *, start: int, into: memoryview, object_bytes: int) -> None:
+        """Fill `into` with the bytes from `start` on of an object of `object_bytes` bytes.
+
+        Raises:
+            StoreNotFoundError, StoreDeniedError, StoreUnavailableError: As named.
+            LengthMismatchError: The object is not `object_bytes` long.
+        """
+
+
+class Store(Protocol):
+    """Reads and writes a registry. Keys are `hotplate.manifest.layout`'s."""
+
+    def get(self, key: str, *, max_bytes: int) -> Stored:
+        """Return an object whole.
+
+        Raises:
+            StoreNotFoundError, StoreDeniedError, StoreUnavailableError: As named.
+            LengthMismatchError: It is longer than `max_bytes`.
+        """
+
+    def size(self, key: str) -> int | None:
+        """Return the object's length in bytes, or None if there is none."""
+
+    def put_new(self, key: str, body: bytes | Path) -> bool:
+        """Write an object unless one is there; return whether it was written."""
+
+    def replace(self, key: str, body: bytes, *, etag: str | None) -> str:
+        """Write a small object over the one tagged `etag` (None: over nothing); return the new tag.
+
+        Raises:
+            StoreConflictError: Another object, or none, is there; nothing was changed.
+        """
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield every key that starts with `prefix`, in order."""

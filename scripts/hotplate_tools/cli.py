@@ -1,0 +1,52 @@
+"""The command line: arguments only; each command calls one function of its own room.
+
+Commands import their rooms when they run, so that `hotplate --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+import hotplate
+from hotplate.errors import HotplateError
+from hotplate_tools.console import Console
+from hotplate_tools.failures import ToolError
+
+__all__ = ["cli", "main"]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(hotplate.__version__, prog_name="hotplate")
+def cli() -> None:
+    """Trained model in, HTTPS endpoint in your own AWS account out."""
+
+
+def main() -> None:
+    """Run the command line; errors end it with their exit code and one clear line."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(fault.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except HotplateError as fault:
+        _report(fault)
+        sys.exit(fault.exit_code if isinstance(fault, ToolError) else 1)
+
+
+def _report(fault: HotplateError) -> None:
+    advice = fault.advice if isinstance(fault, ToolError) else ""
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps({"error": str(fault), "type": type(fault).__name__, "advice": advice}) + "\n")
+        return
+    sys.stderr.write(f"hotplate: {fault}\n" + (f"  {advice}\n" if advice else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What a command says while it works, to people or to programs.
+
+People get rich text on standard error and the result on standard output. With `--json` standard
+output holds exactly one JSON document, the result, and standard error one JSON line per step.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+__all__ = ["Console"]
+
+
+class Console:
+    """The one way a command talks."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self._rich = RichConsole(stderr=True, highlight=False)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Show that `title` is being done, then that it is done and how long it took in seconds."""
+        started = time.monotonic()
+        if self.as_json or not self._rich.is_terminal:
+            yield
+        else:
+            with self._rich.status(title):
+                yield
+        seconds = round(time.monotonic() - started, 1)
+        if self.as_json:
+            sys.stderr.write(json.dumps({"step": title, "seconds": seconds}) + "\n")
+        else:
+            self._rich.print(f"[green]✓[/green] {title} [dim]{seconds} s[/dim]")
+
+    @contextmanager
+    def transfer(self, title: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Show a bar of bytes; the value yielded is called with the bytes just done."""
+        columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=self._rich, disable=self.as_json) as bar:
+            task = bar.add_task(title, total=total_bytes)
+            yield lambda done: bar.advance(task, done)
+
+    def say(self, text: str) -> None:
+        """Print a line for people; programs do not see it."""
+        if not self.as_json:
+            self._rich.print(text)
+
+    def warn(self, text: str) -> None:
+        """Print something the reader should look at."""
+        if self.as_json:
+            sys.stderr.write(json.dumps({"warning": text}) + "\n")
+        else:
+            self._rich.print(f"[yellow]![/yellow] {text}")
+
+    def result(self, value: Mapping[str, Any], text: str) -> None:
+        """Print the result on standard output: `text` for people, `value` with `--json`."""
+        sys.stdout.write((json.dumps(value, indent=2) if self.as_json else text) + "\n")
+        sys.stdout.flush()
+

@@ -1,0 +1,1 @@
+"""One package a model of the catalogue: how it was trained, and its source folder."""

@@ -1,0 +1,1 @@
+"""From a model file to a published version: read, describe, plan, execute."""
