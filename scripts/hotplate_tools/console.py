@@ -14,7 +14,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 __all__ = ["Console"]
 
@@ -65,4 +72,3 @@ class Console:
         """Print the result on standard output: `text` for people, `value` with `--json`."""
         sys.stdout.write((json.dumps(value, indent=2) if self.as_json else text) + "\n")
         sys.stdout.flush()
-

@@ -19,4 +19,6 @@ def project_root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / "template.yaml").is_file() and (folder / "layers").is_dir():
             return folder
-    raise FailedError(f"no template.yaml at or above {here}", advice="Run the command inside a hotplate project.")
+    raise FailedError(
+        f"no template.yaml at or above {here}", advice="Run the command inside a hotplate project."
+    )

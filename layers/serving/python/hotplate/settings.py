@@ -6,10 +6,12 @@
 | `HOTPLATE_BUCKET` | bucket of the registry | required |
 | `HOTPLATE_VERSION` | version this function serves | required |
 | `HOTPLATE_MANIFEST_SHA256` | digest its manifest must have, 64 hex digits | required |
-| `HOTPLATE_CACHE_DIR` | where verified files are kept for the next process; `off` for nowhere | `<tmp>/hotplate` |
+| `HOTPLATE_CACHE_DIR` | folder of verified files for the next process, or `off` | `<tmp>/hotplate` |
 | `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 60 |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
-| `AWS_REGION`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, `AWS_LAMBDA_INITIALIZATION_TYPE` | set by Lambda | |
+| `AWS_REGION` | set by Lambda | us-east-1 |
+| `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | set by Lambda, in MB | 1769 |
+| `AWS_LAMBDA_INITIALIZATION_TYPE` | set by Lambda | on-demand |
 """
 
 from __future__ import annotations

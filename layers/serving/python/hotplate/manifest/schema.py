@@ -1,4 +1,4 @@
-"""What a published version is: the manifest, its rules, and its canonical bytes.
+r"""What a published version is: the manifest, its rules, and its canonical bytes.
 
 Rules kept here:
 
@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from hotplate.errors import ManifestError, ManifestFormatError
+from hotplate.protocol.types import MetadataTensor
 
 __all__ = [
     "FORMAT",
@@ -27,21 +28,14 @@ __all__ = [
     "Manifest",
     "Plan",
     "Provenance",
-    "TensorSpec",
     "decode",
     "encode",
 ]
 
 FORMAT = 1
 
-Datatype = Literal[
-    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
-    "FP16", "FP32", "FP64", "BYTES",
-]  # fmt: skip
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 ModelName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
-TensorName = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-Dimension = Annotated[int, msgspec.Meta(ge=-1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 
 _UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^$|/$|[\x00-\x1f]")
@@ -49,24 +43,6 @@ _UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^$|/$|[\x00-\x1f]")
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Immutable; an unknown field is an error; a default is not written."""
-
-
-class TensorSpec(_Record, frozen=True):
-    """One input or output as callers see it.
-
-    Attributes:
-        name: Any text: real graphs have colons, slashes, plain numbers.
-        datatype: The Open Inference Protocol's word, e.g. `FP32`.
-        shape: Sizes per axis; -1 accepts any size >= 1 on input; `[]` is a scalar.
-        one_of: Inputs with the same word here are alternatives: a request sends exactly one of them.
-        description: What the tensor means, its axes and units, in words.
-    """
-
-    name: TensorName
-    datatype: Datatype
-    shape: tuple[Dimension, ...]
-    one_of: str | None = None
-    description: str = ""
 
 
 class FileEntry(_Record, frozen=True):
@@ -136,8 +112,8 @@ class Manifest(_Record, frozen=True):
 
     format: int
     name: ModelName
-    inputs: Annotated[tuple[TensorSpec, ...], msgspec.Meta(min_length=1)]
-    outputs: Annotated[tuple[TensorSpec, ...], msgspec.Meta(min_length=1)]
+    inputs: Annotated[tuple[MetadataTensor, ...], msgspec.Meta(min_length=1)]
+    outputs: Annotated[tuple[MetadataTensor, ...], msgspec.Meta(min_length=1)]
     files: Annotated[tuple[FileEntry, ...], msgspec.Meta(min_length=1)]
     version: Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$")] | None = None
     task: str = ""
@@ -193,7 +169,7 @@ def decode(raw: bytes) -> Manifest:
 
 
 def check(manifest: Manifest) -> None:
-    """Check what types cannot say: safe and unique paths, unique tensor names, one graph.
+    """Check what types cannot say: safe, unique and sorted paths, unique tensor names, one graph.
 
     Raises:
         ManifestError: Naming the entry at fault.
@@ -201,7 +177,10 @@ def check(manifest: Manifest) -> None:
     for entry in manifest.files:
         if _UNSAFE_PATH.search(entry.path):
             raise ManifestError(f"manifest of {manifest.name!r}: unsafe file path {entry.path!r}")
-    _refuse_twice(manifest, "file path", [entry.path for entry in manifest.files])
+    paths = [entry.path for entry in manifest.files]
+    _refuse_twice(manifest, "file path", paths)
+    if paths != sorted(paths):
+        raise ManifestError(f"manifest of {manifest.name!r}: files are not sorted by path")
     _refuse_twice(manifest, "input", [spec.name for spec in manifest.inputs])
     _refuse_twice(manifest, "output", [spec.name for spec in manifest.outputs])
     manifest.file("graph")

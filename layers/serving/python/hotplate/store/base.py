@@ -9,7 +9,7 @@ Every implementation raises only `StoreError`s, whatever lies beneath, and passe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -57,8 +57,20 @@ class Store(Protocol):
     def size(self, key: str) -> int | None:
         """Return the object's length in bytes, or None if there is none."""
 
-    def put_new(self, key: str, body: bytes | Path) -> bool:
-        """Write an object unless one is there; return whether it was written."""
+    def put_new(
+        self, key: str, body: bytes | Path, *, sha256: str, progress: Callable[[int], None] | None = None
+    ) -> bool:
+        """Write an object unless one is there; return whether it was written.
+
+        Args:
+            key: Where.
+            body: The bytes, or the file that holds them.
+            sha256: Hex digest that the bytes have; a file that changed since is not written.
+            progress: Called with the count of bytes just written, as often as the store can tell.
+
+        Raises:
+            DigestMismatchError: `body` has another digest; nothing was written.
+        """
 
     def replace(self, key: str, body: bytes, *, etag: str | None) -> str:
         """Write a small object over the one tagged `etag` (None: over nothing); return the new tag.

@@ -1,0 +1,67 @@
+# Every task of the project; `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+
+# Any Python from 3.12 to 3.14 makes the tools' environment; 3.13 first, because the functions run on it.
+# Looked for on PATH, then among pyenv's versions. A pyenv shim of a version that is not selected fails
+# when it is run, so each candidate is run.
+FIND_PYTHON = for name in python3.13 python3.14 python3.12 python3 \
+	$$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[342].*/bin/python 2>/dev/null | sort -r); do \
+	"$$name" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$name" && break; done
+
+.PHONY: help demo test check up unit integration e2e bench build lock clean
+
+help: ## List the tasks
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.venv/.complete: requirements/dev.txt
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then echo "hotplate needs Python 3.12, 3.13 or 3.14; none was found on PATH or under pyenv." >&2; exit 1; fi; \
+	echo "Making .venv with $$python (once, a minute or two) …"; \
+	"$$python" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt || \
+	 $(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: .venv/.complete ## Publish a model, start the local cloud, ask it cold and warm, stop
+	@$(BIN)/hotplate demo
+
+test: .venv/.complete ## Run every test: unit, integration, end to end
+	@$(BIN)/pytest
+
+check: .venv/.complete ## Format, lint, types, imports, template
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/hotplate check-template
+
+up: .venv/.complete ## Start the local cloud and stay; Ctrl-C stops it
+	@$(BIN)/hotplate up
+
+unit: .venv/.complete ## Run the unit tests
+	@$(BIN)/pytest tests/unit
+
+integration: .venv/.complete ## Run the integration tests
+	@$(BIN)/pytest tests/integration
+
+e2e: .venv/.complete ## Run the end-to-end tests
+	@$(BIN)/pytest tests/e2e
+
+bench: .venv/.complete ## Run the benches; they print ratios
+	@for bench in tests/bench/bench_*.py; do $(BIN)/python "$$bench"; done
+
+build: .venv/.complete ## Build functions and layers, print their sizes
+	@$(BIN)/hotplate build
+
+lock: .venv/.complete ## Pin all requirements again, with hashes
+	@for name in dev sam cloud runtime train-digits; do \
+	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
+	    requirements/$$name.in -o requirements/$$name.txt; done
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
+	  -c requirements/dev.txt layers/onnxruntime/requirements.in -o layers/onnxruntime/requirements.txt
+
+clean: ## Remove what the tasks made in this folder
+	rm -rf .venv .aws-sam .hotplate .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

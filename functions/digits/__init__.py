@@ -1,0 +1,1 @@
+"""The function that serves handwritten digits: `model.py` is what is particular to it."""

@@ -1,0 +1,244 @@
+"""What the digits model does around its graph: pictures to 28 by 28 pixels, probabilities to a digit.
+
+Rules kept here:
+
+1. Pure: arrays in, arrays out; nothing global is changed, Pillow's settings included.
+2. Only NumPy is imported with the module. Pillow is imported when the first file comes, so callers
+   who send pixels do not pay for it at a cold start.
+3. A file is believed in nothing: its kind is read from its first bytes, its size from its header
+   before a pixel is decoded, and every way in which it can be wrong is an `UnreadableImageError`
+   that names the element.
+4. A picture is brought to the form in which the training data was made: grey, light ink on black,
+   the longer side 20 pixels, the centre of mass at (14, 14) of 28 by 28 pixels.
+
+Of a file with several frames the first is read. Even light is assumed: a shadow across the page is ink.
+An empty page is refused, because any digit answered for it would be invented.
+
+Axes: N images, H rows from the top, W columns from the left.
+
+Source: LeCun, Cortes, Burges: "The MNIST database of handwritten digits" (how the images were made).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hotplate.errors import UnreadableImageError, ValueRangeError
+from hotplate.limits import MAX_IMAGE_PIXELS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["postprocess", "preprocess"]
+
+# Geometry of the training data, in pixels. Source: as in the module's docstring.
+FIELD = 28
+DIGIT = 20
+CENTRE = 14
+
+# A picture whose longer side is at least twice this is reduced towards it first, in pixels. Ours:
+# 28 times the digit's final size, so nothing is lost, and a photograph costs little memory after it.
+WORKING_SIDE = 560
+
+# The least difference between ink and paper, in grey levels of 255. Ours: pencil is above 60.
+MIN_CONTRAST = 32
+
+# What is fainter than this share of the darkest ink is paper. Ours: keeps paper grain out of the crop.
+FAINT = 0.2
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_EXPECTED = "a PNG or JPEG file"
+
+# What Pillow raises for files that are broken, cut off, or hold more text than it accepts.
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+
+
+def preprocess(inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return what the graph is fed.
+
+    Args:
+        inputs: One of, validated for datatype and shape:
+            `image`, float32 [N, 28, 28, 1], 0 is paper and 1 is ink;
+            `image_file`, object [N] of bytes, each a PNG or JPEG of one digit, dark on light or
+            light on dark, of any size up to `MAX_IMAGE_PIXELS`.
+
+    Returns:
+        `image`, float32 [N, 28, 28, 1] in 0..1.
+
+    Raises:
+        ValueRangeError: An element of `image` is NaN or outside 0..1.
+        UnreadableImageError: An element of `image_file` is no PNG or JPEG, is broken, too large or empty.
+    """
+    if "image_file" not in inputs:
+        return {"image": _in_range(inputs["image"])}
+    files = inputs["image_file"]
+    pixels = np.empty((len(files), FIELD, FIELD, 1), np.float32)  # (N, H, W, 1)
+    for index, data in enumerate(files):
+        pixels[index, :, :, 0] = _pixels(data, f"image_file[{index}]")
+    return {"image": pixels}
+
+
+def postprocess(outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the graph's outputs and the most probable digit of each image.
+
+    Args:
+        outputs: `probabilities`, float32 [N, 10].
+
+    Returns:
+        `probabilities` as it came, and `digit`, int64 [N]; of equal probabilities the lower digit.
+    """
+    return {**outputs, "digit": outputs["probabilities"].argmax(axis=1).astype(np.int64)}
+
+
+def _in_range(image: Array) -> Array:
+    # NaN fails both comparisons, so one expression finds it too.
+    right = (image >= 0) & (image <= 1)
+    if right.all():
+        return image
+    where = np.unravel_index(int(right.argmin()), image.shape)
+    place = ", ".join(str(int(axis)) for axis in where)
+    raise ValueRangeError(
+        f"image[{place}]",
+        expected="0 (paper) to 1 (ink); divide grey levels by 255",
+        received=str(image[where]),
+    )
+
+
+def _pixels(data: bytes, place: str) -> Array:
+    """Return one file as float32 (28, 28) in 0..1."""
+    with _readable(place):
+        grey = _grey(_opened(data, place))
+    ink = _ink(grey)
+    if not ink.any():
+        raise UnreadableImageError(
+            place,
+            expected=f"one digit, {MIN_CONTRAST} of 255 grey levels or more off its background",
+            received="an empty page",
+        )
+    return _centred(_fitted(ink))
+
+
+@contextmanager
+def _readable(place: str) -> Iterator[None]:
+    try:
+        yield
+    except _PILLOW_ERRORS as fault:
+        raise UnreadableImageError(place, expected=_EXPECTED, received=f"a broken one: {fault}") from fault
+
+
+def _opened(data: bytes, place: str) -> ImageFile:
+    """Return the file with its header read and its pixels not yet decoded.
+
+    The plugins are called directly because `PIL.Image.open` compares the size with a global limit
+    and warns or raises by it; the limit here is our own, and lower.
+    """
+    if data.startswith(_PNG):
+        from PIL.PngImagePlugin import PngImageFile
+
+        image: ImageFile = PngImageFile(io.BytesIO(data))
+    elif data.startswith(_JPEG):
+        from PIL.JpegImagePlugin import JpegImageFile
+
+        image = JpegImageFile(io.BytesIO(data))
+    else:
+        received = f"{len(data)} bytes that begin with {data[:8]!r}" if data else "0 bytes"
+        raise UnreadableImageError(place, expected=_EXPECTED, received=received)
+    if image.width * image.height > MAX_IMAGE_PIXELS:
+        raise UnreadableImageError(
+            place,
+            expected=f"at most {MAX_IMAGE_PIXELS} pixels",
+            received=f"{image.width} x {image.height} = {image.width * image.height}",
+        )
+    return image
+
+
+def _grey(image: ImageFile) -> Array:
+    """Return the first frame upright, on white where it is transparent, as uint8 (H, W)."""
+    from PIL import Image
+
+    # A JPEG decoder can leave out colour and detail, which saves most of the time on a photograph.
+    image.draft("L", (WORKING_SIDE, WORKING_SIDE))
+    image.load()
+    if image.mode == "I;16":  # Pillow's own conversion has differed between its versions
+        page = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.has_transparency_data:
+        seen = image.convert("RGBA")
+        page = Image.new("L", image.size, 255)
+        page.paste(seen.convert("L"), None, seen)
+    else:
+        page = image.convert("L")
+    factor = max(page.size) // WORKING_SIDE
+    if factor > 1:
+        page = page.reduce(factor)
+    return np.asarray(_upright(page, image))
+
+
+def _upright(page: Image, image: ImageFile) -> Image:
+    # Not ImageOps.exif_transpose: it also writes the EXIF block anew, which fails on odd blocks
+    # that a camera wrote and every viewer shows.
+    from PIL.ExifTags import Base
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    turn = turns.get(image.getexif().get(Base.Orientation, 1))
+    return page if turn is None else page.transpose(turn)
+
+
+def _ink(grey: Array) -> Array:
+    """Return how much ink there is, uint8 (H, W), 0 for paper to 255 for the strongest; 0 where none."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    paper = int(np.median(border))
+    dark, light = paper - int(grey.min()), int(grey.max()) - paper
+    contrast = max(dark, light)
+    if contrast < MIN_CONTRAST:
+        return np.zeros_like(grey)
+    level = np.arange(256)
+    amount = (paper - level if dark >= light else level - paper) / contrast
+    table = np.where(amount < FAINT, 0, np.clip(amount, 0, 1)) * 255
+    return table.astype(np.uint8)[grey]
+
+
+def _fitted(ink: Array) -> Array:
+    """Return the ink alone, its longer side `DIGIT` pixels, float32 (h, w) with a maximum of 1."""
+    from PIL import Image
+
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = DIGIT / max(crop.shape)
+    height, width = (max(1, round(side * scale)) for side in crop.shape)
+    small = np.asarray(Image.fromarray(crop).resize((width, height), Image.Resampling.BOX), np.float32)
+    # A thin pen on a large page fades when it is made small; the training data is never faint.
+    return np.asarray(small / small.max(), np.float32)
+
+
+def _centred(digit: Array) -> Array:
+    """Return the digit in the field, its centre of mass at `CENTRE` as far as it fits, float32 (28, 28)."""
+    height, width = digit.shape
+    mass = digit.sum()
+    row = float(digit.sum(axis=1) @ np.arange(height) / mass)
+    column = float(digit.sum(axis=0) @ np.arange(width) / mass)
+    top = min(max(round(CENTRE - row), 0), FIELD - height)
+    left = min(max(round(CENTRE - column), 0), FIELD - width)
+    field = np.zeros((FIELD, FIELD), np.float32)
+    field[top : top + height, left : left + width] = digit
+    return field

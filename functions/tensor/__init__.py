@@ -1,0 +1,1 @@
+"""The generic function: serves any published graph's tensors as they are."""

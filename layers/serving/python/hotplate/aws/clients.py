@@ -1,0 +1,54 @@
+"""boto3 clients with explicit time-outs and retries. None is made on import.
+
+Credentials, region and profile are found as boto3 always finds them. The serving functions do not
+come here: they read S3 by `hotplate.aws.s3_reader`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import NoRegionError, ProfileNotFound
+
+from hotplate.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["s3_client"]
+
+# Seconds, and attempts counting the first. Source: "standard" mode of the AWS SDKs and Tools
+# Reference Guide, "Retry behavior"; a part of an upload is 16 MiB, hence the long read.
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 60
+ATTEMPTS = 5
+
+
+def s3_client(*, region: str | None = None, endpoint: str | None = None) -> S3Client:
+    """Return a client of Amazon S3, or of what speaks its protocol at `endpoint`.
+
+    Args:
+        region: None takes the environment's or the profile's.
+        endpoint: Base address; None takes `AWS_ENDPOINT_URL_S3`, then `AWS_ENDPOINT_URL`, then AWS.
+
+    Raises:
+        SettingsError: No region is configured, or the profile is not there.
+    """
+    elsewhere = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    # A bucket's own host name resolves on AWS only; elsewhere the bucket goes into the path.
+    style = Config(s3={"addressing_style": "path"}) if elsewhere else Config()
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        tcp_keepalive=True,
+    )
+    try:
+        session = boto3.session.Session()
+        where = region or session.region_name or ("us-east-1" if elsewhere else None)
+        return session.client("s3", region_name=where, endpoint_url=elsewhere, config=config.merge(style))
+    except (NoRegionError, ProfileNotFound) as fault:
+        raise SettingsError(f"{fault} Set AWS_REGION, or give --region.") from fault

@@ -1,0 +1,69 @@
+"""boto3's errors become ours here, and nowhere else.
+
+Mapped by HTTP status and error code, never by message text. The message of ours says the key, the
+code and S3's own words; never a credential.
+
+Source: Amazon S3 API Reference, "Error responses"; botocore.exceptions.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from hotplate.errors import (
+    DigestMismatchError,
+    StoreConflictError,
+    StoreDeniedError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["s3_faults", "status_of"]
+
+# Both mean that the bytes which arrived are not those whose digest was sent.
+_CHECKSUM_CODES = {"BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest"}
+
+
+@contextmanager
+def s3_faults(bucket: str, key: str) -> Iterator[None]:
+    """Turn what botocore raises inside into a `StoreError` (or `DigestMismatchError`)."""
+    try:
+        yield
+    except ClientError as fault:
+        raise _of_answer(fault, bucket, key) from fault
+    except (NoCredentialsError, PartialCredentialsError) as fault:
+        raise StoreDeniedError(f"s3://{bucket}/{key}: {fault}") from fault
+    except BotoCoreError as fault:
+        raise StoreUnavailableError(f"s3://{bucket}/{key}: {fault}") from fault
+
+
+def status_of(fault: ClientError) -> int:
+    """Return the HTTP status of the answer, 0 if it had none."""
+    return int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _of_answer(fault: ClientError, bucket: str, key: str) -> Exception:
+    status = status_of(fault)
+    error = fault.response.get("Error", {})
+    code = error.get("Code", "")
+    what = f"s3://{bucket}/{key}: {code} {error.get('Message', '')}".rstrip()
+    if code == "NoSuchBucket":
+        return StoreError(f"there is no bucket {bucket!r}")
+    if code in _CHECKSUM_CODES:
+        return DigestMismatchError(what)
+    if status == 404:
+        return StoreNotFoundError(what)
+    if status in (401, 403):
+        return StoreDeniedError(what)
+    if status in (409, 412):
+        return StoreConflictError(what)
+    if status == 429 or status >= 500:
+        return StoreUnavailableError(what)
+    return StoreError(what)

@@ -1,0 +1,227 @@
+"""Reads a model from S3 on the cold path: the standard library's HTTP client and our signature.
+
+Rules kept:
+
+1. Nothing is believed: a length that differs from the one published is an error before the body
+   is read, and no more bytes are read than were asked for.
+2. A passing fault (time-out, broken connection, 429, 5xx, short body) is retried, each range by
+   itself; a verdict (404, 403, wrong length) is not.
+3. Everything ends by the deadline, however slowly bytes dribble in.
+4. Connections are kept alive and belong to one thread each; `close` ends them all.
+
+boto3 is not used here: its import alone is longer than this module's whole work.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from hotplate.aws.sigv4 import Credentials, signed_headers
+from hotplate.errors import (
+    LengthMismatchError,
+    SettingsError,
+    StoreDeniedError,
+    StoreError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+)
+from hotplate.limits import STORE_ATTEMPTS, STORE_BACKOFF_S
+
+if TYPE_CHECKING:
+    from hotplate.settings import Settings
+
+__all__ = ["S3Reader"]
+
+# Longest silence on a socket, in seconds, before the read is tried again.
+_SILENCE_S = 5.0
+_CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+)$")
+
+
+class S3Reader:
+    """The `Reader` of functions; see the module for the rules it keeps."""
+
+    def __init__(
+        self, *, bucket: str, region: str, endpoint: str | None, credentials: Credentials, deadline_s: float
+    ) -> None:
+        """Read `bucket`; connections open when first used.
+
+        Args:
+            bucket: Its name.
+            region: Where the bucket is.
+            endpoint: Another S3 than AWS's, such as `http://127.0.0.1:4566`, or None.
+            credentials: Whose; asked for the right to read.
+            deadline_s: Seconds from now after which every read fails.
+        """
+        self._region = region
+        self._credentials = credentials
+        self._deadline = time.monotonic() + deadline_s
+        self._scheme, self._host, self._prefix = _address(bucket, region, endpoint)
+        self._local = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
+        self._tls = ssl.create_default_context() if self._scheme == "https" else None
+
+    @classmethod
+    def from_settings(cls, settings: Settings, credentials: Credentials) -> S3Reader:
+        """Return a reader of the deployment's bucket whose deadline starts now."""
+        return cls(
+            bucket=settings.bucket,
+            region=settings.region,
+            endpoint=settings.s3_endpoint,
+            credentials=credentials,
+            deadline_s=settings.fetch_timeout_s,
+        )
+
+    def read_small(self, key: str, *, max_bytes: int) -> bytes:
+        """Return the whole object; see `Reader.read_small`."""
+
+        def whole(answer: http.client.HTTPResponse) -> bytes:
+            length = answer.length
+            if length is None:
+                raise _PassingError(f"{key}: no Content-Length")
+            if length > max_bytes:
+                raise LengthMismatchError(f"{key}: {length} bytes, at most {max_bytes} are accepted")
+            body = bytearray(length)
+            self._fill(answer, memoryview(body), key)
+            return bytes(body)
+
+        return self._get(key, {}, whole)
+
+    def read_range(self, key: str, *, start: int, into: memoryview, object_bytes: int) -> None:
+        """Fill `into`; see `Reader.read_range`. Safe to call from several threads at once."""
+        last = start + len(into) - 1
+
+        def part(answer: http.client.HTTPResponse) -> None:
+            found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+            if answer.status != http.client.PARTIAL_CONTENT or not found:
+                raise _PassingError(f"{key}: a range was asked for, the answer is not one")
+            first_sent, last_sent, length = (int(number) for number in found.groups())
+            if length != object_bytes:
+                raise LengthMismatchError(f"{key}: {length} bytes, {object_bytes} were published")
+            if (first_sent, last_sent) != (start, last):
+                raise _PassingError(f"{key}: bytes {first_sent}-{last_sent} came, not {start}-{last}")
+            self._fill(answer, into, key)
+
+        try:
+            self._get(key, {"range": f"bytes={start}-{last}"}, part)
+        except _OutOfRangeError as fault:
+            raise LengthMismatchError(f"{key}: shorter than the {object_bytes} bytes published") from fault
+
+    def close(self) -> None:
+        """End all connections; the next read opens a new one."""
+        for connection in self._connections:
+            connection.close()
+
+    def _get[T](self, key: str, extra: dict[str, str], use: Callable[[http.client.HTTPResponse], T]) -> T:
+        """Return what `use` makes of the answer, trying again after passing faults."""
+        path = self._prefix + quote(key)
+        pause = STORE_BACKOFF_S
+        for attempt in range(1, STORE_ATTEMPTS + 1):
+            try:
+                with self._answer(path, extra) as answer:
+                    _raise_for_status(answer.status, key)
+                    return use(answer)
+            except (_PassingError, OSError, http.client.HTTPException) as fault:
+                remaining = self._deadline - time.monotonic()
+                if attempt == STORE_ATTEMPTS or remaining <= pause:
+                    raise StoreUnavailableError(f"{key}: gave up at attempt {attempt}: {fault!r}") from fault
+                time.sleep(pause)
+                pause *= 2
+        raise AssertionError("the loop above returns or raises")
+
+    @contextmanager
+    def _answer(self, path: str, extra: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+        """Yield the answer to a signed GET; a connection that was not read to its end is dropped."""
+        connection = self._connection()
+        connection.timeout = self._patience()
+        if connection.sock:
+            connection.sock.settimeout(connection.timeout)
+        headers = signed_headers(
+            self._credentials, host=self._host, path=path, region=self._region, extra=extra
+        )
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            yield answer
+            if not answer.isclosed():
+                connection.close()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connection(self) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            if self._tls:
+                connection = http.client.HTTPSConnection(self._host, context=self._tls)
+            else:
+                connection = http.client.HTTPConnection(self._host)
+            self._local.connection = connection
+            self._connections.append(connection)
+        return connection
+
+    def _fill(self, answer: http.client.HTTPResponse, into: memoryview, key: str) -> None:
+        """Read exactly as many bytes as `into` holds, straight into it."""
+        if answer.length != len(into):
+            raise _PassingError(f"{key}: {answer.length} bytes were announced, not {len(into)}")
+        # The response's own `readinto` waits until the whole buffer is full, however slowly the
+        # bytes come; its file's `readinto1` returns what one read of the socket gives.
+        done = 0
+        while done < len(into):
+            self._patience()
+            count = answer.fp.readinto1(into[done:])
+            if not count:
+                raise _PassingError(f"{key}: the body ended after {done} of {len(into)} bytes")
+            done += count
+        answer.close()
+
+    def _patience(self) -> float:
+        """Return how long the next read may be silent, in seconds."""
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise StoreUnavailableError("S3 was too slow: the time for fetching the model is over")
+        return min(_SILENCE_S, remaining)
+
+
+class _PassingError(Exception):
+    """A fault that the next attempt may not meet."""
+
+
+class _OutOfRangeError(StoreError):
+    """The range starts past the end of the object."""
+
+
+def _raise_for_status(status: int, key: str) -> None:
+    if status < http.client.MULTIPLE_CHOICES:
+        return
+    if status == http.client.NOT_FOUND:
+        raise StoreNotFoundError(f"{key}: not in the bucket")
+    if status in (http.client.FORBIDDEN, http.client.UNAUTHORIZED):
+        raise StoreDeniedError(
+            f"{key}: access denied (or not in the bucket, for a role that may not list it)"
+        )
+    if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+        raise _OutOfRangeError(key)
+    if status >= http.client.INTERNAL_SERVER_ERROR or status == http.client.TOO_MANY_REQUESTS:
+        raise _PassingError(f"{key}: S3 answered {status}")
+    raise StoreError(f"{key}: S3 answered {status}")
+
+
+def _address(bucket: str, region: str, endpoint: str | None) -> tuple[str, str, str]:
+    """Return (scheme, host, path prefix): path style at a given endpoint, virtual-hosted at AWS."""
+    if endpoint:
+        parts = urlsplit(endpoint)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise SettingsError(f"the S3 endpoint {endpoint!r} is not an http(s) address")
+        return parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{quote(bucket)}/"
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    if "." in bucket:  # the wildcard certificate does not cover a bucket name with dots
+        return "https", f"s3.{region}.{domain}", f"/{quote(bucket)}/"
+    return "https", f"{bucket}.s3.{region}.{domain}", "/"

@@ -1,0 +1,77 @@
+"""From errors to answers: the one mapping of the error tree to HTTP.
+
+A class that is not in the table is answered as its nearest ancestor that is. The caller's fault
+is a 4xx that says what was expected and what came; anything else says only which kind of fault it
+was and the request's id, and the rest goes to the log.
+
+Body: `{"error": "<text>"}` as Open Inference Protocol clients read it, with the members of
+RFC 9457 beside it; its content type is sent to clients that accept it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from hotplate.errors import (
+    ArtifactError,
+    HotplateError,
+    InferenceError,
+    ModelError,
+    ModelNotFoundError,
+    ModelNotReadyError,
+    PayloadTooLargeError,
+    RequestError,
+    StoreError,
+    StoreUnavailableError,
+)
+from hotplate.http.event import HttpRequest, HttpResponse
+
+__all__ = ["RETRY_AFTER_S", "answer_error", "status_of"]
+
+_STATUS: dict[type[BaseException], int] = {
+    RequestError: 400,
+    PayloadTooLargeError: 413,
+    ModelError: 404,
+    ModelNotFoundError: 404,
+    ModelNotReadyError: 503,
+    StoreError: 500,
+    StoreUnavailableError: 503,
+    ArtifactError: 500,
+    InferenceError: 500,
+    HotplateError: 500,
+    BaseException: 500,
+}
+# Seconds after which a 503 is worth another try; also the least time between two loads.
+RETRY_AFTER_S = 2
+_PROBLEM = "application/problem+json"
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def status_of(fault: BaseException) -> int:
+    """Return the HTTP status for an error, by its nearest ancestor in the table."""
+    return next(_STATUS[kind] for kind in type(fault).__mro__ if kind in _STATUS)
+
+
+def answer_error(fault: BaseException, request: HttpRequest | None, request_id: str) -> HttpResponse:
+    """Return the answer for an error; `request` is None if the event could not even be read."""
+    status = status_of(fault)
+    name = type(fault).__name__ if isinstance(fault, HotplateError) else "InternalError"
+    words = _WORDS.sub(" ", name.removesuffix("Error")).lower()
+    text = str(fault) if status < 500 else f"{words} (request {request_id}); the function's log says more"
+    body = {
+        "error": text,
+        "type": f"urn:hotplate:error:{name}",
+        "title": words,
+        "status": status,
+        "detail": text,
+        "instance": f"urn:hotplate:request:{request_id}",
+    }
+    if isinstance(fault, RequestError):
+        body |= {"expected": fault.expected, "received": fault.received}
+    headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else {}
+    accepts = request.headers.get("accept", "") if request else ""
+    return HttpResponse(
+        status, orjson.dumps(body), headers, _PROBLEM if _PROBLEM in accepts else "application/json"
+    )

@@ -1,0 +1,198 @@
+"""A model's endpoint: the whole way of one request, and what happens when the model cannot load.
+
+The model is loaded when the endpoint is built, in Lambda's init phase. If that fails the endpoint
+still stands and answers 503 or 500 with the fault's name: a broken init would make Lambda start
+the process again for every request, and tell the caller nothing. Each later request tries to load
+again, so that a fault which passes (S3 was slow) heals by itself, and one which does not (a blob
+was altered) stays an error; at most one load is tried within the `Retry-After` that is answered.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from hotplate.errors import HotplateError, ModelNotFoundError, ModelNotReadyError
+from hotplate.http.answers import RETRY_AFTER_S, answer_error, status_of
+from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
+from hotplate.http.routes import Route, route_of
+from hotplate.observability import fault_log, write_line
+from hotplate.protocol.request import decode_request
+from hotplate.protocol.response import encode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hotplate.http.event import LambdaContext
+    from hotplate.protocol.types import InferenceRequest, MetadataTensor
+    from hotplate.runtime.model import Model
+
+__all__ = ["Endpoint"]
+
+_LENGTH_HEADER = "inference-header-content-length"
+
+
+class Endpoint:
+    """Callable as a Lambda handler: `endpoint(event, context)` returns a proxy result."""
+
+    def __init__(self, load: Callable[[], Model]) -> None:
+        """Load the model now; `load` is called again later if that fails."""
+        self._load = load
+        self._cold = True
+        self._model: Model | None = None
+        self._fault: HotplateError | None = None
+        self._tried_at = 0.0
+        self._try_to_load()
+
+    def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
+        started = time.perf_counter()
+        usage = _Usage(context.aws_request_id)
+        request: HttpRequest | None = None
+        try:
+            request = read_event(event)
+            usage.bytes_in = len(request.body)
+            response = self._answer(request, usage)
+            result = write_result(self._finish(response, usage, started))
+        except Exception as fault:  # the edge: whatever went wrong below has an answer
+            _log(fault, usage.request_id)
+            response = answer_error(fault, request, usage.request_id)
+            result = write_result(self._finish(response, usage, started))
+        usage.write(response, self._model, started, cold=self._cold)
+        self._cold = False
+        return result
+
+    def _answer(self, request: HttpRequest, usage: _Usage) -> HttpResponse:
+        route = route_of(request)
+        model = self._ready_model()
+        _check_served(route, model)
+        if route.verb == "infer":
+            return _infer(request, model, usage)
+        if route.verb == "ready":
+            return HttpResponse(200, orjson.dumps({"name": model.manifest.name, "ready": True}))
+        return HttpResponse(200, orjson.dumps(_metadata(model)))
+
+    def _finish(self, response: HttpResponse, usage: _Usage, started: float) -> HttpResponse:
+        """Return the response with the headers that every answer carries."""
+        headers = {**response.headers, "x-request-id": usage.request_id}
+        timing = [f"total;dur={(time.perf_counter() - started) * 1000:.2f}"]
+        if self._model:
+            headers["hotplate-model-version"] = self._model.version
+            if self._cold:
+                timing = [f"{phase};dur={ms}" for phase, ms in self._model.ledger.phases.items()] + timing
+        headers["server-timing"] = ", ".join(timing)
+        return HttpResponse(response.status, response.body, headers, response.content_type)
+
+    def _ready_model(self) -> Model:
+        if self._model is None and time.monotonic() - self._tried_at >= RETRY_AFTER_S:
+            self._try_to_load()
+        if self._model is None:
+            # The same fault is raised for many requests; without its old frames it does not grow.
+            raise (self._fault or ModelNotReadyError("not loaded")).with_traceback(None)
+        return self._model
+
+    def _try_to_load(self) -> None:
+        try:
+            self._model, self._fault = self._load(), None
+        except HotplateError as fault:
+            self._fault = fault
+            _log(fault, "init")
+            self._tried_at = time.monotonic()
+        else:
+            ledger = self._model.ledger
+            write_line(
+                "cold",
+                {
+                    "model": self._model.manifest.name,
+                    "version": self._model.version,
+                    "phases_ms": ledger.phases,
+                    "total_ms": ledger.total_ms,
+                    "notes": ledger.notes,
+                },
+            )
+
+
+def _infer(request: HttpRequest, model: Model, usage: _Usage) -> HttpResponse:
+    decoded = decode_request(
+        request.body,
+        header_length=request.headers.get(_LENGTH_HEADER),
+        inputs=model.manifest.inputs,
+        outputs=model.manifest.outputs,
+    )
+    usage.rows = _rows(decoded)
+    body, header_length = encode_response(model.predict(decoded))
+    if header_length is None:
+        return HttpResponse(200, body)
+    return HttpResponse(
+        200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
+    )
+
+
+def _check_served(route: Route, model: Model) -> None:
+    served = model.manifest.name
+    if route.model != served:
+        raise ModelNotFoundError(f"unknown model {route.model[:80]!r}; this endpoint serves {served!r}")
+    if route.version not in (None, model.version):
+        raise ModelNotFoundError(
+            f"unknown version {str(route.version)[:80]!r} of {served!r}; "
+            f"this endpoint serves {model.version!r}"
+        )
+
+
+def _metadata(model: Model) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "name": manifest.name,
+        "versions": [model.version],
+        "platform": manifest.platform,
+        "inputs": [_tensor_metadata(spec) for spec in manifest.inputs],
+        "outputs": [_tensor_metadata(spec) for spec in manifest.outputs],
+        "parameters": {"task": manifest.task, "labels": manifest.labels, **manifest.parameters},
+    }
+
+
+def _tensor_metadata(spec: MetadataTensor) -> dict[str, Any]:
+    more = {"one_of": spec.one_of, "description": spec.description}
+    parameters = {name: value for name, value in more.items() if value}
+    metadata: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+    return metadata | ({"parameters": parameters} if parameters else {})
+
+
+def _rows(request: InferenceRequest) -> int:
+    array = request.inputs[0].array
+    return int(array.shape[0]) if array.ndim else 1
+
+
+class _Usage:
+    """What one request used; written as one line, without a payload."""
+
+    __slots__ = ("bytes_in", "request_id", "rows")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.bytes_in = 0
+        self.rows = 0
+
+    def write(self, response: HttpResponse, model: Model | None, started: float, *, cold: bool) -> None:
+        write_line(
+            "usage",
+            {
+                "request_id": self.request_id,
+                "model": model.manifest.name if model else None,
+                "version": model.version if model else None,
+                "status": response.status,
+                "rows": self.rows,
+                "bytes_in": self.bytes_in,
+                "bytes_out": len(response.body),
+                "ms": round((time.perf_counter() - started) * 1000, 2),
+                "cold": cold,
+            },
+        )
+
+
+def _log(fault: BaseException, request_id: str) -> None:
+    """Log what the caller is not told. The caller's own faults are in the usage line already."""
+    if status_of(fault) >= 500:
+        fault_log().error(str(fault), request_id=request_id, error=type(fault).__name__, exc_info=fault)

@@ -1,0 +1,115 @@
+"""API Gateway proxy events: read into a neutral request, written from a neutral answer.
+
+Only REST API events (payload format 1.0) come here: the front door is a REST API.
+Source: API Gateway Developer Guide, "Input format of a Lambda function for proxy integration".
+"""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TYPE_CHECKING
+from urllib.parse import unquote
+
+import pybase64
+
+from hotplate.errors import MalformedRequestError, PayloadTooLargeError
+from hotplate.limits import LAMBDA_PAYLOAD_BYTES, MAX_BODY_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["HttpRequest", "HttpResponse", "LambdaContext", "read_event", "write_result"]
+
+
+class LambdaContext(Protocol):
+    """The part of Lambda's context object that is used here."""
+
+    @property
+    def aws_request_id(self) -> str:
+        """The invocation's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request without API Gateway in it.
+
+    Attributes:
+        method: Upper case.
+        segments: The path's parts after the stage, percent-decoded, e.g. `("v2", "models", "digits")`.
+        headers: By lower-case name; of a header sent twice, the last.
+        body: The bytes as sent.
+    """
+
+    method: str
+    segments: tuple[str, ...]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """An answer without API Gateway in it."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+def read_event(event: Mapping[str, Any]) -> HttpRequest:
+    """Return the request in a proxy event.
+
+    Raises:
+        MalformedRequestError: The event is not a proxy event, or its body is not the base64 it says.
+        PayloadTooLargeError: The body is over `MAX_BODY_BYTES`.
+    """
+    try:
+        method, path = event["httpMethod"], event["path"]
+    except (KeyError, TypeError) as fault:
+        raise MalformedRequestError(
+            "event",
+            expected="an API Gateway REST proxy event (httpMethod, path)",
+            received=type(event).__name__,
+        ) from fault
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    segments = tuple(unquote(part) for part in path.split("/") if part)
+    return HttpRequest(method.upper(), segments, headers, _body(event))
+
+
+def write_result(response: HttpResponse) -> dict[str, Any]:
+    """Return the proxy result. A body that is not JSON travels as base64.
+
+    Raises:
+        PayloadTooLargeError: The result is over what Lambda lets a function return.
+    """
+    headers = {"content-type": response.content_type, **response.headers}
+    binary = "json" not in response.content_type
+    body = (pybase64.b64encode(response.body) if binary else response.body).decode()
+    # A JSON body is escaped inside the result: each quote and backslash costs one byte more.
+    size = len(body) + (0 if binary else response.body.count(b'"') + response.body.count(b"\\"))
+    if size > LAMBDA_PAYLOAD_BYTES - 4096:
+        raise PayloadTooLargeError(
+            "answer",
+            expected=f"at most {LAMBDA_PAYLOAD_BYTES - 4096} bytes as Lambda counts them; "
+            "ask for fewer rows, fewer outputs, or binary output",
+            received=f"{size} bytes",
+        )
+    return {"statusCode": response.status, "headers": headers, "body": body, "isBase64Encoded": binary}
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    text = event.get("body") or ""
+    encoded = bool(event.get("isBase64Encoded"))
+    if len(text) * (3 if encoded else 4) > MAX_BODY_BYTES * 4:
+        raise PayloadTooLargeError(
+            "body", expected=f"at most {MAX_BODY_BYTES} bytes", received=f"{len(text) * 3 // 4} bytes"
+        )
+    if not encoded:
+        return text.encode() if isinstance(text, str) else b""
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as fault:
+        raise MalformedRequestError(
+            "body", expected="base64, as the event says", received="something else"
+        ) from fault

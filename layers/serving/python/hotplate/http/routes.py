@@ -1,0 +1,63 @@
+"""Which path of the Open Inference Protocol asks for what.
+
+| method | path after `/v2/models/{model}[/versions/{version}]` | asks for |
+|---|---|---|
+| GET | | metadata |
+| GET | `/ready` | readiness |
+| POST | `/infer` | inference |
+
+Source: Open Inference Protocol v2, "HTTP/REST".
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TYPE_CHECKING
+
+from hotplate.errors import MalformedRequestError
+
+if TYPE_CHECKING:
+    from hotplate.http.event import HttpRequest
+
+__all__ = ["Route", "route_of"]
+
+type Verb = Literal["metadata", "ready", "infer"]
+
+_VERBS: dict[tuple[str, tuple[str, ...]], Verb] = {
+    ("GET", ()): "metadata",
+    ("GET", ("ready",)): "ready",
+    ("POST", ("infer",)): "infer",
+}
+
+
+class Route(NamedTuple):
+    """A path, understood. `version` is None if the path names none."""
+
+    verb: Verb
+    model: str
+    version: str | None
+
+
+def route_of(request: HttpRequest) -> Route:
+    """Return what the request asks for.
+
+    Raises:
+        MalformedRequestError: No such path, or another method than the path takes.
+    """
+    segments = request.segments
+    if segments[:2] != ("v2", "models") or len(segments) < 3:
+        raise _unknown(request)
+    model, rest, version = segments[2], segments[3:], None
+    if rest[:1] == ("versions",) and len(rest) > 1:
+        version, rest = rest[1], rest[2:]
+    verb = _VERBS.get((request.method, rest))
+    if verb is None:
+        raise _unknown(request)
+    return Route(verb, model, version)
+
+
+def _unknown(request: HttpRequest) -> MalformedRequestError:
+    return MalformedRequestError(
+        "path",
+        expected="GET /v2/models/{model}[/versions/{version}][/ready] or POST …/infer",
+        received=f"{request.method} /{'/'.join(request.segments)}"[:200],
+    )

@@ -1,0 +1,200 @@
+"""Requests: bytes to validated tensors, and back for clients.
+
+Rules kept here, in this order, so that the first fault is the one reported:
+
+1. The body splits into a JSON part and a binary part, and the JSON part is one object.
+2. `id`, `parameters` and `outputs` are what the protocol says; null counts as absent.
+3. Each input is known, comes once, and has the declared datatype, rank and fixed dimensions.
+   A dimension declared -1 takes any size >= 0.
+4. No input is missing: every one without `one_of`, and exactly one of each `one_of` group.
+5. Only then are elements looked at.
+
+Outputs are answered in the order asked for, or as declared if none is named. An output is binary if its
+`binary_data` says so, else if the request's `binary_data_output` does, else JSON.
+
+Law: `decode_request(encode_request(x)) == x`, tensors compared by value.
+Source: Open Inference Protocol v2, "Inference Request" and "Binary Tensor Data Extension".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hotplate.errors import (
+    DatatypeMismatchError,
+    MalformedRequestError,
+    MissingInputError,
+    ShapeMismatchError,
+    UnknownInputError,
+    UnknownOutputError,
+)
+from hotplate.protocol.binary_codec import split
+from hotplate.protocol.json_document import Json, excerpt, fields, mapping, parse
+from hotplate.protocol.tensor import (
+    SentTensor,
+    decode_tensors,
+    encode_body,
+    read_list,
+    read_name,
+    read_tensor,
+)
+from hotplate.protocol.types import InferenceRequest, MetadataTensor, RequestOutput, Tensor
+
+__all__ = ["decode_request", "encode_request"]
+
+
+def decode_request(
+    body: bytes,
+    *,
+    header_length: str | None,
+    inputs: Sequence[MetadataTensor],
+    outputs: Sequence[MetadataTensor],
+) -> InferenceRequest:
+    """Return the request in `body`, validated against a model's signature.
+
+    Args:
+        body: As received.
+        header_length: The header `Inference-Header-Content-Length` as received; None for a JSON body.
+        inputs: What the model declares to take.
+        outputs: What it declares to give.
+
+    Returns:
+        The request. Arrays of binary tensors are read-only views of `body`; they need not be aligned.
+
+    Raises:
+        MalformedRequestError: Body, header or a member cannot be read, or something comes twice.
+        UnknownInputError, MissingInputError, UnknownOutputError: Not the model's signature.
+        DatatypeMismatchError: Another datatype, or an element that is not of it.
+        ShapeMismatchError: Rank, a fixed dimension or the element count differs, or the shape is too large.
+        ValueRangeError: An element that its datatype cannot hold.
+    """
+    raw, section = split(body, header_length)
+    request = fields(parse(raw), ("id", "parameters", "inputs", "outputs"), what="the request")
+    identity = request.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise MalformedRequestError("id of the request", expected="text", received=excerpt(identity))
+    parameters = mapping(request.get("parameters", {}), what="parameters of the request")
+    wanted = _read_outputs(request.get("outputs"), parameters, outputs)
+    entries = read_list(request.get("inputs"), what="inputs of the request")
+    sent = _read_inputs(entries, inputs)
+    return InferenceRequest(
+        id=identity,
+        inputs=decode_tensors(sent, document=raw, arrays=1 + ("outputs" in request), section=section),
+        outputs=wanted,
+        parameters=parameters,
+    )
+
+
+def encode_request(
+    inputs: Sequence[Tensor],
+    *,
+    outputs: Sequence[RequestOutput] = (),
+    id: str | None = None,  # noqa: A002 - the protocol's word
+    binary: bool = True,
+) -> tuple[bytes, int | None]:
+    """Return a request's body and the length of its JSON part (None if all of it is JSON).
+
+    Args:
+        inputs: In the order to be sent.
+        outputs: What to answer; if empty, all outputs, binary if the inputs are.
+        id: To be echoed.
+        binary: Send the inputs as binary data.
+
+    Raises:
+        DatatypeMismatchError: FP16 in JSON.
+        ValueRangeError: Elements that JSON cannot hold.
+        InferenceError: An array is not of its tensor's datatype.
+    """
+    head: dict[str, Any] = {} if id is None else {"id": id}
+    if outputs:
+        head["outputs"] = [{"name": one.name, "parameters": {"binary_data": one.binary}} for one in outputs]
+    elif binary:
+        head["parameters"] = {"binary_data_output": True}
+    names = frozenset(tensor.name for tensor in inputs) if binary else frozenset[str]()
+    return encode_body(head, "inputs", inputs, names)
+
+
+def _read_outputs(
+    node: Json, parameters: dict[str, Any], declared: Sequence[MetadataTensor]
+) -> tuple[RequestOutput, ...]:
+    default = _flag(parameters, "binary_data_output", what="the request", default=False)
+    entries = [] if node is None else read_list(node, what="outputs of the request")
+    known = {spec.name for spec in declared}
+    wanted: dict[str, RequestOutput] = {}
+    for entry in entries:
+        output = fields(entry, ("name", "parameters"), what="an output")
+        name = read_name(output, what="an output")
+        what = f"output {excerpt(name)}"
+        if name not in known:
+            raise UnknownOutputError("outputs of the request", expected=_words(declared), received=what)
+        if name in wanted:
+            raise MalformedRequestError(
+                "outputs of the request", expected="each once", received=f"{what} twice"
+            )
+        own = mapping(output.get("parameters", {}), what=f"parameters of {what}")
+        wanted[name] = RequestOutput(name, _flag(own, "binary_data", what=what, default=default))
+    return tuple(wanted.values()) or tuple(RequestOutput(spec.name, default) for spec in declared)
+
+
+def _flag(parameters: dict[str, Any], name: str, *, what: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise MalformedRequestError(f"{name} of {what}", expected="true or false", received=excerpt(value))
+    return value
+
+
+def _read_inputs(entries: Sequence[Json], declared: Sequence[MetadataTensor]) -> list[SentTensor]:
+    known = {spec.name: spec for spec in declared}
+    found: dict[str, SentTensor] = {}
+    for entry in entries:
+        sent = read_tensor(entry, role="input")
+        if sent.name not in known:
+            raise UnknownInputError("inputs of the request", expected=_words(declared), received=sent.what)
+        if sent.name in found:
+            raise MalformedRequestError(
+                "inputs of the request", expected="each once", received=f"{sent.what} twice"
+            )
+        _check_signature(sent, known[sent.name])
+        found[sent.name] = sent
+    _check_complete(found, declared)
+    return list(found.values())
+
+
+def _check_signature(sent: SentTensor, declared: MetadataTensor) -> None:
+    if sent.datatype != declared.datatype:
+        raise DatatypeMismatchError(
+            f"datatype of {sent.what}", expected=declared.datatype, received=excerpt(sent.datatype)
+        )
+    fits = len(sent.shape) == len(declared.shape) and all(
+        wanted in (-1, size) for wanted, size in zip(declared.shape, sent.shape, strict=True)
+    )
+    if not fits:
+        raise ShapeMismatchError(
+            f"shape of {sent.what}", expected=str(list(declared.shape)), received=str(list(sent.shape))
+        )
+
+
+def _check_complete(found: dict[str, SentTensor], declared: Sequence[MetadataTensor]) -> None:
+    groups: dict[str, list[MetadataTensor]] = {}
+    for spec in declared:
+        if spec.one_of is not None:
+            groups.setdefault(spec.one_of, []).append(spec)
+        elif spec.name not in found:
+            raise MissingInputError(
+                "inputs of the request", expected=f"input {excerpt(spec.name)}", received="none of that name"
+            )
+    for group in groups.values():
+        came = [spec for spec in group if spec.name in found]
+        if not came:
+            raise MissingInputError(
+                "inputs of the request", expected=f"exactly one of {_words(group)}", received="none of them"
+            )
+        if len(came) > 1:
+            raise MalformedRequestError(
+                "inputs of the request", expected=f"exactly one of {_words(group)}", received=_words(came)
+            )
+
+
+def _words(specs: Sequence[MetadataTensor]) -> str:
+    return ", ".join(excerpt(spec.name) for spec in specs)

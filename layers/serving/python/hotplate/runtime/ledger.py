@@ -1,0 +1,69 @@
+"""The cold ledger: what one cold start spent its time on, phase by phase.
+
+| phase | from, to |
+|---|---|
+| `runtime` | start of the process, first line of hotplate: Python and Lambda's own client |
+| `imports` | first line of hotplate, start of loading: numpy, ONNX Runtime, ours |
+| `manifest` | reading and checking the manifest |
+| `fetch` | reading the files, from S3 or the cache, hashed on the way |
+| `session` | building the ONNX Runtime session |
+| `warmup` | the first runs |
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import hotplate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Phases in milliseconds, in the order they ran, and notes on what was done another way.
+
+    Attributes:
+        phases: Milliseconds by phase.
+        notes: Sentences such as why a cached file was not used.
+    """
+
+    def __init__(self) -> None:
+        now = time.perf_counter()
+        imports = (now - hotplate.IMPORTED_AT) * 1000
+        self.phases: dict[str, float] = {
+            "runtime": round(max(0.0, _process_age_ms() - imports), 1),
+            "imports": round(imports, 1),
+        }
+        self.notes: list[str] = []
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time what happens inside as phase `name`, also when it fails."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.phases[name] = round(self.phases.get(name, 0.0) + (time.perf_counter() - started) * 1000, 1)
+
+    def note(self, text: str) -> None:
+        """Keep a sentence for the reader of the ledger."""
+        self.notes.append(text)
+
+    @property
+    def total_ms(self) -> float:
+        """Milliseconds from the start of the process to the end of the last phase."""
+        return round(sum(self.phases.values()), 1)
+
+
+def _process_age_ms() -> float:
+    """Return how long this process has run, in ms, to the clock tick (10 ms)."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22, starttime; see proc(5)
+    return (time.clock_gettime(time.CLOCK_BOOTTIME) - started_s) * 1000

@@ -1,0 +1,85 @@
+"""The cold start: from a pinned digest to a session that has run.
+
+The order is the security property, and each step only sees what the one before has proved:
+
+1. settings name the version and pin its manifest's SHA-256;
+2. the manifest's bytes are read, capped in length, and hashed: another digest ends here;
+3. only then they are parsed, strictly, and must be of the model and version the settings name;
+4. each file is read, capped at the length the manifest states, hashed while it streams in, and
+   compared; only `graph`, `weights` and `asset` files are read at all;
+5. only then ONNX Runtime sees the graph, and warm-up runs it.
+
+The same order is tested by breaking each link (`tests/unit/runtime/test_loader.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from hotplate.errors import DigestMismatchError, ManifestError
+from hotplate.limits import MAX_MANIFEST_BYTES
+from hotplate.manifest.layout import manifest_key, version_of
+from hotplate.manifest.schema import Manifest, decode
+from hotplate.runtime.files import Cache, fetch_file
+from hotplate.runtime.ledger import Ledger
+from hotplate.runtime.model import Model, Transforms
+from hotplate.runtime.session import Session
+from hotplate.runtime.warmup import warm_up
+
+if TYPE_CHECKING:
+    from hotplate.settings import Settings
+    from hotplate.store.base import Reader
+
+__all__ = ["load_model"]
+
+
+def load_model(settings: Settings, reader: Reader, transforms: Transforms | None = None) -> Model:
+    """Return the model that the settings pin, warmed up.
+
+    Args:
+        settings: What to serve and how much memory there is.
+        reader: Where the registry lies.
+        transforms: The function's own steps around the graph, or None.
+
+    Raises:
+        StoreError: Bytes could not be had.
+        ArtifactError: Bytes are not those published, or not a model. Nothing was computed from them.
+    """
+    ledger = Ledger()
+    with ledger.phase("manifest"):
+        manifest = _manifest(settings, reader)
+    cache = Cache(settings.cache_dir, ledger)
+    with ledger.phase("fetch"):
+        files = {
+            entry.path: (entry.role, fetch_file(reader, entry, cache))
+            for entry in manifest.files
+            if entry.role in {"graph", "weights", "asset"}
+        }
+    with ledger.phase("session"):
+        session = Session(
+            next(bytes(body) for role, body in files.values() if role == "graph"),
+            weights={path: body for path, (role, body) in files.items() if role == "weights"},
+            threads=manifest.plan.intra_op_threads or settings.vcpus,
+        )
+    model = Model(manifest, settings.version, session, transforms, ledger)
+    with ledger.phase("warmup"):
+        warm_up(session, ledger)
+    return model
+
+
+def _manifest(settings: Settings, reader: Reader) -> Manifest:
+    raw = reader.read_small(manifest_key(settings.model, settings.version), max_bytes=MAX_MANIFEST_BYTES)
+    digest = hashlib.sha256(raw).hexdigest()
+    if digest != settings.manifest_sha256:
+        raise DigestMismatchError(
+            f"manifest of {settings.model} {settings.version}: SHA-256 {digest[:12]}…, "
+            f"the function pins {settings.manifest_sha256[:12]}…"
+        )
+    manifest = decode(raw)
+    if (manifest.name, version_of(manifest)[0]) != (settings.model, settings.version):
+        raise ManifestError(
+            f"the manifest is of {manifest.name} {version_of(manifest)[0]}, "
+            f"the function serves {settings.model} {settings.version}"
+        )
+    return manifest

@@ -1,0 +1,101 @@
+"""ONNX Runtime, wrapped once: the only module that builds or runs a session.
+
+Every fault of the library leaves as `GraphError` (building) or `InferenceError` (running).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+from hotplate.errors import GraphError, HotplateError, InferenceError
+from hotplate.protocol.datatypes import from_ort, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["Session"]
+
+type Array = np.ndarray[Any, Any]
+
+# The library has no common base class for its errors; these are all it defines, and what its
+# bindings raise for arguments they cannot convert.
+_ORT_ERRORS = (
+    ort_state.EngineError,
+    ort_state.EPFail,
+    ort_state.Fail,
+    ort_state.InvalidArgument,
+    ort_state.InvalidGraph,
+    ort_state.InvalidProtobuf,
+    ort_state.ModelLoaded,
+    ort_state.NoModel,
+    ort_state.NoSuchFile,
+    ort_state.NotImplemented,
+    ort_state.RuntimeException,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Session:
+    """A graph ready to run.
+
+    Attributes:
+        inputs: (name, shape with -1 for an open dimension, dtype) of the graph's inputs, in its order.
+        output_names: The graph's, in its order.
+    """
+
+    def __init__(self, graph: bytes, *, weights: Mapping[str, memoryview], threads: int) -> None:
+        """Build the session on the CPU.
+
+        Args:
+            graph: The ONNX file.
+            weights: External data by the location that the graph names; borrowed, not copied,
+                where ONNX Runtime can (1.31 and later), so it is kept as long as the session.
+            threads: Threads of one operator.
+
+        Raises:
+            GraphError: ONNX Runtime refuses the graph or its weights.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; its warnings about the host's CPU files help nobody
+        self._weights = dict(weights)
+        with _faults(GraphError, "the graph could not be loaded"):
+            if weights:
+                options.add_session_config_entry(
+                    "session.use_external_initializer_file_buffers_directly", "1"
+                )
+                options.add_external_initializers_from_files_in_memory(
+                    list(weights), list(weights.values()), [len(view) for view in weights.values()]
+                )
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.inputs = [
+            (node.name, shape_of(node.shape), from_ort(node.type).dtype)
+            for node in self._session.get_inputs()
+        ]
+        self.output_names = [node.name for node in self._session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+        """Return the outputs called `names`.
+
+        Raises:
+            InferenceError: The graph failed on these feeds.
+        """
+        with _faults(InferenceError, "the graph failed"):
+            results = self._session.run(list(names), dict(feeds))
+        return dict(zip(names, results, strict=True))
+
+
+@contextmanager
+def _faults(ours: type[HotplateError], what: str) -> Iterator[None]:
+    try:
+        yield
+    except _ORT_ERRORS as fault:
+        raise ours(f"{what}: {fault}") from fault

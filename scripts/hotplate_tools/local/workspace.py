@@ -1,0 +1,254 @@
+"""The files behind execution environments: the RIE, Lambda's Python, and each function's code and layers.
+
+Rules kept: a function gets what Lambda gives (awslambdaric and boto3, `requirements/runtime.txt`),
+its code and its layers, and not one package of this project's environment, so a dependency that a
+layer lacks is missed here too. Everything made here lies in one temporary folder, which a janitor
+process removes when this process closes it or ends, however it ends.
+
+With walls (Linux namespaces, see `hotplate_tools.local.sandbox`) code and layers are mounted
+read-only at Lambda's own paths. Without, they are copied with no write permission, which does not
+stop root; `Workspace.has_walls` says which.
+
+Source: AWS Lambda developer guide, "Defined runtime environment variables" and "Layer paths".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from hotplate_tools.environments import ensure
+from hotplate_tools.failures import FailedError
+from hotplate_tools.local import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hotplate_tools.console import Console
+    from hotplate_tools.local.template import Function
+
+__all__ = ["FunctionFiles", "Workspace"]
+
+_JANITOR = """
+import os, shutil, sys, time
+sys.stdin.read()
+for _ in range(100):
+    for folder, _, _ in os.walk(sys.argv[1]):
+        os.chmod(folder, 0o700)
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    if not os.path.exists(sys.argv[1]):
+        break
+    time.sleep(0.1)
+"""
+_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Runtime:
+    """Lambda's Python here: its environment's folder, and the folders the interpreter needs."""
+
+    home: Path
+    prefixes: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionFiles:
+    """One function's files, ready to be run.
+
+    Attributes:
+        code, layers: Folders that are `/var/task` and `/opt`.
+        folder: The workspace.
+        rie: The RIE's binary.
+        runtime: Lambda's Python.
+        has_walls: Whether the function gets Lambda's file system, or these folders as they lie.
+    """
+
+    code: Path
+    layers: Path
+    folder: Path
+    rie: Path
+    runtime: _Runtime
+    has_walls: bool
+
+    def plan(
+        self, function: Function, variables: Mapping[str, str], address: str, api_address: str
+    ) -> dict[str, Any]:
+        """Return what `sandbox` needs to start one environment listening on `address`.
+
+        Args:
+            function: What the template says.
+            variables: What the function sees besides the variables that name paths.
+            address: `host:port` of the RIE's own endpoint.
+            api_address: `host:port` of the Runtime API that the function's runtime talks to.
+        """
+        if self.has_walls:
+            task, opt, home, rie = "/var/task", "/opt", "/var/runtime", "/var/rapid/aws-lambda-rie"
+        else:
+            task, opt, home, rie = map(str, (self.code, self.layers, self.runtime.home, self.rie))
+        sources = (self.code, self.layers, self.runtime.home, self.rie)
+        mounts = [
+            *zip(map(str, sources), (task, opt, home, rie), strict=True),
+            *((str(prefix), str(prefix)) for prefix in self.runtime.prefixes),
+        ]
+        site = f"{opt}/python/lib/{function.runtime}/site-packages"
+        paths = {
+            "LAMBDA_TASK_ROOT": task,
+            "LAMBDA_RUNTIME_DIR": home,
+            "LD_LIBRARY_PATH": f"/lib64:/usr/lib64:{home}:{home}/lib:{task}:{task}/lib:{opt}/lib",
+            "PATH": f"{home}/bin:/usr/local/bin:/usr/bin:/bin:{opt}/bin",
+            "PYTHONPATH": f"{task}:{site}:{opt}/python",
+            **({} if self.has_walls else {"TMPDIR": self._own_tmp()}),
+        }
+        runtime = [f"{home}/bin/python", "-m", "awslambdaric", function.handler]
+        addresses = ["--runtime-interface-emulator-address", address, "--runtime-api-address", api_address]
+        return {
+            "command": [rie, *addresses, *runtime],
+            "environment": {**paths, **variables},
+            "memory_mb": function.memory_mb,
+            "mounts": mounts,
+            "root": str(self.folder / "root"),
+            "tmp_mb": function.ephemeral_mb,
+            "walls": self.has_walls,
+            "workdir": task,
+        }
+
+    def _own_tmp(self) -> str:
+        return tempfile.mkdtemp(prefix="tmp-", dir=self.folder)
+
+
+class Workspace:
+    """The temporary folder and everything in it; a context manager.
+
+    Attributes:
+        has_walls: Whether environments get Lambda's file system.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._runtimes: dict[str, _Runtime] = {}
+        self._files: dict[str, FunctionFiles] = {}
+        self._rie = _find_rie(console)
+        self.has_walls = _namespaces_work()
+        if not self.has_walls:
+            console.warn(
+                "No user namespaces here: functions see this machine's files, and /tmp is unbounded."
+            )
+        self._folder = Path(tempfile.mkdtemp(prefix="hotplate-"))
+        (self._folder / "root").mkdir()
+        command = [sys.executable, "-I", "-S", "-c", _JANITOR, str(self._folder)]
+        self._janitor = subprocess.Popen(command, stdin=subprocess.PIPE, env={}, start_new_session=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the folder."""
+        self._janitor.communicate()
+
+    def files(self, function: Function) -> FunctionFiles:
+        """Return the function's files, made ready on first use.
+
+        Raises:
+            FailedError: It is built for another architecture or language than this machine runs.
+        """
+        if function.logical_id not in self._files:
+            here = _ARCHITECTURES.get(platform.machine(), platform.machine())
+            if function.architecture != here:
+                raise FailedError(
+                    f"{function.logical_id} is built for {function.architecture}; this machine is {here}",
+                    advice=f"Build it with the parameter Architecture={here}.",
+                )
+            self._files[function.logical_id] = FunctionFiles(
+                code=self._laid_out(f"{function.logical_id}-task", (function.code,)),
+                layers=self._laid_out(f"{function.logical_id}-opt", function.layers),
+                folder=self._folder,
+                rie=self._rie,
+                runtime=self._runtime(function.runtime),
+                has_walls=self.has_walls,
+            )
+        return self._files[function.logical_id]
+
+    def _laid_out(self, name: str, sources: tuple[Path, ...]) -> Path:
+        """Return one folder with `sources` laid over each other, the last on top."""
+        if self.has_walls and len(sources) == 1:
+            return sources[0]
+        folder = self._folder / name
+        folder.mkdir()
+        for source in sources:
+            shutil.copytree(
+                source, folder, dirs_exist_ok=True, copy_function=_link if self.has_walls else _copy
+            )
+        if not self.has_walls:
+            for path in (folder, *folder.rglob("*")):
+                path.chmod(path.stat().st_mode & ~0o222)
+        return folder
+
+    def _runtime(self, name: str) -> _Runtime:
+        if name not in self._runtimes:
+            version = name.removeprefix("python")
+            if version == name:
+                raise FailedError(f"the runtime harness runs Python functions, not {name}")
+            own = "{}.{}".format(*sys.version_info)
+            binaries = ensure("runtime", self._console, python=sys.executable if version == own else version)
+            self._runtimes[name] = _read_runtime(binaries)
+        return self._runtimes[name]
+
+
+def _read_runtime(binaries: Path) -> _Runtime:
+    python = binaries / "python"
+    compiled = binaries.parent / ".compiled"
+    if not compiled.exists():
+        # The environment is mounted read-only, so what is not compiled now would be at each start.
+        _output([str(python), "-I", "-m", "compileall", "-q", str(binaries.parent / "lib")])
+        compiled.touch()
+    prefix = Path(_output([str(python), "-I", "-c", "import sys; print(sys.base_prefix)"]).strip())
+    needed = {prefix, prefix.resolve(), python.resolve().parent.parent}
+    return _Runtime(binaries.parent, tuple(sorted(p for p in needed if not p.is_relative_to("/usr"))))
+
+
+def _find_rie(console: Console) -> Path:
+    machine = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    home = ensure("sam", console).parent
+    found = sorted(home.glob(f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}"))
+    if not found or platform.system() != "Linux":
+        raise FailedError(
+            f"AWS's Runtime Interface Emulator does not run on {platform.system()} {machine}",
+            advice="Use `hotplate up` without `--runtime rie`.",
+        )
+    # A wheel does not keep the executable bit of a data file.
+    found[0].chmod(0o755)
+    return found[0]
+
+
+def _namespaces_work() -> bool:
+    command = [sys.executable, "-I", "-S", str(Path(sandbox.__file__)), "--probe"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise FailedError(f"{' '.join(command[:4])} failed:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+def _link(source: str, target: str) -> None:
+    # Safe because every mount of it is read-only; a megabyte of links costs what a hundred cost.
+    with contextlib.suppress(FileNotFoundError):
+        Path(target).unlink()
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
+def _copy(source: str, target: str) -> None:
+    shutil.copy2(source, target)

@@ -1,0 +1,118 @@
+"""What the registry commands answer: as data for `--json`, as text for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hotplate_tools.publish.aliases import MoveAlias
+    from hotplate_tools.publish.pipeline import Published
+    from hotplate_tools.publish.registry import ModelListing
+
+__all__ = [
+    "deploy_parameters",
+    "listing_data",
+    "listing_text",
+    "move_data",
+    "move_text",
+    "published_data",
+    "published_text",
+]
+
+
+def deploy_parameters(name: str, version: str, manifest_sha256: str) -> dict[str, str]:
+    """Return the template parameters that pin the version, e.g. `DigitsModelVersion`."""
+    words = name.replace("-", " ").replace(".", " ").replace("_", " ").split()
+    prefix = "".join(word[0].upper() + word[1:] for word in words)
+    return {f"{prefix}ModelVersion": version, f"{prefix}ManifestSha256": manifest_sha256}
+
+
+def published_data(published: Published) -> dict[str, Any]:
+    """Return what was, or would be, published."""
+    actions = published.actions
+    return {
+        "name": published.name,
+        "version": published.version,
+        "manifest_sha256": published.manifest_sha256,
+        "dry_run": published.dry_run,
+        "wrote": published.wrote,
+        "blobs": [
+            {"path": blob.path, "sha256": blob.sha256, "size": blob.size, "uploaded": not blob.exists}
+            for blob in actions.blobs
+        ],
+        "alias": move_data(actions.alias) if actions.alias else None,
+        "parameters": deploy_parameters(published.name, published.version, published.manifest_sha256),
+    }
+
+
+def published_text(published: Published) -> str:
+    """Return the same for people."""
+    actions = published.actions
+    put, kept = ("would put", "there already") if published.dry_run else ("put", "there already")
+    lines = [f"{published.name} {published.version}", f"  manifest  sha256 {published.manifest_sha256}"]
+    lines += [
+        f"  blob      {blob.path}, {blob.size:,} bytes: {kept if blob.exists else put}"
+        for blob in actions.blobs
+    ]
+    if actions.alias:
+        lines.append(f"  alias     {'would move: ' if published.dry_run else ''}{move_text(actions.alias)}")
+    if not actions.pending:
+        lines.append("  nothing to do: the registry holds exactly this")
+    parameters = deploy_parameters(published.name, published.version, published.manifest_sha256)
+    lines.append("To serve it, deploy with")
+    lines += [f"  {key}={value}" for key, value in parameters.items()]
+    return "\n".join(lines)
+
+
+def move_data(move: MoveAlias) -> dict[str, Any]:
+    """Return one move of an alias."""
+    return {
+        "name": move.name,
+        "alias": move.alias,
+        "from": move.from_version,
+        "to": move.to_version,
+        "manifest_sha256": move.manifest_sha256,
+    }
+
+
+def move_text(move: MoveAlias) -> str:
+    """Return the same for people."""
+    return f"{move.alias}: {move.from_version or 'nothing'} → {move.to_version}"
+
+
+def listing_data(models: Sequence[ModelListing]) -> dict[str, Any]:
+    """Return all models of a registry."""
+    return {
+        "models": [
+            {
+                "name": model.name,
+                "versions": list(model.versions),
+                "aliases": {
+                    alias: {
+                        "version": pointer.version,
+                        "manifest_sha256": pointer.manifest_sha256,
+                        "previous": pointer.previous,
+                        "moved_at": pointer.moved_at,
+                        "moved_by": pointer.moved_by,
+                    }
+                    for alias, pointer in model.aliases.items()
+                },
+            }
+            for model in models
+        ]
+    }
+
+
+def listing_text(models: Sequence[ModelListing]) -> str:
+    """Return the same for people: a line a version, with the aliases that point at it."""
+    if not models:
+        return "No model is published here."
+    lines = []
+    for model in models:
+        lines.append(model.name)
+        for version in model.versions:
+            pointing = [name for name, pointer in model.aliases.items() if pointer.version == version]
+            lines.append(f"  {version}" + (f"  ← {', '.join(pointing)}" if pointing else ""))
+    return "\n".join(lines)

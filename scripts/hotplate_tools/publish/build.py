@@ -1,0 +1,180 @@
+"""The manifest of a source: everything that can be known before a registry is asked.
+
+Deterministic: the same files and words give the same bytes, on any day and any machine. The
+exception is a bare graph, whose golden rows are answers of this machine's processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hotplate
+from hotplate.errors import GraphError, ManifestError
+from hotplate.manifest.schema import (
+    FORMAT,
+    FileEntry,
+    Golden,
+    Manifest,
+    Plan,
+    Provenance,
+    decode,
+    encode,
+)
+from hotplate.runtime.model import Transforms
+from hotplate.runtime.session import Session
+from hotplate_tools.failures import RefusedError
+from hotplate_tools.publish.golden import generate, read_rows, replay
+from hotplate_tools.publish.graph import Graph, inspect_graph
+from hotplate_tools.publish.signature import refuse_disagreement
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from hotplate_tools.publish.source import Source
+
+    Role = Literal["graph", "weights", "golden", "card"]
+
+__all__ = ["LocalFile", "Prepared", "build_manifest"]
+
+# Generated answers come from this machine's processor; another one rounds differently. Ours.
+GENERATED_RTOL = 1e-3
+GENERATED_ATOL = 1e-4
+
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """One file of the version and where its bytes are."""
+
+    entry: FileEntry
+    body: bytes | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A manifest, the files it lists in its order, and what the publisher should know."""
+
+    manifest: Manifest
+    files: tuple[LocalFile, ...]
+    warnings: tuple[str, ...]
+
+
+def build_manifest(source: Source, *, version: str | None) -> Prepared:
+    """Return the version that `source` is.
+
+    Raises:
+        RefusedError: The graph, the signature or the golden rows are not fit to be published.
+    """
+    graph = inspect_graph(source.graph)
+    transforms = load_transforms(source.name) if source.spec else None
+    inputs, outputs = graph.inputs, graph.outputs
+    if source.spec:
+        inputs = tuple(spec.declared() for spec in source.spec.inputs)
+        outputs = tuple(spec.declared() for spec in source.spec.outputs)
+        refuse_disagreement(source.spec, graph, has_transforms=transforms is not None)
+    session = _session(graph, source)
+    golden, rows, warnings = _golden(source, graph, session, transforms)
+    files = [_file("model.onnx", "graph", graph.body)]
+    files += [_file(location, "weights", file) for location, file in graph.weights.items()]
+    files += [_file("golden.jsonl", "golden", rows)] if golden else []
+    files += [_file("card.md", "card", source.card.read_bytes())] if source.card else []
+    files.sort(key=lambda file: file.entry.path)
+    spec = source.spec
+    manifest = Manifest(
+        format=FORMAT,
+        name=source.name,
+        inputs=inputs,
+        outputs=outputs,
+        files=tuple(file.entry for file in files),
+        version=version,
+        task=spec.task if spec else "",
+        producer=f"hotplate {hotplate.__version__}",
+        labels=dict(spec.labels) if spec else {},
+        golden=golden,
+        plan=Plan(**spec.plan.model_dump()) if spec else Plan(),
+        provenance=Provenance(**spec.provenance.model_dump()) if spec else Provenance(),
+    )
+    try:
+        return Prepared(decode(encode(manifest)), tuple(files), warnings)
+    except ManifestError as fault:
+        raise RefusedError(str(fault)) from fault
+
+
+def load_transforms(name: str) -> Transforms | None:
+    """Return what `functions.<name>.model` puts around the graph, or None if there is no such module.
+
+    `-` and `.` in a model's name are `_` in the folder's.
+    """
+    folder = name.replace("-", "_").replace(".", "_")
+    wanted = f"functions.{folder}.model"
+    try:
+        module = importlib.import_module(wanted)
+    except ModuleNotFoundError as fault:
+        if fault.name and (wanted == fault.name or wanted.startswith(f"{fault.name}.")):
+            return None
+        raise
+    return Transforms(module.preprocess, module.postprocess)
+
+
+def _session(graph: Graph, source: Source) -> Session:
+    weights = {}
+    for location, file in graph.weights.items():
+        with file.open("rb") as stream:
+            # Mapped, not read: weights can be larger than memory to spare. An empty file cannot be.
+            size = file.stat().st_size
+            view = (
+                memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+                if size
+                else memoryview(b"")
+            )
+        weights[location] = view
+    threads = source.spec.plan.intra_op_threads if source.spec else None
+    try:
+        # One thread unless planned otherwise: the order of a sum then never changes between runs.
+        return Session(graph.body, weights=weights, threads=threads or 1)
+    except GraphError as fault:
+        raise RefusedError(
+            f"ONNX Runtime does not load {source.graph.name}: {fault}",
+            advice="Export it again for an operator set that this ONNX Runtime knows.",
+        ) from fault
+
+
+def _golden(
+    source: Source, graph: Graph, session: Session, transforms: Transforms | None
+) -> tuple[Golden | None, bytes, tuple[str, ...]]:
+    if source.spec and source.spec.golden and source.golden:
+        raw, rows = read_rows(source.golden)
+        golden = Golden(rows=len(rows), rtol=source.spec.golden.rtol, atol=source.spec.golden.atol)
+        replay(
+            rows,
+            inputs=[spec.declared() for spec in source.spec.inputs],
+            outputs=[spec.declared() for spec in source.spec.outputs],
+            session=session,
+            transforms=transforms,
+            bounds=golden,
+        )
+        return golden, raw, ()
+    if transforms:
+        raise RefusedError(
+            f"{source.name} has pre- and postprocessing of its own, but no golden rows",
+            advice="Name a file of them in model.yaml: only rows can tell whether both fit this graph.",
+        )
+    raw, count = generate(graph.inputs, session)
+    if not count:
+        warning = "no golden rows: the graph gives no stable answer to made-up inputs; add some of your own"
+        return None, b"", (warning,)
+    return Golden(rows=count, rtol=GENERATED_RTOL, atol=GENERATED_ATOL), raw, ()
+
+
+def _file(path: str, role: Role, body: bytes | Path) -> LocalFile:
+    if isinstance(body, bytes):
+        return LocalFile(FileEntry(path, role, len(body), hashlib.sha256(body).hexdigest()), body)
+    with body.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return LocalFile(FileEntry(path, role, stream.tell(), digest), body)

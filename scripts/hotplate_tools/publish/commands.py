@@ -1,0 +1,156 @@
+"""`hotplate publish`, `models`, `promote`, `rollback`: arguments only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+__all__ = ["models", "promote", "publish", "rollback"]
+
+_SEMVER = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?"
+
+as_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
+)
+alias_option = click.option("--alias", default="live", show_default=True, help="The pointer to move.")
+
+
+def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that say which registry is meant."""
+    for option in (
+        click.option("--region", help="Region of the bucket; else as configured for AWS."),
+        click.option(
+            "--registry",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="A registry in this folder instead of a bucket.",
+        ),
+        click.option("--bucket", envvar="HOTPLATE_BUCKET", show_envvar=True, help="Bucket of the registry."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", help="Model name; else the one in model.yaml, or the file's.")
+@registry_options
+@click.option("--version", metavar="X.Y.Z", help="Publish as this version; else it is named by its digest.")
+@alias_option
+@click.option("--no-promote", is_flag=True, help="Move no alias.")
+@click.option("--dry-run", is_flag=True, help="Print the plan; write nothing.")
+@as_json_option
+def publish(
+    path: Path,
+    name: str | None,
+    bucket: str | None,
+    registry: Path | None,
+    region: str | None,
+    version: str | None,
+    alias: str,
+    *,
+    no_promote: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Publish the model at PATH: an .onnx file, or a folder with model.yaml.
+
+    Doing so again changes nothing. A version never changes once it is published.
+    """
+    from hotplate_tools.console import Console
+    from hotplate_tools.publish.answers import published_data, published_text
+    from hotplate_tools.publish.pipeline import publish_model
+    from hotplate_tools.publish.registry import open_store
+
+    _require_version(version)
+    _require_registry(bucket, registry)
+    console = Console(as_json=as_json)
+    published = publish_model(
+        path,
+        name=name,
+        store=open_store(bucket=bucket, folder=registry, region=region),
+        alias=None if no_promote else alias,
+        version=version,
+        dry_run=dry_run,
+        console=console,
+    )
+    console.result(published_data(published), published_text(published))
+
+
+@click.command()
+@registry_options
+@as_json_option
+def models(bucket: str | None, registry: Path | None, region: str | None, *, as_json: bool) -> None:
+    """List the models of a registry, their versions and aliases."""
+    from hotplate_tools.console import Console
+    from hotplate_tools.publish.answers import listing_data, listing_text
+    from hotplate_tools.publish.registry import list_models, open_store
+
+    _require_registry(bucket, registry)
+    found = list_models(open_store(bucket=bucket, folder=registry, region=region))
+    Console(as_json=as_json).result(listing_data(found), listing_text(found))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("version")
+@registry_options
+@alias_option
+@as_json_option
+def promote(
+    name: str,
+    version: str,
+    bucket: str | None,
+    registry: Path | None,
+    region: str | None,
+    alias: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Point an alias of model NAME at VERSION."""
+    from hotplate_tools.console import Console
+    from hotplate_tools.publish.aliases import promote as promote_alias
+    from hotplate_tools.publish.answers import move_data, move_text
+    from hotplate_tools.publish.registry import open_store
+
+    _require_registry(bucket, registry)
+    move = promote_alias(open_store(bucket=bucket, folder=registry, region=region), name, version, alias)
+    data = {"name": name, "alias": alias, "version": version, "move": move_data(move) if move else None}
+    text = move_text(move) if move else f"{alias} of {name} points at {version} already"
+    Console(as_json=as_json).result(data, text)
+
+
+@click.command()
+@click.argument("name")
+@registry_options
+@alias_option
+@as_json_option
+def rollback(
+    name: str, bucket: str | None, registry: Path | None, region: str | None, alias: str, *, as_json: bool
+) -> None:
+    """Point an alias of model NAME at the version before; twice is where it began."""
+    from hotplate_tools.console import Console
+    from hotplate_tools.publish.aliases import rollback as roll_back_alias
+    from hotplate_tools.publish.answers import move_data, move_text
+    from hotplate_tools.publish.registry import open_store
+
+    _require_registry(bucket, registry)
+    move = roll_back_alias(open_store(bucket=bucket, folder=registry, region=region), name, alias)
+    data = {"name": name, "alias": alias, "version": move.to_version, "move": move_data(move)}
+    Console(as_json=as_json).result(data, move_text(move))
+
+
+def _require_version(version: str | None) -> None:
+    if version is not None and not re.fullmatch(_SEMVER, version):
+        raise click.BadParameter(f"{version!r} is no version such as 1.2.3", param_hint="--version")
+
+
+def _require_registry(bucket: str | None, registry: Path | None) -> None:
+    if not bucket and registry is None:
+        raise click.UsageError("give --bucket (or set HOTPLATE_BUCKET), or --registry")
+    source = click.get_current_context().get_parameter_source("bucket")
+    if registry is not None and source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--bucket and --registry exclude each other")

@@ -1,0 +1,46 @@
+"""Does what was planned, in the order that keeps readers safe: blobs, manifest, alias.
+
+Each step is a conditional write of bytes that are known beforehand, so doing it twice, or after a
+kill, or beside another publisher, ends in the same registry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hotplate_tools.publish.aliases import move_alias
+from hotplate_tools.publish.plan import is_published
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hotplate.store.base import Store
+    from hotplate_tools.console import Console
+    from hotplate_tools.publish.plan import Actions, UploadBlob
+
+__all__ = ["execute"]
+
+
+def execute(actions: Actions, *, store: Store, console: Console) -> None:
+    """Do all that is pending.
+
+    Raises:
+        RefusedError: Another publisher took the version for other bytes meanwhile.
+        FailedError: Another publisher moved the alias meanwhile.
+        DigestMismatchError: A file changed since it was looked at; nothing points at it.
+        StoreError: The registry cannot be written.
+    """
+    missing = [blob for blob in actions.blobs if not blob.exists]
+    if missing:
+        _upload(missing, store, console)
+    manifest = actions.manifest
+    if not manifest.exists and not store.put_new(manifest.key, manifest.body, sha256=manifest.sha256):
+        is_published(store, manifest.key, manifest.body)
+    if actions.alias:
+        move_alias(store, actions.alias)
+
+
+def _upload(blobs: Sequence[UploadBlob], store: Store, console: Console) -> None:
+    with console.transfer("Uploading", sum(blob.size for blob in blobs)) as progress:
+        for blob in blobs:
+            store.put_new(blob.key, blob.body, sha256=blob.sha256, progress=progress)

@@ -1,0 +1,190 @@
+"""Golden rows: inputs with the answers that a version must give, replayed before it is published.
+
+A line of `golden.jsonl` is `{"inputs": {name: data}, "outputs": {name: data}}` with nested lists of
+JSON numbers, booleans or strings. An element of a BYTES tensor is a string (its UTF-8 bytes) or
+`{"b64": "..."}`.
+
+Rows are replayed by what serves: the same `Session`, between the function's own pre- and
+postprocessing. Where a bare graph comes without rows, some are made: inputs by a seeded generator,
+answers by the graph. Those prove nothing about the training; they pin what was published, so that
+another machine, runtime or conversion that answers otherwise is found out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from hotplate.errors import InferenceError, RequestError
+from hotplate.protocol.datatypes import from_name
+from hotplate_tools.failures import RefusedError
+from hotplate_tools.publish.arrays import array_of, difference, jsonable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from hotplate.manifest.schema import Golden
+    from hotplate.protocol.types import MetadataTensor
+    from hotplate.runtime.model import Transforms
+    from hotplate.runtime.session import Session
+
+__all__ = ["MAX_GOLDEN_BYTES", "generate", "read_rows", "replay"]
+
+type Array = np.ndarray[Any, Any]
+
+# Ours. Rows are evidence, not a test set; a few hundred pictures fit.
+MAX_GOLDEN_BYTES = 16 * 1024 * 1024
+
+# Sizes that open dimensions take, one generated row each: one, and more than one.
+GENERATED_SIZES = (1, 2, 3)
+
+# Generated rows stop before the file grows past this, in bytes.
+MAX_GENERATED_BYTES = 1024 * 1024
+
+
+def read_rows(file: Path) -> tuple[bytes, list[dict[str, dict[str, Any]]]]:
+    """Return the bytes of a golden file and its rows.
+
+    Raises:
+        RefusedError: Too long, empty, or a line that is no row.
+    """
+    with file.open("rb") as stream:
+        raw = stream.read(MAX_GOLDEN_BYTES + 1)
+    if len(raw) > MAX_GOLDEN_BYTES:
+        raise RefusedError(f"{file.name} is longer than {MAX_GOLDEN_BYTES} bytes")
+    rows = []
+    for number, line in enumerate(raw.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as fault:
+            raise RefusedError(f"{file.name} line {number} is not JSON: {fault}") from fault
+        parts = [row.get("inputs"), row.get("outputs")] if isinstance(row, dict) else []
+        if len(parts) != 2 or len(row) != 2 or not all(isinstance(part, dict) and part for part in parts):
+            raise RefusedError(f'{file.name} line {number} is no {{"inputs": {{...}}, "outputs": {{...}}}}')
+        rows.append(row)
+    if not rows:
+        raise RefusedError(f"{file.name} holds no row")
+    return raw, rows
+
+
+def replay(
+    rows: Sequence[Mapping[str, Mapping[str, Any]]],
+    *,
+    inputs: Sequence[MetadataTensor],
+    outputs: Sequence[MetadataTensor],
+    session: Session,
+    transforms: Transforms | None,
+    bounds: Golden,
+) -> None:
+    """Check that the model answers every row as the row says, in the shapes and datatypes declared.
+
+    Raises:
+        RefusedError: Naming the first row, output and element that differ, and by how much.
+    """
+    declared = {spec.name: spec for spec in outputs}
+    for number, row in enumerate(rows, start=1):
+        place = f"golden row {number}"
+        feeds = _feeds(row["inputs"], inputs, place)
+        try:
+            ready = transforms.preprocess(feeds) if transforms else feeds
+            results = session.run(ready, session.output_names)
+            results = dict(transforms.postprocess(results)) if transforms else results
+        except (RequestError, InferenceError) as fault:
+            raise RefusedError(f"{place}: {fault}") from fault
+        _refuse_undeclared(results, outputs, place)
+        for name, expected in row["outputs"].items():
+            if name not in declared:
+                raise RefusedError(f"{place}: the model declares no output {name!r}")
+            wanted = array_of(expected, declared[name].datatype, f"{place}, output {name!r}")
+            found = difference(np.asarray(results[name]), wanted, rtol=bounds.rtol, atol=bounds.atol)
+            if found:
+                raise RefusedError(
+                    f"{place}, output {name!r}: {found}",
+                    advice="The export, the pre- or postprocessing or the rows changed; find out which.",
+                )
+
+
+def generate(inputs: Sequence[MetadataTensor], session: Session) -> tuple[bytes, int]:
+    """Return golden rows for a graph as canonical JSON lines, and their count (0: it has no stable answer).
+
+    A graph that draws random numbers, refuses made-up inputs or answers NaN has no row to pin.
+    """
+    lines: list[bytes] = []
+    for size in GENERATED_SIZES:
+        generator = np.random.default_rng(size)
+        feeds = {spec.name: _made_up(spec, size, generator) for spec in inputs}
+        try:
+            answers = [session.run(feeds, session.output_names) for _ in range(2)]
+        except InferenceError:
+            continue
+        if not all(_is_stable(answers[0][name], answers[1][name]) for name in session.output_names):
+            continue
+        row = {"inputs": _as_json(feeds), "outputs": _as_json(answers[0])}
+        lines.append(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n")
+        if sum(map(len, lines)) > MAX_GENERATED_BYTES:
+            return b"".join(lines[:-1]), len(lines) - 1
+    return b"".join(lines), len(lines)
+
+
+def _feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
+    declared = {spec.name: spec for spec in inputs}
+    for name in data:
+        if name not in declared:
+            raise RefusedError(f"{place}: the model declares no input {name!r}")
+    groups = [spec.one_of or f"input {spec.name!r}" for spec in inputs]
+    sent = [spec.one_of or f"input {spec.name!r}" for spec in inputs if spec.name in data]
+    for group in groups:
+        if sent.count(group) != 1:
+            raise RefusedError(f"{place}: {group} is there {sent.count(group)} times, not once")
+    feeds = {}
+    for name, value in data.items():
+        spec = declared[name]
+        feeds[name] = array = array_of(value, spec.datatype, f"{place}, input {name!r}")
+        _refuse_shape(array, spec, f"{place}, input {name!r}")
+    return feeds
+
+
+def _refuse_undeclared(results: Mapping[str, Any], outputs: Sequence[MetadataTensor], place: str) -> None:
+    for spec in outputs:
+        if spec.name not in results:
+            raise RefusedError(f"{place}: output {spec.name!r} is declared, but did not come")
+        array, where = np.asarray(results[spec.name]), f"{place}, output {spec.name!r}"
+        if array.dtype != from_name(spec.datatype).dtype:
+            raise RefusedError(f"{where}: dtype {array.dtype}, declared {spec.datatype}")
+        _refuse_shape(array, spec, where)
+
+
+def _refuse_shape(array: Array, spec: MetadataTensor, where: str) -> None:
+    fits = len(array.shape) == len(spec.shape) and all(
+        declared in (-1, size) for declared, size in zip(spec.shape, array.shape, strict=True)
+    )
+    if not fits:
+        raise RefusedError(f"{where}: shape {list(array.shape)}, declared {list(spec.shape)}")
+
+
+def _made_up(spec: MetadataTensor, size: int, generator: np.random.Generator) -> Array:
+    shape = tuple(size if axis < 0 else axis for axis in spec.shape)
+    if spec.datatype == "BYTES":
+        words = np.empty(shape, object)
+        words[...] = b"hotplate"
+        return words
+    if spec.datatype in {"FP16", "FP32", "FP64"}:
+        # Inside 0..1, where logarithms, roots and pictures are at home; few digits keep rows short.
+        return generator.random(shape).round(3).astype(from_name(spec.datatype).dtype)
+    # 0 and 1 are indices into every table that has two entries, and they are booleans.
+    return generator.integers(0, 2, shape).astype(from_name(spec.datatype).dtype)
+
+
+def _is_stable(first: Any, second: Any) -> bool:
+    one, other = np.asarray(first), np.asarray(second)
+    if one.dtype.kind == "f" and not np.isfinite(one).all():
+        return False
+    return bool(np.array_equal(one, other))
+
+
+def _as_json(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: jsonable(np.asarray(array)) for name, array in arrays.items()}

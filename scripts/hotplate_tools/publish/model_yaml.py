@@ -1,0 +1,138 @@
+"""`model.yaml`: what the owner of a model says about it.
+
+Rules kept here:
+
+1. Read as data, never as Python: YAML's safe subset, no aliases (a few hundred bytes of them can
+   stand for gigabytes), no key twice, at most `MAX_YAML_BYTES`.
+2. An unknown key is an error: a misspelt tolerance must not become the default.
+
+Source: YAML 1.1, as PyYAML reads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hotplate.protocol.types import DatatypeName, MetadataTensor
+from hotplate_tools.failures import RefusedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "MAX_YAML_BYTES",
+    "GoldenSpec",
+    "ModelSpec",
+    "PlanSpec",
+    "ProvenanceSpec",
+    "TensorSpec",
+    "read_spec",
+]
+
+# Ours: a thousand labels are 20 KB.
+MAX_YAML_BYTES = 256 * 1024
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Tolerance = Annotated[Number, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TensorSpec(_Section):
+    """One tensor as callers see it; the fields of `MetadataTensor`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=512)]
+    datatype: DatatypeName
+    shape: tuple[Annotated[int, Field(ge=-1)], ...]
+    one_of: str | None = None
+    description: str = ""
+
+    def declared(self) -> MetadataTensor:
+        """Return the manifest's form."""
+        return MetadataTensor(**self.model_dump())
+
+
+class GoldenSpec(_Section):
+    """Where the golden rows are, and how far an answer may be from them."""
+
+    file: str
+    rtol: Tolerance = 1e-5
+    atol: Tolerance = 1e-6
+
+
+class PlanSpec(_Section):
+    """How the model wants to be run; the fields of the manifest's `Plan`."""
+
+    memory_mb: Annotated[int, Field(ge=128, le=10240)] | None = None
+    intra_op_threads: Annotated[int, Field(ge=1, le=6)] | None = None
+
+
+class ProvenanceSpec(_Section):
+    """Where the model came from; the fields of the manifest's `Provenance`."""
+
+    command: str = ""
+    data: str = ""
+    data_sha256: Digest | None = None
+    seed: int | None = None
+    framework: str = ""
+    metrics: dict[str, Number] = Field(default_factory=dict)
+
+
+class ModelSpec(_Section):
+    """All of `model.yaml`. Files are named relative to its folder and stay inside it."""
+
+    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
+    task: str = ""
+    inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
+    labels: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    artefact: str
+    golden: GoldenSpec | None = None
+    card: str | None = None
+    plan: PlanSpec = PlanSpec()
+    provenance: ProvenanceSpec = ProvenanceSpec()
+
+
+def read_spec(file: Path) -> ModelSpec:
+    """Return what `file` says.
+
+    Raises:
+        RefusedError: Too long, not YAML, unsafe, or a key that is missing, unknown, twice or wrong.
+    """
+    with file.open("rb") as stream:
+        raw = stream.read(MAX_YAML_BYTES + 1)
+    if len(raw) > MAX_YAML_BYTES:
+        raise RefusedError(f"{file.name} is longer than {MAX_YAML_BYTES} bytes")
+    try:
+        document = yaml.load(raw, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader that refuses more
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as fault:
+        raise RefusedError(f"{file.name} cannot be read: {fault}") from fault
+    try:
+        return ModelSpec.model_validate(document)
+    except ValidationError as fault:
+        problems = "; ".join(
+            f"{'.'.join(map(str, error['loc'])) or 'document'}: {error['msg']}" for error in fault.errors()
+        )
+        raise RefusedError(f"{file.name}: {problems}") from fault
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML's safe subset without aliases and without repeated keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep=True)
+        if len(mapping) != len(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "a key is there twice", node.start_mark)
+        return mapping

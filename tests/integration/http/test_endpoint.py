@@ -1,0 +1,142 @@
+"""One request's whole way through a real session, and what happens when the model cannot load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hotplate.errors import DigestMismatchError, HotplateError, StoreUnavailableError
+from hotplate.http import endpoint as endpoint_module
+from hotplate.http.endpoint import Endpoint
+from hotplate.runtime.loader import load_model
+from hotplate.runtime.model import Model, Transforms
+from tests.support.published import published
+
+
+@dataclass
+class Context:
+    aws_request_id: str = "req-1"
+
+
+def event(method: str = "POST", path: str = "/v2/models/affine/infer", body: Any = None) -> dict[str, Any]:
+    return {"httpMethod": method, "path": path, "headers": {}, "body": json.dumps(body) if body else None}
+
+
+ROWS = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}
+
+
+def loader(transforms: Transforms | None = None) -> Callable[[], Model]:
+    version = published()
+    return lambda: load_model(version.settings, version.reader, transforms)
+
+
+class Flaky:
+    """Fails with the faults given, one a call, then loads."""
+
+    def __init__(self, *faults: HotplateError) -> None:
+        self.faults = list(faults)
+        self.calls = 0
+        self._load = loader()
+
+    def __call__(self) -> Model:
+        self.calls += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        return self._load()
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_module, "RETRY_AFTER_S", 0)
+
+
+def test_request_is_answered() -> None:
+    result = Endpoint(loader())(event(body=ROWS), Context())
+    assert result["statusCode"] == 200
+    assert json.loads(result["body"])["outputs"] == [
+        {"name": "y", "datatype": "FP32", "shape": [1, 3], "data": [2.0, 4.0, 6.0]}
+    ]
+    assert result["headers"]["x-request-id"] == "req-1"
+
+
+def test_only_the_first_answer_tells_the_cold_phases() -> None:
+    endpoint = Endpoint(loader())
+    timings = [endpoint(event(body=ROWS), Context())["headers"]["server-timing"] for _ in range(2)]
+    assert [part.split(";")[0] for part in timings[0].split(", ")] == [
+        "runtime", "imports", "manifest", "fetch", "session", "warmup", "total"
+    ]  # fmt: skip
+    assert timings[1].startswith("total;dur=")
+
+
+def test_log_has_one_cold_line_and_one_usage_line_a_request_and_no_payload(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    endpoint = Endpoint(loader())
+    body = {"inputs": [{**ROWS["inputs"][0], "data": [123.25, 2, 3]}]}
+    endpoint(event(body=body), Context())
+    endpoint(event(body={"inputs": []}), Context("req-2"))
+    text = capsys.readouterr().out
+    cold, first, second = (json.loads(line) for line in text.splitlines())
+    assert cold["hotplate"] == "cold"
+    assert set(cold["phases_ms"]) == {"runtime", "imports", "manifest", "fetch", "session", "warmup"}
+    assert (first["hotplate"], first["status"], first["rows"], first["cold"]) == ("usage", 200, 1, True)
+    assert (second["request_id"], second["status"], second["cold"]) == ("req-2", 400, False)
+    assert "123.25" not in text
+
+
+def test_load_fault_is_answered_by_name_and_heals(no_pause: None) -> None:
+    endpoint = Endpoint(Flaky(StoreUnavailableError("slow"), StoreUnavailableError("slow")))
+    first = endpoint(event(body=ROWS), Context())
+    assert (first["statusCode"], first["headers"]["retry-after"]) == (503, "2")
+    assert json.loads(first["body"])["type"] == "urn:hotplate:error:StoreUnavailableError"
+    assert "req-1" in first["body"]
+    assert endpoint(event(body=ROWS), Context())["statusCode"] == 200
+
+
+def test_fault_that_stays_is_not_loaded_again_for_every_request() -> None:
+    load = Flaky(*[DigestMismatchError("altered")] * 9)
+    endpoint = Endpoint(load)
+    answers = [endpoint(event(body=ROWS), Context()) for _ in range(5)]
+    assert {answer["statusCode"] for answer in answers} == {500}
+    assert load.calls == 1
+
+
+def test_fault_inside_the_function_is_a_500_that_says_nothing() -> None:
+    def broken(_: object) -> Any:
+        raise KeyError("secret detail")
+
+    result = Endpoint(loader(Transforms(broken, broken)))(event(body=ROWS), Context())
+    assert result["statusCode"] == 500
+    assert "secret" not in result["body"]
+
+
+def test_graph_that_fails_is_an_inference_error() -> None:
+    wrong_feeds = Transforms(lambda arrays: {"z": arrays["x"]}, lambda results: results)
+    result = Endpoint(loader(wrong_feeds))(event(body=ROWS), Context())
+    assert json.loads(result["body"])["type"] == "urn:hotplate:error:InferenceError"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v2/models/affine", 200),
+        ("/v2/models/affine/ready", 200),
+        ("/v2/models/other", 404),
+        ("/v2/models/affine/versions/nope", 404),
+        ("/v2/nothing", 400),
+    ],
+)
+def test_get(path: str, status: int) -> None:
+    assert Endpoint(loader())(event("GET", path), Context())["statusCode"] == status
+
+
+def test_answer_too_large_for_lambda_is_a_413_and_not_a_lost_answer() -> None:
+    many = Transforms(lambda arrays: arrays, lambda results: {"y": np.tile(results["y"] / 3, (300_000, 1))})
+    result = Endpoint(loader(many))(event(body=ROWS), Context())
+    assert result["statusCode"] == 413
+    assert "binary output" in result["body"]

@@ -1,0 +1,159 @@
+"""The cold start, link by link: each one is broken, and nothing is computed from what came."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from hotplate.errors import (
+    ArtifactError,
+    DigestMismatchError,
+    GraphError,
+    HotplateError,
+    LengthMismatchError,
+    ManifestError,
+    ManifestFormatError,
+    StoreDeniedError,
+    StoreNotFoundError,
+    StoreUnavailableError,
+)
+from hotplate.limits import MAX_MANIFEST_BYTES
+from hotplate.manifest.schema import FileEntry, encode
+from hotplate.protocol.types import InferenceRequest, RequestOutput, Tensor
+from hotplate.runtime.loader import load_model
+from hotplate.runtime.model import Transforms
+from tests.support.published import Published, affine_graph, pinned_to, published, republished
+
+ROWS = np.arange(6, dtype=np.float32).reshape(2, 3)
+REQUEST = InferenceRequest("7", (Tensor("x", "FP32", ROWS),), (RequestOutput("y", binary=True),))
+
+
+def load_fails(version: Published, error: type[HotplateError], match: str | None = None) -> None:
+    """Loading raises `error`, and not one blob was read if the manifest was at fault."""
+    with pytest.raises(error, match=match):
+        load_model(version.settings, version.reader)
+
+
+def test_pinned_version_is_loaded_and_answers() -> None:
+    version = published()
+    model = load_model(version.settings, version.reader)
+    answer = model.predict(REQUEST)
+    np.testing.assert_array_equal(answer.outputs[0].array, ROWS * 2)
+    assert (answer.model_name, answer.model_version, answer.id) == ("affine", version.settings.version, "7")
+    assert answer.binary == {"y"}
+    assert list(model.ledger.phases) == ["runtime", "imports", "manifest", "fetch", "session", "warmup"]
+    assert version.reader.reads == [version.manifest_key, version.graph_key]
+
+
+def test_transforms_stand_around_the_graph() -> None:
+    version = published()
+    transforms = Transforms(lambda arrays: {"x": arrays["x"] + 1}, lambda results: {"y": -results["y"]})
+    model = load_model(version.settings, version.reader, transforms)
+    np.testing.assert_array_equal(model.predict(REQUEST).outputs[0].array, -(ROWS + 1) * 2)
+
+
+def test_altered_manifest_is_refused_before_it_is_parsed() -> None:
+    version = published()
+    raw = version.reader.objects[version.manifest_key]
+    version.reader.objects[version.manifest_key] = raw.replace(b'"affine"', b'"other1"')
+    load_fails(version, DigestMismatchError, "the function pins")
+    assert version.reader.reads == [version.manifest_key]
+
+
+def test_manifest_longer_than_the_cap_is_refused() -> None:
+    version = published()
+    load_fails(pinned_to(version, b" " * (MAX_MANIFEST_BYTES + 1)), LengthMismatchError)
+
+
+def test_manifest_of_a_newer_format_says_so() -> None:
+    version = published()
+    raw = encode(msgspec.structs.replace(version.manifest, format=2))
+    load_fails(pinned_to(version, raw), ManifestFormatError, "format 2, this hotplate reads format 1")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"[]", b"{}", b"\xff", b'{"format":1}', b'{"format":"1"}'],
+    ids=["empty", "list", "no-format", "not-utf8", "nothing-else", "format-is-text"],
+)
+def test_bytes_that_are_no_manifest_are_refused(raw: bytes) -> None:
+    load_fails(pinned_to(published(), raw), ManifestError)
+
+
+def test_manifest_of_another_model_is_refused() -> None:
+    version = published()
+    other = encode(msgspec.structs.replace(version.manifest, name="other"))
+    load_fails(pinned_to(version, other), ManifestError, "is of other")
+
+
+def test_manifest_of_another_version_is_refused() -> None:
+    version = published()
+    other = encode(msgspec.structs.replace(version.manifest, version="1.2.3"))
+    load_fails(pinned_to(version, other), ManifestError, "1.2.3")
+
+
+def test_altered_blob_is_refused() -> None:
+    version = published()
+    body = version.reader.objects[version.graph_key]
+    version.reader.objects[version.graph_key] = body[:-1] + bytes([body[-1] ^ 1])
+    load_fails(version, DigestMismatchError)
+
+
+@pytest.mark.parametrize("change", [lambda body: body[:-1], lambda body: body + b"x"], ids=["cut", "longer"])
+def test_blob_of_another_length_is_refused(change: object) -> None:
+    version = published()
+    assert callable(change)
+    version.reader.objects[version.graph_key] = change(version.reader.objects[version.graph_key])
+    load_fails(version, LengthMismatchError)
+
+
+@pytest.mark.parametrize("which", ["manifest_key", "graph_key"])
+def test_missing_object_is_named(which: str) -> None:
+    version = published()
+    key = getattr(version, which)
+    del version.reader.objects[key]
+    load_fails(version, StoreNotFoundError, key)
+
+
+@pytest.mark.parametrize("error", [StoreDeniedError, StoreUnavailableError])
+def test_store_faults_leave_as_they_are(error: type[HotplateError]) -> None:
+    version = published()
+    version.reader.faults[version.manifest_key] = [error("because")]  # type: ignore[list-item]
+    load_fails(version, error, "because")
+
+
+def test_bytes_that_are_no_graph_are_a_graph_error() -> None:
+    load_fails(published(b"not a protobuf"), GraphError)
+
+
+def test_golden_rows_and_card_are_not_fetched() -> None:
+    version = published()
+    golden = FileEntry("golden.jsonl", "golden", 10, "0" * 64)
+    manifest = msgspec.structs.replace(version.manifest, files=(*version.manifest.files, golden))
+    again = republished(manifest, {version.graph_key: affine_graph()})
+    load_model(again.settings, again.reader)
+    assert again.reader.reads == [again.manifest_key, again.graph_key]
+
+
+def test_cached_file_of_another_process_is_verified_again(tmp_path: Path) -> None:
+    version = published(cache_dir=tmp_path)
+    load_model(version.settings, version.reader)
+    sha256 = version.manifest.file("graph").sha256
+    (tmp_path / sha256).write_bytes(affine_graph(factor=3.0))
+    model = load_model(version.settings, version.reader)
+    np.testing.assert_array_equal(model.predict(REQUEST).outputs[0].array, ROWS * 2)
+    assert "damaged" in model.ledger.notes[0]
+
+
+def test_threads_come_from_the_memory_not_from_the_host() -> None:
+    settings = published().settings
+    by_memory = {memory: replace(settings, memory_mb=memory).vcpus for memory in (128, 1769, 3538, 10240)}
+    assert by_memory == {128: 1, 1769: 1, 3538: 2, 10240: 6}
+
+
+def test_every_artifact_fault_is_one_family() -> None:
+    assert issubclass(GraphError, ArtifactError)

@@ -1,0 +1,59 @@
+"""What a cold start imports: the set is the budget, because every module in it costs every caller."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.faulty_s3 import BUCKET, FaultyS3, faulty_s3
+from tests.support.published import published
+
+# Each has a lean stand-in on the serving path; see docs/03-cold-start.md.
+BANNED = {
+    "PIL",
+    "aws_lambda_powertools",
+    "boto3",
+    "botocore",
+    "pydantic",
+    "requests",
+    "urllib3",
+}
+
+PROGRAM = """
+import importlib, json, sys
+import functions.digits.app as app
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.fixture
+def s3() -> Iterator[FaultyS3]:
+    with faulty_s3() as server:
+        yield server
+
+
+def test_digits_handler_imports_nothing_heavy(s3: FaultyS3) -> None:
+    version = published(name="digits")
+    s3.objects.update(version.reader.objects)
+    environ = {
+        "AWS_ACCESS_KEY_ID": "AK",
+        "AWS_SECRET_ACCESS_KEY": "SK",
+        "AWS_ENDPOINT_URL_S3": s3.endpoint,
+        "HOTPLATE_BUCKET": BUCKET,
+        "HOTPLATE_CACHE_DIR": "off",
+        "HOTPLATE_MANIFEST_SHA256": version.settings.manifest_sha256,
+        "HOTPLATE_MODEL": "digits",
+        "HOTPLATE_VERSION": version.settings.version,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environ, capture_output=True, text=True, check=True, timeout=60
+    )
+    cold, modules = done.stdout.splitlines()
+    assert json.loads(cold)["hotplate"] == "cold", "the model was not loaded, so this proves nothing"
+    packages = {name.partition(".")[0] for name in json.loads(modules)}
+    assert packages & BANNED == set()
+    assert "onnxruntime" in packages

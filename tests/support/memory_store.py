@@ -1,0 +1,79 @@
+"""A `Store` in memory, with a place to break it or to let somebody else in."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hotplate.errors import (
+    DigestMismatchError,
+    LengthMismatchError,
+    StoreConflictError,
+    StoreNotFoundError,
+)
+from hotplate.store.base import Stored
+
+
+class KilledError(Exception):
+    """Stands for the end of the process: nothing in the code under test may catch it."""
+
+
+@dataclass
+class MemoryStore:
+    """Objects in a dict. `before` and `after` see each write (operation, key) and may raise."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    before: Callable[[str, str], None] = lambda operation, key: None
+    after: Callable[[str, str], None] = lambda operation, key: None
+    writes: list[tuple[str, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: str, *, max_bytes: int) -> Stored:
+        body = self.objects.get(key)
+        if body is None:
+            raise StoreNotFoundError(key)
+        if len(body) > max_bytes:
+            raise LengthMismatchError(key)
+        return Stored(body, _tag(body))
+
+    def size(self, key: str) -> int | None:
+        body = self.objects.get(key)
+        return None if body is None else len(body)
+
+    def put_new(
+        self, key: str, body: bytes | Path, *, sha256: str, progress: Callable[[int], None] | None = None
+    ) -> bool:
+        raw = body.read_bytes() if isinstance(body, Path) else body
+        self.before("put_new", key)
+        with self.lock:
+            if key in self.objects:
+                return False
+            if _tag(raw) != sha256:
+                raise DigestMismatchError(key)
+            self.objects[key] = raw
+            self.writes.append(("put_new", key))
+        if progress:
+            progress(len(raw))
+        self.after("put_new", key)
+        return True
+
+    def replace(self, key: str, body: bytes, *, etag: str | None) -> str:
+        self.before("replace", key)
+        with self.lock:
+            current = self.objects.get(key)
+            if (None if current is None else _tag(current)) != etag:
+                raise StoreConflictError(key)
+            self.objects[key] = body
+            self.writes.append(("replace", key))
+        self.after("replace", key)
+        return _tag(body)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        yield from sorted(key for key in self.objects if key.startswith(prefix))
+
+
+def _tag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

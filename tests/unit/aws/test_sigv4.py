@@ -1,0 +1,74 @@
+"""Our signature against botocore's: the same headers must give the same authorization."""
+
+from __future__ import annotations
+
+import calendar
+
+import botocore.auth
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotoCredentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hotplate.aws.sigv4 import Credentials, signed_headers
+from hotplate.errors import SettingsError
+
+STAMP = "20261122T101112Z"
+NOW_S = float(calendar.timegm((2026, 11, 22, 10, 11, 12)))
+
+
+def botocore_authorization(credentials: Credentials, region: str, path: str, headers: dict[str, str]) -> str:
+    request = AWSRequest("GET", f"https://{headers['host']}{path}", headers=headers)
+    request.context["timestamp"] = STAMP
+    signer = botocore.auth.S3SigV4Auth(BotoCredentials(*credentials), "s3", region)
+    canonical = signer.canonical_request(request)
+    signature = signer.signature(signer.string_to_sign(request, canonical), request)
+    names = ";".join(sorted(headers))
+    scope = f"{STAMP[:8]}/{region}/s3/aws4_request"
+    return (
+        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+        f"SignedHeaders={names}, Signature={signature}"
+    )
+
+
+@given(
+    access=st.text("ABCDEFGHIJ0123456789", min_size=16, max_size=20),
+    secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40),
+    token=st.none() | st.text("abcXYZ019/+=", min_size=1, max_size=60),
+    name=st.text("abcdef0123456789-._~", min_size=1, max_size=30),
+    first=st.integers(0, 2**40),
+)
+def test_signature_equals_botocores(access: str, secret: str, token: str | None, name: str, first: int) -> None:
+    credentials = Credentials(access, secret, token)
+    path = f"/models/blobs/sha256/{name}"
+    headers = signed_headers(
+        credentials,
+        host="b.s3.eu-west-1.amazonaws.com",
+        path=path,
+        region="eu-west-1",
+        extra={"range": f"bytes={first}-{first + 9}"},
+        now_s=NOW_S,
+    )
+    ours = headers.pop("authorization")
+    assert ours == botocore_authorization(credentials, "eu-west-1", path, headers)
+
+
+def test_token_is_sent_and_signed() -> None:
+    headers = signed_headers(Credentials("AK", "SK", "token"), host="h", path="/b/k", region="us-east-1", extra={})
+    assert headers["x-amz-security-token"] == "token"
+    assert "x-amz-security-token" in headers["authorization"]
+
+
+def test_credentials_do_not_print_their_secrets() -> None:
+    assert "hidden" not in f"{Credentials('AK', 'hidden', 'hidden too')!r}"
+
+
+def test_credentials_come_from_the_environment() -> None:
+    environ = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK", "AWS_SESSION_TOKEN": ""}
+    assert Credentials.from_environ(environ) == Credentials("AK", "SK", None)
+
+
+def test_missing_credentials_are_named() -> None:
+    with pytest.raises(SettingsError, match="AWS_SECRET_ACCESS_KEY"):
+        Credentials.from_environ({"AWS_ACCESS_KEY_ID": "AK"})
