@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from http import HTTPStatus
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import orjson

@@ -12,18 +12,46 @@ import click
 
 import hotplate
 from hotplate.errors import HotplateError
-from hotplate_tools.console import Console
 from hotplate_tools.failures import ToolError
+from hotplate_tools.local import commands as local
+from hotplate_tools.options import as_json_option
+from hotplate_tools.publish import commands as publish
 
 __all__ = ["cli", "main"]
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(hotplate.__version__, prog_name="hotplate")
 def cli() -> None:
     """Trained model in, HTTPS endpoint in your own AWS account out."""
+
+
+@cli.command()
+@as_json_option
+def demo(*, as_json: bool) -> None:
+    """Publish a model, start the local cloud, ask it cold and warm, stop."""
+    from dataclasses import asdict
+
+    from hotplate_tools.console import Console
+    from hotplate_tools.demo import demonstrate
+    from hotplate_tools.local.up import terminate_gently
+
+    console = Console(as_json=as_json)
+    with terminate_gently():
+        seen = demonstrate(console)
+    console.result(asdict(seen), seen.as_text())
+
+
+for _command in (
+    publish.publish,
+    publish.models,
+    publish.promote,
+    publish.rollback,
+    local.up,
+    local.build,
+    local.check_template,
+):
+    cli.add_command(_command)
 
 
 def main() -> None:
@@ -43,9 +71,7 @@ def main() -> None:
 def _report(fault: HotplateError) -> None:
     advice = fault.advice if isinstance(fault, ToolError) else ""
     if "--json" in sys.argv:
-        sys.stdout.write(
-            json.dumps({"error": str(fault), "type": type(fault).__name__, "advice": advice}) + "\n"
-        )
+        sys.stdout.write(json.dumps({"error": str(fault), "type": type(fault).__name__, "advice": advice}) + "\n")
         return
     sys.stderr.write(f"hotplate: {fault}\n" + (f"  {advice}\n" if advice else ""))
 

@@ -184,5 +184,3 @@ def test_server_tells_that_it_lives(server: str) -> None:
     assert call(server, "GET", "/v2/health/live").json() == {"live": True}
     assert call(server, "GET", "/v2/health/ready").json() == {"ready": True}
     assert call(server, "GET", "/v2").json()["extensions"] == ["binary_tensor_data"]
-
-

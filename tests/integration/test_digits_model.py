@@ -11,11 +11,11 @@ import onnx
 import onnxruntime
 import pytest
 import yaml
+
+from functions.digits.model import postprocess, preprocess
 from hotplate_tools.models import digits
 from hotplate_tools.models.digits.data import SHA256
 from hotplate_tools.models.digits.drawing import draw
-
-from functions.digits.model import postprocess, preprocess
 
 Array = np.ndarray[Any, Any]
 

@@ -70,7 +70,9 @@ def affine_graph(factor: float = 2.0) -> bytes:
     return bytes(onnx.ModelProto.SerializeToString(model))
 
 
-def published(graph: bytes | None = None, *, name: str = "affine", cache_dir: Path | None = None) -> Published:
+def published(
+    graph: bytes | None = None, *, name: str = "affine", cache_dir: Path | None = None
+) -> Published:
     """Return a version of `graph` (default `affine_graph()`) with the affine graph's signature."""
     body = affine_graph() if graph is None else graph
     sha256 = hashlib.sha256(body).hexdigest()

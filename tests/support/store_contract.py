@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,9 @@ from hotplate.errors import (
     StoreConflictError,
     StoreNotFoundError,
 )
-from hotplate.store.base import Store
+
+if TYPE_CHECKING:
+    from hotplate.store.base import Store
 
 KEY = "models/digits/aliases/live.json"
 BLOB = "blobs/sha256/" + "a" * 64

@@ -93,12 +93,12 @@ def write_folder(
     folder: Path,
     *,
     model: onnx.ModelProto | None = None,
-    golden: Sequence[Mapping[str, Any]] = GOLDEN,
+    rows: Sequence[Mapping[str, Any]] = GOLDEN,
     **changes: Any,
 ) -> Path:
     """Write a source folder of `affine` and return it."""
     write_onnx(folder / "model.onnx", model or affine())
-    (folder / "golden.jsonl").write_text("".join(json.dumps(row) + "\n" for row in golden))
+    (folder / "golden.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "card.md").write_text("# Affine\n")
     (folder / "model.yaml").write_text(yaml.safe_dump(spec_of(**changes)))
     return folder

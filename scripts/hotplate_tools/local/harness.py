@@ -28,12 +28,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hotplate_tools.failures import FailedError
+from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.front import Front, serve
 from hotplate_tools.local.intrinsics import PSEUDO_PARAMETERS
 from hotplate_tools.local.rie import ExecutionEnvironment, InvokeResult, refuse_too_large
 from hotplate_tools.local.template import Template, read_template
 from hotplate_tools.local.workspace import Workspace
-from hotplate_tools.project import project_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ def runtime_harness(
     template: Path | None = None,
     port: int = 0,
 ) -> Iterator[RuntimeHarness]:
-    """Serve the built template's functions while the context lasts.
+    """Serve the template's functions while the context lasts.
 
     Args:
         console: Told what is being installed or cannot be had.
@@ -76,13 +76,13 @@ def runtime_harness(
         reserved: Reserved concurrency by logical id, in place of the template's.
         resources: What `Ref` (`Id`) or `GetAtt` (`Id.Attribute`) of other resources gives.
         environment: Variables for every function besides Lambda's and the template's, as credentials.
-        template: What `sam build` wrote; default `.aws-sam/build/template.yaml` of the project.
+        template: What `sam build` wrote; None builds the project.
         port: Port of the front; 0 for a free one.
 
     Raises:
         FailedError: The template cannot be served; the message names what stands in the way.
     """
-    path = template or project_root() / ".aws-sam" / "build" / "template.yaml"
+    path = template or build(console, architecture=host_architecture()).template
     read = read_template(path, parameters=parameters, bucket=bucket, functions=functions, resources=resources)
     if read.has_authorizer:
         console.warn("The template's API has an authoriser; the runtime harness lets every caller in.")
@@ -127,6 +127,7 @@ class RuntimeHarness:
     Attributes:
         template: What is served.
         has_walls: Whether functions see Lambda's file system, or this machine's (no namespaces).
+        folder: Where its temporary files lie; gone when the context has ended.
         lambda_url: Endpoint of Lambda's Invoke API, for boto3's `endpoint_url`.
     """
 
@@ -142,6 +143,7 @@ class RuntimeHarness:
             raise FailedError(f"concurrency is reserved for {', '.join(unknown)}, which is not served")
         self.template = template
         self.has_walls = workspace.has_walls
+        self.folder = workspace.folder
         self.lambda_url = ""
         self._pools: dict[str, _Pool] = {}
         for name, function in template.functions.items():

@@ -5,7 +5,7 @@ layer folders hold what Lambda would see; every value is resolved or refused by 
 (`hotplate_tools.local.intrinsics`). `Globals` are merged as SAM merges them: maps key by key, lists
 appended, everything else replaced.
 
-Not read: nested stacks, APIs given as OpenAPI documents, policies, alarms: nothing that does not
+Not read: nested stacks, routes in OpenAPI documents, policies, alarms: nothing that does not
 change how a function starts or which route reaches it.
 
 Source: AWS SAM specification, "Globals section", "AWS::Serverless::Function" and "Api" event.
@@ -193,8 +193,9 @@ class _Reader:
         if len(apis) > 1:
             raise FailedError("the template has several APIs; the runtime harness serves one")
         properties = apis[0] if apis else self._globals.get("Api", {})
-        if "DefinitionBody" in properties or "DefinitionUri" in properties:
-            raise FailedError("the template gives its API as an OpenAPI document; only Api events are read")
+        paths = properties.get("DefinitionBody", {}).get("paths", {})
+        if "DefinitionUri" in properties or any(paths.values()):
+            raise FailedError("the template has routes in an OpenAPI document; only Api events are read here")
         return self._resolver.value(properties.get(name, default))
 
     def _of_type(self, kind: str) -> list[str]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -25,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hotplate_tools.environments import ensure
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local import sandbox
+from hotplate_tools.local.build import host_architecture
+from hotplate_tools.local.lambda_runtime import LambdaRuntime, ensure_rie, ensure_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,15 +48,6 @@ for _ in range(100):
         break
     time.sleep(0.1)
 """
-_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Runtime:
-    """Lambda's Python here: its environment's folder, and the folders the interpreter needs."""
-
-    home: Path
-    prefixes: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +66,7 @@ class FunctionFiles:
     layers: Path
     folder: Path
     rie: Path
-    runtime: _Runtime
+    runtime: LambdaRuntime
     has_walls: bool
 
     def plan(
@@ -94,10 +85,9 @@ class FunctionFiles:
         else:
             task, opt, home, rie = map(str, (self.code, self.layers, self.runtime.home, self.rie))
         sources = (self.code, self.layers, self.runtime.home, self.rie)
-        mounts = [
-            *zip(map(str, sources), (task, opt, home, rie), strict=True),
-            *((str(prefix), str(prefix)) for prefix in self.runtime.prefixes),
-        ]
+        mounts = [*zip(map(str, sources), (task, opt, home, rie), strict=True)]
+        if not self.runtime.prefix.is_relative_to("/usr"):
+            mounts.append((str(self.runtime.prefix), str(self.runtime.prefix)))
         site = f"{opt}/python/lib/{function.runtime}/site-packages"
         paths = {
             "LAMBDA_TASK_ROOT": task,
@@ -127,23 +117,27 @@ class FunctionFiles:
 class Workspace:
     """The temporary folder and everything in it; a context manager.
 
+    Args:
+        console: Told what is installed and what cannot be had.
+        walls: Whether environments get Lambda's file system; None for "where the machine allows it".
+
     Attributes:
         has_walls: Whether environments get Lambda's file system.
+        folder: The temporary folder.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, walls: bool | None = None) -> None:
         self._console = console
-        self._runtimes: dict[str, _Runtime] = {}
         self._files: dict[str, FunctionFiles] = {}
-        self._rie = _find_rie(console)
-        self.has_walls = _namespaces_work()
+        self._rie = ensure_rie(console)
+        self.has_walls = _namespaces_work() if walls is None else walls
         if not self.has_walls:
             console.warn(
                 "No user namespaces here: functions see this machine's files, and /tmp is unbounded."
             )
-        self._folder = Path(tempfile.mkdtemp(prefix="hotplate-"))
-        (self._folder / "root").mkdir()
-        command = [sys.executable, "-I", "-S", "-c", _JANITOR, str(self._folder)]
+        self.folder = Path(tempfile.mkdtemp(prefix="hotplate-"))
+        (self.folder / "root").mkdir()
+        command = [sys.executable, "-I", "-S", "-c", _JANITOR, str(self.folder)]
         self._janitor = subprocess.Popen(command, stdin=subprocess.PIPE, env={}, start_new_session=True)
 
     def __enter__(self) -> Self:
@@ -160,7 +154,7 @@ class Workspace:
             FailedError: It is built for another architecture or language than this machine runs.
         """
         if function.logical_id not in self._files:
-            here = _ARCHITECTURES.get(platform.machine(), platform.machine())
+            here = host_architecture()
             if function.architecture != here:
                 raise FailedError(
                     f"{function.logical_id} is built for {function.architecture}; this machine is {here}",
@@ -169,9 +163,9 @@ class Workspace:
             self._files[function.logical_id] = FunctionFiles(
                 code=self._laid_out(f"{function.logical_id}-task", (function.code,)),
                 layers=self._laid_out(f"{function.logical_id}-opt", function.layers),
-                folder=self._folder,
+                folder=self.folder,
                 rie=self._rie,
-                runtime=self._runtime(function.runtime),
+                runtime=ensure_runtime(self._console, function.runtime),
                 has_walls=self.has_walls,
             )
         return self._files[function.logical_id]
@@ -180,7 +174,7 @@ class Workspace:
         """Return one folder with `sources` laid over each other, the last on top."""
         if self.has_walls and len(sources) == 1:
             return sources[0]
-        folder = self._folder / name
+        folder = self.folder / name
         folder.mkdir()
         for source in sources:
             shutil.copytree(
@@ -191,53 +185,10 @@ class Workspace:
                 path.chmod(path.stat().st_mode & ~0o222)
         return folder
 
-    def _runtime(self, name: str) -> _Runtime:
-        if name not in self._runtimes:
-            version = name.removeprefix("python")
-            if version == name:
-                raise FailedError(f"the runtime harness runs Python functions, not {name}")
-            own = "{}.{}".format(*sys.version_info)
-            binaries = ensure("runtime", self._console, python=sys.executable if version == own else version)
-            self._runtimes[name] = _read_runtime(binaries)
-        return self._runtimes[name]
-
-
-def _read_runtime(binaries: Path) -> _Runtime:
-    python = binaries / "python"
-    compiled = binaries.parent / ".compiled"
-    if not compiled.exists():
-        # The environment is mounted read-only, so what is not compiled now would be at each start.
-        _output([str(python), "-I", "-m", "compileall", "-q", str(binaries.parent / "lib")])
-        compiled.touch()
-    prefix = Path(_output([str(python), "-I", "-c", "import sys; print(sys.base_prefix)"]).strip())
-    needed = {prefix, prefix.resolve(), python.resolve().parent.parent}
-    return _Runtime(binaries.parent, tuple(sorted(p for p in needed if not p.is_relative_to("/usr"))))
-
-
-def _find_rie(console: Console) -> Path:
-    machine = _ARCHITECTURES.get(platform.machine(), platform.machine())
-    home = ensure("sam", console).parent
-    found = sorted(home.glob(f"lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}"))
-    if not found or platform.system() != "Linux":
-        raise FailedError(
-            f"AWS's Runtime Interface Emulator does not run on {platform.system()} {machine}",
-            advice="Use `hotplate up` without `--runtime rie`.",
-        )
-    # A wheel does not keep the executable bit of a data file.
-    found[0].chmod(0o755)
-    return found[0]
-
 
 def _namespaces_work() -> bool:
     command = [sys.executable, "-I", "-S", str(Path(sandbox.__file__)), "--probe"]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
-
-
-def _output(command: list[str]) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise FailedError(f"{' '.join(command[:4])} failed:\n{done.stderr.strip()}")
-    return done.stdout
 
 
 def _link(source: str, target: str) -> None:

@@ -16,7 +16,7 @@ __all__ = ["array_of", "difference", "jsonable"]
 type Array = np.ndarray[Any, Any]
 
 # NumPy kinds that JSON data may have for a kind of dtype: nothing is rounded or cut.
-_ALLOWED = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}
+_ALLOWED = {"b": "b", "i": "O", "u": "O", "f": "fiu"}
 
 
 def array_of(data: Any, word: str, place: str) -> Array:
@@ -29,13 +29,12 @@ def array_of(data: Any, word: str, place: str) -> Array:
         return _bytes_array(data, place)
     wanted = from_name(word).dtype
     try:
-        found = np.asarray(data)
+        # Left to itself, NumPy makes floats of integers that only some of fit 64 signed bits.
+        found = np.asarray(data, object if wanted.kind in "iu" else None)
         if found.size and found.dtype.kind not in _ALLOWED[wanted.kind]:
             raise RefusedError(f"{place}: {found.dtype} elements for {word}")
-        if found.size and wanted.kind in "iu":
-            info = np.iinfo(wanted)
-            if int(found.min()) < info.min or int(found.max()) > info.max:
-                raise RefusedError(f"{place}: an element does not fit {word}")
+        if wanted.kind in "iu":
+            _refuse_misfits(found, word, place)
         return np.ascontiguousarray(found.astype(wanted)).reshape(found.shape)
     except ValueError as fault:
         raise RefusedError(f"{place}: not a regular nested list: {fault}") from fault
@@ -73,6 +72,13 @@ def difference(got: Array, expected: Array, *, rtol: float, atol: float) -> str 
     if got.dtype.kind == "f":
         text += f" (allowed: {atol} + {rtol} * |golden|)"
     return f"{text}; {int((~close).sum())} of {got.size} elements differ"
+
+
+def _refuse_misfits(integers: Array, word: str, place: str) -> None:
+    bounds = np.iinfo(from_name(word).dtype)
+    for element in integers.reshape(-1):
+        if type(element) is not int or not bounds.min <= element <= bounds.max:
+            raise RefusedError(f"{place}: an element of {word} is {str(element)[:60]}")
 
 
 def _bytes_array(data: Any, place: str) -> Array:

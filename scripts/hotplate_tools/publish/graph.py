@@ -15,7 +15,7 @@ Source: ONNX, "Open Neural Network Exchange Intermediate Representation Specific
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,7 +32,6 @@ from hotplate_tools.publish.source import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 __all__ = ["MAX_GRAPH_BYTES", "Graph", "inspect_graph"]
 
@@ -73,15 +72,12 @@ def inspect_graph(file: Path) -> Graph:
     model = _parse(body, file)
     _refuse_custom_operators(model)
     weights = _external_files(model, file.parent)
-    _check(model, file, has_weights=bool(weights))
     model = _with_shapes(model)
     initialized = {tensor.name for tensor in model.graph.initializer}
-    return Graph(
-        body=body,
-        weights=weights,
-        inputs=_signature("input", [node for node in model.graph.input if node.name not in initialized]),
-        outputs=_signature("output", model.graph.output),
-    )
+    inputs = _signature("input", [node for node in model.graph.input if node.name not in initialized])
+    outputs = _signature("output", model.graph.output)
+    _check(file if weights else model, file.name)
+    return Graph(body, weights, inputs, outputs)
 
 
 def _parse(body: bytes, file: Path) -> onnx.ModelProto:
@@ -94,12 +90,12 @@ def _parse(body: bytes, file: Path) -> onnx.ModelProto:
     return model
 
 
-def _check(model: onnx.ModelProto, file: Path, *, has_weights: bool) -> None:
+def _check(model: onnx.ModelProto | Path, name: str) -> None:
     try:
-        # By path the checker also looks at the external files; by value it need not read twice.
-        onnx.checker.check_model(str(file) if has_weights else model)
+        # The checker finds external files only beside a path; everything else it takes as parsed.
+        onnx.checker.check_model(str(model) if isinstance(model, Path) else model)
     except onnx.checker.ValidationError as fault:
-        raise RefusedError(f"{file.name} is not valid ONNX: {fault}") from fault
+        raise RefusedError(f"{name} is not valid ONNX: {fault}") from fault
 
 
 def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

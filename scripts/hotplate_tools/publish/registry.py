@@ -36,7 +36,7 @@ def open_store(*, bucket: str | None, folder: Path | None, region: str | None) -
     """Return the registry in `folder` if one is given, else the one in `bucket`.
 
     Raises:
-        SettingsError: S3 is meant, but no region is configured.
+        SettingsError: S3 is meant, but the configured AWS profile is not there.
     """
     if folder is not None:
         return FilesystemStore(folder)

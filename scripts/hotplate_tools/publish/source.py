@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "inside", "read_source"]
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def read_source(path: Path, name: str | None) -> Source:
             f"{path} is neither an .onnx file nor a folder with model.yaml",
             advice="Export the model to ONNX first, or point to its source folder.",
         )
-    if not _NAME.match(source.name):
+    if not _NAME.fullmatch(source.name):
         raise RefusedError(
             f"{source.name!r} is no model name: lower-case letters, digits and ._- only, at most 63",
             advice="Give one with --name.",
@@ -93,6 +93,6 @@ def _read_folder(folder: Path, name: str | None) -> Source:
         folder=folder,
         graph=inside(folder, spec.artefact, "artefact"),
         golden=inside(folder, spec.golden.file, "golden file") if spec.golden else None,
-        card=inside(folder, spec.card, "card") if spec.card else None,
+        card=inside(folder, spec.card, "card") if spec.card is not None else None,
         spec=spec,
     )

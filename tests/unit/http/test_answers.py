@@ -13,7 +13,9 @@ from hotplate.http.event import HttpRequest
 
 REQUEST = HttpRequest("POST", (), {}, b"")
 
-CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.HotplateError)]
+CLASSES = [
+    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.HotplateError)
+]
 
 
 def instance(kind: type[errors.HotplateError]) -> errors.HotplateError:
@@ -60,7 +62,11 @@ def test_callers_fault_says_what_was_expected_and_what_came() -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [errors.StoreDeniedError("secret place"), errors.DigestMismatchError("secret place"), KeyError("secret place")],
+    [
+        errors.StoreDeniedError("secret place"),
+        errors.DigestMismatchError("secret place"),
+        KeyError("secret place"),
+    ],
     ids=["store", "artifact", "bug"],
 )
 def test_our_fault_names_its_kind_and_the_request_and_nothing_else(fault: Exception) -> None:

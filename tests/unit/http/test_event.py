@@ -19,7 +19,9 @@ def event(**changes: Any) -> dict[str, Any]:
 
 def test_request_is_read() -> None:
     request = read_event(event(headers={"X-One": "1", "accept": "a"}, body='{"a": "é"}', httpMethod="post"))
-    expected = HttpRequest("POST", ("v2", "models", "m", "infer"), {"x-one": "1", "accept": "a"}, '{"a": "é"}'.encode())
+    expected = HttpRequest(
+        "POST", ("v2", "models", "m", "infer"), {"x-one": "1", "accept": "a"}, '{"a": "é"}'.encode()
+    )
     assert request == expected
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import NoRegionError, ProfileNotFound
+from botocore.exceptions import ProfileNotFound
 
 from hotplate.errors import SettingsError
 
@@ -31,11 +31,11 @@ def s3_client(*, region: str | None = None, endpoint: str | None = None) -> S3Cl
     """Return a client of Amazon S3, or of what speaks its protocol at `endpoint`.
 
     Args:
-        region: None takes the environment's or the profile's.
+        region: None takes the environment's or the profile's, else boto3 finds the bucket's.
         endpoint: Base address; None takes `AWS_ENDPOINT_URL_S3`, then `AWS_ENDPOINT_URL`, then AWS.
 
     Raises:
-        SettingsError: No region is configured, or the profile is not there.
+        SettingsError: The configured profile is not there.
     """
     elsewhere = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     # A bucket's own host name resolves on AWS only; elsewhere the bucket goes into the path.
@@ -47,8 +47,8 @@ def s3_client(*, region: str | None = None, endpoint: str | None = None) -> S3Cl
         tcp_keepalive=True,
     )
     try:
-        session = boto3.session.Session()
-        where = region or session.region_name or ("us-east-1" if elsewhere else None)
-        return session.client("s3", region_name=where, endpoint_url=elsewhere, config=config.merge(style))
-    except (NoRegionError, ProfileNotFound) as fault:
-        raise SettingsError(f"{fault} Set AWS_REGION, or give --region.") from fault
+        return boto3.session.Session().client(
+            "s3", region_name=region, endpoint_url=elsewhere, config=config.merge(style)
+        )
+    except ProfileNotFound as fault:
+        raise SettingsError(f"{fault}: check AWS_PROFILE") from fault

@@ -15,7 +15,10 @@ import base64
 import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from hotplate.errors import DigestMismatchError
 from hotplate.limits import MIB
@@ -70,7 +73,9 @@ def upload_parts(
             Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
         )
     except BaseException:
-        client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+        # The first error is the one to tell; what an abort cannot remove, the lifecycle rule does.
+        with suppress(ClientError, BotoCoreError):
+            client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
         raise
 
 

@@ -81,7 +81,8 @@ class S3Store:
                 return False
             try:
                 self._put(key, body, sha256, progress)
-            except StoreConflictError:
+            except (StoreConflictError, StoreNotFoundError):
+                # Not found is an upload in parts whose completion was answered, but not heard.
                 _pause(attempt)
             else:
                 return True

@@ -11,7 +11,7 @@ Source: Open Inference Protocol v2, "HTTP/REST".
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hotplate.errors import MalformedRequestError
 

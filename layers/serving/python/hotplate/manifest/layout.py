@@ -29,7 +29,7 @@ __all__ = [
 
 VERSION_DIGITS = 12
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 
 
 class Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +84,7 @@ def decode_alias(raw: bytes) -> Alias:
     """
     try:
         return msgspec.json.decode(raw, type=Alias)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise ManifestError(f"not an alias: {fault}") from fault
 
 

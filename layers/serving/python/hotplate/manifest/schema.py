@@ -34,11 +34,11 @@ __all__ = [
 
 FORMAT = 1
 
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-ModelName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
-Size = Annotated[int, msgspec.Meta(ge=0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}\Z")]
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 
-_UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^$|/$|[\x00-\x1f]")
+_UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^\Z|/\Z|[\x00-\x1f]")
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -115,7 +115,7 @@ class Manifest(_Record, frozen=True):
     inputs: Annotated[tuple[MetadataTensor, ...], msgspec.Meta(min_length=1)]
     outputs: Annotated[tuple[MetadataTensor, ...], msgspec.Meta(min_length=1)]
     files: Annotated[tuple[FileEntry, ...], msgspec.Meta(min_length=1)]
-    version: Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$")] | None = None
+    version: Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?\Z")] | None = None
     task: str = ""
     producer: str = ""
     platform: str = "onnx_onnxv1"
@@ -150,22 +150,23 @@ def decode(raw: bytes) -> Manifest:
         ManifestError: Not JSON, a field missing, unknown or wrong, a file path that leaves its
             folder, a name or path twice, or bytes that are not canonical.
     """
-    try:
-        head = msgspec.json.decode(raw, type=_Head)
-    except msgspec.DecodeError as fault:
-        raise ManifestError(f"not a manifest: {fault}") from fault
+    head = _decoded(raw, _Head)
     if head.format != FORMAT:
         raise ManifestFormatError(
             f"manifest format {head.format}, this hotplate reads format {FORMAT}: upgrade the serving layer"
         )
-    try:
-        manifest = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.DecodeError as fault:
-        raise ManifestError(f"not a manifest: {fault}") from fault
+    manifest = _decoded(raw, Manifest)
     check(manifest)
     if encode(manifest) != raw:
         raise ManifestError(f"manifest of {manifest.name!r} is not in canonical form")
     return manifest
+
+
+def _decoded[T](raw: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise ManifestError(f"not a manifest: {fault}") from fault
 
 
 def check(manifest: Manifest) -> None:

@@ -26,6 +26,7 @@ from hotplate.manifest.layout import blob_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from hotplate.manifest.schema import FileEntry
     from hotplate.runtime.ledger import Ledger
     from hotplate.store.base import Reader

@@ -6,7 +6,7 @@ Every fault of the library leaves as `GraphError` (building) or `InferenceError`
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort

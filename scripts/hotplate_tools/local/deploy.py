@@ -1,0 +1,133 @@
+"""The template, deployed into the local cloud by `sam deploy`, as it is deployed to AWS.
+
+Two things that the template says and ministack 1.5 does not take from it are done afterwards by the
+calls that CloudFormation would make: `GatewayResponses` (it ignores them in an API's definition) and
+`ReservedConcurrentExecutions` (it ignores the property).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from hotplate_tools.local.build import run_sam
+from hotplate_tools.local.intrinsics import Resolver, read_yaml
+
+if TYPE_CHECKING:
+    from hotplate_tools.console import Console
+    from hotplate_tools.local.build import Build
+    from hotplate_tools.local.cloud import Cloud
+
+__all__ = ["REGION", "STACK", "Stack", "client", "deploy", "environment"]
+
+REGION = "us-east-1"
+STACK = "hotplate"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What was deployed.
+
+    Attributes:
+        outputs: By output name.
+        resources: Physical id by logical id.
+    """
+
+    outputs: Mapping[str, str]
+    resources: Mapping[str, str]
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """Return the variables that send an AWS SDK to the local cloud, and nowhere else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def client(service: str, endpoint: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type
+    """Return a boto3 client of the local cloud."""
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
+    # A bucket's own host name resolves on AWS only.
+    config = Config(s3={"addressing_style": "path"})
+    return session.client(service, endpoint_url=endpoint, config=config)  # type: ignore[call-overload]
+
+
+def deploy(cloud: Cloud, made: Build, parameters: Mapping[str, str], console: Console) -> Stack:
+    """Deploy a build.
+
+    Args:
+        cloud: Where.
+        made: What.
+        parameters: Values of the template's parameters.
+        console: Told while it is done.
+
+    Raises:
+        FailedError: `sam deploy` failed; its last lines say why.
+    """
+    command = ["deploy", "--template-file", str(made.local_template), "--stack-name", STACK]
+    command += ["--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"]
+    command += ["--no-confirm-changeset", "--no-progressbar", "--on-failure", "DELETE"]
+    command += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
+    variables = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(cloud.folder),
+        **environment(cloud.endpoint),
+    }
+    run_sam(command, console, environment=variables, cwd=cloud.folder)
+    stack = _read(cloud.endpoint)
+    _complete(cloud.endpoint, made, stack, parameters)
+    return stack
+
+
+def _read(endpoint: str) -> Stack:
+    formation = client("cloudformation", endpoint)
+    described = formation.describe_stacks(StackName=STACK)["Stacks"][0]
+    pages = formation.get_paginator("list_stack_resources").paginate(StackName=STACK)
+    return Stack(
+        outputs={each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])},
+        resources={
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for page in pages
+            for each in page["StackResourceSummaries"]
+        },
+    )
+
+
+def _complete(endpoint: str, made: Build, stack: Stack, parameters: Mapping[str, str]) -> None:
+    document = read_yaml(made.template)
+    resolver = Resolver(document, parameters, stack.resources)
+    for name, resource in document["Resources"].items():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::Serverless::Api":
+            _set_gateway_responses(endpoint, stack.resources[name], resolver.value(properties))
+        # Wrapped in a mapping because that is where AWS::NoValue vanishes.
+        reserved = resolver.value({"value": properties.get("ReservedConcurrentExecutions")}).get("value")
+        if reserved is not None:
+            client("lambda", endpoint).put_function_concurrency(
+                FunctionName=stack.resources[name], ReservedConcurrentExecutions=int(reserved)
+            )
+
+
+def _set_gateway_responses(endpoint: str, api: str, properties: Mapping[str, Any]) -> None:
+    gateway = client("apigateway", endpoint)
+    for kind, answer in properties.get("GatewayResponses", {}).items():
+        headers = answer.get("ResponseParameters", {}).get("Headers", {})
+        status = {"statusCode": str(answer["StatusCode"])} if "StatusCode" in answer else {}
+        gateway.put_gateway_response(
+            restApiId=api,
+            responseType=kind,
+            responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items()},
+            responseTemplates=answer.get("ResponseTemplates", {}),
+            **status,
+        )
+    gateway.create_deployment(restApiId=api, stageName=properties["StageName"])

@@ -1,0 +1,69 @@
+"""Which models the template serves, and which of its parameters say so: read from the template, never listed.
+
+A model function is one with `HOTPLATE_MODEL` in its environment; the parameters are those that its
+`HOTPLATE_VERSION`, `HOTPLATE_MANIFEST_SHA256` and reserved concurrency refer to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import hotplate_tools.models
+
+__all__ = ["ServedModel", "model_folder", "served_models"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A function that serves a model, with the names of the template's parameters for it.
+
+    Attributes:
+        function: Logical id.
+        name: Of the model.
+        version, manifest_sha256, reserved_concurrency: Names of parameters; None where the template
+            gives a fixed value.
+    """
+
+    function: str
+    name: str
+    version: str | None
+    manifest_sha256: str | None
+    reserved_concurrency: str | None
+
+
+def served_models(document: Mapping[str, Any]) -> list[ServedModel]:
+    """Return the model functions of a template, as `read_yaml` gives it."""
+    parameters = document.get("Parameters", {})
+    found = []
+    for function, resource in document["Resources"].items():
+        properties = resource.get("Properties", {})
+        variables = properties.get("Environment", {}).get("Variables", {})
+        if resource["Type"] != "AWS::Serverless::Function" or "HOTPLATE_MODEL" not in variables:
+            continue
+        found.append(
+            ServedModel(
+                function=function,
+                name=variables["HOTPLATE_MODEL"],
+                version=_parameter(variables["HOTPLATE_VERSION"], parameters),
+                manifest_sha256=_parameter(variables["HOTPLATE_MANIFEST_SHA256"], parameters),
+                reserved_concurrency=_parameter(properties.get("ReservedConcurrentExecutions"), parameters),
+            )
+        )
+    return found
+
+
+def model_folder(name: str) -> Path:
+    """Return the source folder of the model that comes with the project under this name."""
+    return Path(str(files(hotplate_tools.models) / name))
+
+
+def _parameter(value: Any, parameters: Mapping[str, Any]) -> str | None:  # noqa: ANN401 - any JSON value
+    """Return the parameter that `value` refers to, however deep."""
+    if isinstance(value, dict) and value.get("Ref") in parameters:
+        return str(value["Ref"])
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((name for each in inner if (name := _parameter(each, parameters))), None)

@@ -1,0 +1,164 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from moto import mock_aws
+
+from hotplate.aws.clients import s3_client
+from hotplate_tools.failures import RefusedError
+from hotplate_tools.publish.commands import models, promote, publish, rollback
+from hotplate_tools.publish.pipeline import describe
+from tests.support.tiny_models import affine, write_folder, write_onnx
+
+
+@click.group()
+def cli() -> None:
+    """Only the commands of this room."""
+
+
+for command in (publish, models, promote, rollback):
+    cli.add_command(command)
+
+
+def run(*arguments: str | Path, **environ: str) -> Result:
+    return CliRunner().invoke(
+        cli, [str(argument) for argument in arguments], env={"HOTPLATE_BUCKET": None, **environ}
+    )
+
+
+def answer(*arguments: str | Path, **environ: str) -> Any:
+    result = run(*arguments, "--json", **environ)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        s3_client(region="us-east-1").create_bucket(Bucket="registry")
+        yield "registry"
+
+
+def test_publish_answers_what_a_deployment_needs(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "a", name="spam-filter.v2")
+    described = describe(folder)
+    sizes = {entry.path: (entry.sha256, entry.size) for entry in described.manifest.files}
+    assert answer("publish", folder, "--registry", tmp_path / "r") == {
+        "name": "spam-filter.v2",
+        "version": described.version,
+        "manifest_sha256": described.manifest_sha256,
+        "dry_run": False,
+        "wrote": True,
+        "blobs": [
+            {"path": path, "sha256": sizes[path][0], "size": sizes[path][1], "uploaded": True}
+            for path in ("card.md", "golden.jsonl", "model.onnx")
+        ],
+        "alias": {
+            "name": "spam-filter.v2",
+            "alias": "live",
+            "from": None,
+            "to": described.version,
+            "manifest_sha256": described.manifest_sha256,
+        },
+        "parameters": {
+            "SpamFilterV2ModelVersion": described.version,
+            "SpamFilterV2ManifestSha256": described.manifest_sha256,
+        },
+    }
+
+
+def test_publish_tells_people_the_same(tmp_path: Path) -> None:
+    file = write_onnx(tmp_path / "affine.onnx", affine())
+    described = describe(file)
+    first = run("publish", file, "--registry", tmp_path / "r")
+    assert first.exit_code == 0
+    assert first.stdout.startswith(f"affine {described.version}\n")
+    assert f"AffineModelVersion={described.version}\n" in first.stdout
+    assert f"AffineManifestSha256={described.manifest_sha256}\n" in first.stdout
+    assert f"live: nothing → {described.version}" in first.stdout
+    second = run("publish", file, "--registry", tmp_path / "r")
+    assert (second.exit_code, "nothing to do" in second.stdout) == (0, True)
+
+
+def test_dry_run_says_would_and_writes_nothing(tmp_path: Path) -> None:
+    result = run("publish", write_folder(tmp_path / "a"), "--registry", tmp_path / "r", "--dry-run")
+    assert result.exit_code == 0
+    assert ("would put" in result.stdout, "would move: live" in result.stdout) == (True, True)
+    assert not (tmp_path / "r").exists()
+
+
+def test_bucket_comes_from_the_environment_or_the_option(bucket: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "a")
+    assert answer("publish", folder, "--region", "us-east-1", HOTPLATE_BUCKET=bucket)["wrote"] is True
+    assert answer("publish", folder, "--region", "us-east-1", "--bucket", bucket)["wrote"] is False
+
+
+def test_way_of_a_model_through_its_commands(bucket: str, tmp_path: Path) -> None:
+    where = ("--bucket", bucket, "--region", "us-east-1")
+    assert answer("models", *where) == {"models": []}
+    first = answer("publish", write_onnx(tmp_path / "m.onnx", affine(2)), *where)["version"]
+    second = answer(
+        "publish", write_onnx(tmp_path / "m.onnx", affine(3)), *where, "--version", "1.0.0", "--no-promote"
+    )["version"]
+    assert second == "1.0.0"
+    assert answer("promote", "m", "1.0.0", *where)["move"]["from"] == first
+    assert answer("promote", "m", "1.0.0", *where)["move"] is None
+    listed = answer("models", *where)["models"]
+    assert [(model["name"], sorted(model["versions"])) for model in listed] == [
+        ("m", sorted(["1.0.0", first]))
+    ]
+    assert (listed[0]["aliases"]["live"]["version"], listed[0]["aliases"]["live"]["previous"]) == (
+        "1.0.0",
+        first,
+    )
+    assert answer("rollback", "m", *where)["version"] == first
+    assert answer("promote", "m", "1.0.0", "--alias", "candidate", *where)["move"]["from"] is None
+    text = run("models", *where).stdout
+    assert f"  {first}  ← live" in text
+    assert "  1.0.0  ← candidate" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["publish", "MODEL"], "--bucket"),
+        (["publish", "MODEL", "--registry", "r", "--bucket", "b"], "exclude"),
+        (["publish", "MODEL", "--registry", "r", "--version", "latest"], "1.2.3"),
+        (["publish", "absent.onnx", "--registry", "r"], "absent.onnx"),
+        (["publish"], "PATH"),
+        (["models"], "--bucket"),
+        (["promote", "m", "--registry", "r"], "VERSION"),
+    ],
+    ids=[
+        "no registry",
+        "two registries",
+        "no version",
+        "no file",
+        "no path",
+        "list of nothing",
+        "no version named",
+    ],
+)
+def test_wrong_command_line_is_a_usage_error(tmp_path: Path, arguments: list[str], words: str) -> None:
+    file = str(write_onnx(tmp_path / "m.onnx", affine()))
+    result = run(*[file if argument == "MODEL" else argument for argument in arguments])
+    assert (result.exit_code, words in result.output) == (2, True)
+
+
+def test_registry_given_wins_over_the_bucket_of_the_environment(tmp_path: Path) -> None:
+    assert answer("models", "--registry", tmp_path, HOTPLATE_BUCKET="elsewhere") == {"models": []}
+
+
+def test_refusal_ends_with_its_own_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").touch()
+    result = run("publish", tmp_path / "model.pt", "--registry", tmp_path / "r")
+    assert isinstance(result.exception, RefusedError)
+    assert result.exception.exit_code == 3

@@ -1,0 +1,204 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from hotplate.protocol.types import MetadataTensor
+from hotplate_tools.failures import RefusedError
+from hotplate_tools.publish import graph as graph_module
+from hotplate_tools.publish.graph import inspect_graph
+from tests.support.tiny_models import affine, info, model_of, one_node, with_external_weights, write_onnx
+
+
+def nested(inner: onnx.NodeProto, *, domain: str = "") -> onnx.ModelProto:
+    """Return a model whose `inner` node (x → y) lies in both branches of an If."""
+    branch = helper.make_graph([inner], "branch", [], [info("y", ["n", 3])])
+    choose = helper.make_node("If", ["c"], ["z"], then_branch=branch, else_branch=branch)
+    return model_of(
+        [choose],
+        [info("c", [], TensorProto.BOOL), info("x", ["n", 3])],
+        [info("z", ["n", 3])],
+        opsets={"": 17, domain: 1} if domain else {"": 17},
+    )
+
+
+def with_function(inner_domain: str) -> onnx.ModelProto:
+    """Return a model that calls a function of its own, which calls Relu of `inner_domain`."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(inner_domain, 1)]
+    relu = helper.make_node("Relu", ["a"], ["b"], domain=inner_domain)
+    function = helper.make_function(
+        "mine", "Wrapped", ["a"], ["b"], [relu], opsets[: 2 if inner_domain else 1]
+    )
+    call = helper.make_node("Wrapped", ["x"], ["y"], domain="mine")
+    opset_imports = {"": 17, "mine": 1} | ({inner_domain: 1} if inner_domain else {})
+    return model_of(
+        [call], [info("x", ["n", 3])], [info("y", ["n", 3])], opsets=opset_imports, functions=[function]
+    )
+
+
+def test_signature_is_the_graph_s_with_open_dimensions(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Relu", ["a:0"], ["relu/out"]),
+        helper.make_node("Identity", ["7"], ["text"]),
+        helper.make_node("Cast", ["sr"], ["flag"], to=TensorProto.BOOL),
+    ]
+    inputs = [
+        info("a:0", ["batch", None, -1, 3]),
+        info("7", ["n"], TensorProto.STRING),
+        info("sr", [], TensorProto.INT64),
+    ]
+    outputs = [
+        info("relu/out", ["batch", None, None, 3]),
+        info("text", ["n"], TensorProto.STRING),
+        info("flag", [], TensorProto.BOOL),
+    ]
+    found = inspect_graph(write_onnx(tmp_path / "m.onnx", model_of(nodes, inputs, outputs)))
+    assert found.inputs == (
+        MetadataTensor("a:0", "FP32", (-1, -1, -1, 3)),
+        MetadataTensor("7", "BYTES", (-1,)),
+        MetadataTensor("sr", "INT64", ()),
+    )
+    assert found.outputs == (
+        MetadataTensor("relu/out", "FP32", (-1, -1, -1, 3)),
+        MetadataTensor("text", "BYTES", (-1,)),
+        MetadataTensor("flag", "BOOL", ()),
+    )
+
+
+def test_weights_listed_as_inputs_are_no_inputs(tmp_path: Path) -> None:
+    model = affine()
+    model.graph.input.append(info("factor", [1]))
+    found = inspect_graph(write_onnx(tmp_path / "m.onnx", model))
+    assert [spec.name for spec in found.inputs] == ["x"]
+
+
+def test_output_without_shape_gets_the_inferred_one(tmp_path: Path) -> None:
+    model = model_of([helper.make_node("Relu", ["x"], ["y"])], [info("x", ["n", 3])], [info("y", None)])
+    found = inspect_graph(write_onnx(tmp_path / "m.onnx", model))
+    assert found.outputs == (MetadataTensor("y", "FP32", (-1, 3)),)
+
+
+def test_output_whose_rank_nobody_knows_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Reshape", ["x", "to"], ["y"])]
+    inputs = [info("x", ["n"]), info("to", ["rank"], TensorProto.INT64)]
+    with pytest.raises(RefusedError, match="dimensions"):
+        inspect_graph(write_onnx(tmp_path / "m.onnx", model_of(nodes, inputs, [info("y", None)])))
+
+
+def sequence_output() -> onnx.ModelProto:
+    nodes = [helper.make_node("SequenceConstruct", ["x"], ["y"])]
+    output = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
+    return model_of(nodes, [info("x", [3])], [output])
+
+
+def bfloat16_output() -> onnx.ModelProto:
+    nodes = [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.BFLOAT16)]
+    return model_of(nodes, [info("x", [3])], [info("y", [3], TensorProto.BFLOAT16)])
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (one_node("Anything", domain="my.custom"), "my.custom"),
+        (one_node("Anything", domain="com.microsoft.evil" + "x" * 3), None),
+        (one_node("Anything", domain="com.microsoftevil"), "com.microsoftevil"),
+        (nested(helper.make_node("Anything", ["x"], ["y"], domain="deep"), domain="deep"), "deep"),
+        (with_function("hidden"), "hidden"),
+        (sequence_output(), "zipmap|sequence"),
+        (bfloat16_output(), "bfloat16"),
+        (one_node("NoSuchOperator"), "NoSuchOperator"),
+        (one_node("Relu", ir_version=99), "ir_version"),
+        (with_external_weights("../weights"), "plain"),
+        (with_external_weights("/etc/passwd"), "outside"),
+        (with_external_weights("a/../weights"), "plain"),
+        (with_external_weights("./weights"), "plain"),
+        (with_external_weights("link"), "outside"),
+        (with_external_weights("absent"), "not in"),
+        (with_external_weights("fifo"), "not in"),
+        (with_external_weights(""), "plain"),
+        (with_external_weights("weights", offset=4), "end of"),
+        (with_external_weights("weights", length=2**40), "end of"),
+    ],
+    ids=[
+        "custom operator",
+        "operator unknown to ORT",
+        "look-alike domain",
+        "custom operator in a branch",
+        "custom operator in a function",
+        "sequence",
+        "bfloat16",
+        "unknown operator",
+        "new IR version",
+        "parent folder",
+        "absolute path",
+        "round about",
+        "dot",
+        "link",
+        "absent",
+        "fifo",
+        "no name",
+        "after the end",
+        "far after the end",
+    ],
+)
+def test_unsafe_or_unservable_graph_is_refused(
+    tmp_path: Path, model: onnx.ModelProto, words: str | None
+) -> None:
+    (tmp_path / "weights").write_bytes(bytes(12))
+    folder = tmp_path / "model"
+    file = write_onnx(folder / "m.onnx", model)
+    (folder / "weights").write_bytes(bytes(12))
+    (folder / "link").symlink_to(tmp_path / "weights")
+    os.mkfifo(folder / "fifo")
+    if words is None:
+        inspect_graph(file)  # its domain is ONNX Runtime's, so ONNX Runtime is asked, later
+        return
+    with pytest.raises(RefusedError) as caught:
+        inspect_graph(file)
+    assert any(word in f"{caught.value} {caught.value.advice}" for word in words.split("|"))
+
+
+def test_sequence_is_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError) as caught:
+        inspect_graph(write_onnx(tmp_path / "m.onnx", sequence_output()))
+    assert "options={'zipmap': False}" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"garbage" * 99, b"<html>", b"\x80\x04pickle"], ids=["empty", "garbage", "html", "pickle"]
+)
+def test_file_that_is_no_onnx_is_refused(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "m.onnx").write_bytes(body)
+    with pytest.raises(RefusedError, match="no ONNX file"):
+        inspect_graph(tmp_path / "m.onnx")
+
+
+def test_too_long_a_file_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "m.onnx").open("wb") as file:
+        file.truncate(graph_module.MAX_GRAPH_BYTES + 1)  # sparse: it takes no space
+    with pytest.raises(RefusedError, match="longer than"):
+        inspect_graph(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nested(helper.make_node("Relu", ["x"], ["y"])),
+        with_function(""),
+        one_node("Gelu", domain="com.microsoft"),
+        one_node("Normalizer", domain="ai.onnx.ml", norm="L2"),
+    ],
+    ids=["branch", "function of its own", "com.microsoft", "ai.onnx.ml"],
+)
+def test_operators_that_onnx_runtime_has_are_accepted(tmp_path: Path, model: onnx.ModelProto) -> None:
+    assert inspect_graph(write_onnx(tmp_path / "m.onnx", model)).weights == {}
+
+
+def test_external_weights_inside_of_the_folder_are_found(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/w.bin").write_bytes(np.arange(3, dtype="<f4").tobytes())
+    found = inspect_graph(write_onnx(tmp_path / "m.onnx", with_external_weights("parts/w.bin")))
+    assert found.weights == {"parts/w.bin": tmp_path / "parts/w.bin"}
