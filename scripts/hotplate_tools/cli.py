@@ -71,7 +71,9 @@ def main() -> None:
 def _report(fault: HotplateError) -> None:
     advice = fault.advice if isinstance(fault, ToolError) else ""
     if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"error": str(fault), "type": type(fault).__name__, "advice": advice}) + "\n")
+        sys.stdout.write(
+            json.dumps({"error": str(fault), "type": type(fault).__name__, "advice": advice}) + "\n"
+        )
         return
     sys.stderr.write(f"hotplate: {fault}\n" + (f"  {advice}\n" if advice else ""))
 

@@ -117,6 +117,10 @@ def _ask(url: str, tensor: Tensor) -> _Answer:
     waited_ms = (time.perf_counter() - started) * 1000
     if answer.status != http.client.OK:
         raise FailedError(f"the model answered {answer.status}: {content[:300].decode(errors='replace')}")
-    outputs = {output.name: output.array for output in decode_response(content, answer.getheader(_LENGTH)).outputs}
+    outputs = {
+        output.name: output.array for output in decode_response(content, answer.getheader(_LENGTH)).outputs
+    }
     timings = {name: float(ms) for name, ms in _TIMING.findall(answer.getheader("server-timing", ""))}
-    return _Answer(int(outputs["digit"][0]), answer.getheader("hotplate-model-version", ""), timings, waited_ms)
+    return _Answer(
+        int(outputs["digit"][0]), answer.getheader("hotplate-model-version", ""), timings, waited_ms
+    )

@@ -74,7 +74,9 @@ BROKEN: dict[str, tuple[Callable[[FaultyS3, Registry], None], int, str]] = {
         "LengthMismatchError",
     ),
     "manifest altered": (
-        lambda s3, r: s3.objects.update({r.manifest_key: r.objects[r.manifest_key].replace(b"FP32", b"FP64")}),
+        lambda s3, r: s3.objects.update(
+            {r.manifest_key: r.objects[r.manifest_key].replace(b"FP32", b"FP64")}
+        ),
         500,
         "DigestMismatchError",
     ),

@@ -5,8 +5,8 @@ After `sam build`:
 1. What a function never imports is removed from the wheels (`_UNUSED`).
 2. All Python is compiled with unchecked hashes. Lambda's code and layers are read-only, so a `.pyc`
    that is missing or stale costs every cold start: two to three times the import.
-3. Each function and layer is zipped once, and `local.yaml` beside the built template names the zips, so that the
-   local cloud does not wait for them to be compressed at every start.
+3. Each function and layer is zipped once, and `local.yaml` beside the built template names the
+   zips, so that the local cloud does not wait for them to be compressed at every start.
 
 A build is kept until one of its sources changes: template, functions, layers, requirements, or the
 rules above.

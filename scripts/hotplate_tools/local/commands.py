@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from hotplate_tools.console import Console
+from hotplate_tools.options import as_json_option
 
 if TYPE_CHECKING:
     from hotplate_tools.local.up import LocalCloud
 
 __all__ = ["build", "check_template", "up"]
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
 
 @click.command()
@@ -77,13 +77,17 @@ def up(
     ):
         sys.stdout.write(_ready(local, as_json=as_json) + "\n")
         sys.stdout.flush()
-        room.follow(local, console)
+        # Ready was the result; being told to stop now is no failure.
+        with suppress(KeyboardInterrupt):
+            room.follow(local, console)
 
 
 def _ready(local: LocalCloud, *, as_json: bool) -> str:
     if as_json:
         names = ("url", "endpoint", "bucket", "region", "port", "pid", "models")
-        return json.dumps({name: getattr(local, name) for name in names} | {"functions": dict(local.functions)})
+        return json.dumps(
+            {name: getattr(local, name) for name in names} | {"functions": dict(local.functions)}
+        )
     lines = [f"Ready at {local.url}", f"  curl {local.url}/v2"]
     lines += [f"  curl {local.url}/v2/models/{name}" for name in local.models]
     lines += [f"  AWS_ENDPOINT_URL={local.endpoint} reaches its S3, Lambda and logs; bucket {local.bucket}"]

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["sam_local"]
 
 _BUCKET = "hotplate-models"
+# The SAM CLI removes its containers within seconds; what it leaves is removed with the engine.
+_STOP_LIMIT_S = 30
+
 _STAMP_LABEL = "hotplate.stamp"
 
 
@@ -148,10 +151,16 @@ def _import_image(engine: Engine, runtime: LambdaRuntime, rie: Path, image: str)
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> int:
-    # Ctrl-C reaches the CLI too, which then removes its containers: wait for it.
-    process = subprocess.Popen(command, env=environment)
-    while True:
+    # A session of its own, so that Ctrl-C reaches it by us alone. It removes its containers when it is
+    # told to end by SIGTERM; SIGINT it would not see where a shell started us in the background.
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
         try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+            process.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise

@@ -53,7 +53,7 @@ def environment(endpoint: str) -> dict[str, str]:
     }
 
 
-def client(service: str, endpoint: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type
+def client(service: str, endpoint: str) -> Any:
     """Return a boto3 client of the local cloud."""
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
     # A bucket's own host name resolves on AWS only.
@@ -81,6 +81,8 @@ def deploy(cloud: Cloud, made: Build, parameters: Mapping[str, str], console: Co
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": str(cloud.folder),
+        # Seconds between two looks at the stack; the default suits AWS, where a deployment takes minutes.
+        "SAM_CLI_POLL_DELAY": "0.2",
         **environment(cloud.endpoint),
     }
     run_sam(command, console, environment=variables, cwd=cloud.folder)

@@ -61,7 +61,7 @@ def model_folder(name: str) -> Path:
     return Path(str(files(hotplate_tools.models) / name))
 
 
-def _parameter(value: Any, parameters: Mapping[str, Any]) -> str | None:  # noqa: ANN401 - any JSON value
+def _parameter(value: Any, parameters: Mapping[str, Any]) -> str | None:
     """Return the parameter that `value` refers to, however deep."""
     if isinstance(value, dict) and value.get("Ref") in parameters:
         return str(value["Ref"])

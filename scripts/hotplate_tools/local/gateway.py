@@ -141,14 +141,16 @@ def read_answer(payload: bytes) -> Answer | None:
     try:
         result = json.loads(payload)
         status = int(result["statusCode"])
-        body = result.get("body") or ""
+        body = "" if result.get("body") is None else result["body"]
         raw = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
         single = {name: [value] for name, value in (result.get("headers") or {}).items()}
         # A header given both ways counts once; the list wins, whatever its case.
         multi = result.get("multiValueHeaders") or {}
         listed = {name.lower() for name in multi}
         merged = {**{name: value for name, value in single.items() if name.lower() not in listed}, **multi}
-        headers = tuple((name, _header(value)) for name, values in merged.items() for value in values)
+        headers = tuple(
+            (name, _header(value)) for name, values in merged.items() for value in _listed(values)
+        )
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
         return None
     if set(result) - {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}:
@@ -198,6 +200,12 @@ def _static(value: str) -> str:
             f"the template's GatewayResponses map a header from {value}; only 'text' is known here"
         )
     return value[1:-1]
+
+
+def _listed(values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise TypeError
+    return values
 
 
 def _header(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A program that owns another one and its folder: stops the one and removes the other when its own owner ends.
+"""A program that owns another and its folder: stops the one, removes the other when its own owner ends.
 
     python supervisor.py FOLDER COMMAND...
 

@@ -1,4 +1,4 @@
-"""The whole of it on this machine: the real template, built and deployed into a local cloud, models published.
+"""All of it on this machine: the real template, deployed into a local cloud, and the models published.
 
     with local_cloud(console) as cloud:
         requests.get(cloud.url + "/v2/models/digits")
@@ -67,7 +67,7 @@ class LocalCloud:
         """Return the variables that send an AWS SDK here."""
         return environment(self.endpoint)
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type
+    def client(self, service: str) -> Any:
         """Return a boto3 client of this cloud."""
         return client(service, self.endpoint)
 
@@ -84,7 +84,7 @@ class LocalCloud:
 
     def logs(self, function: str) -> list[str]:
         """Return everything that a function, by its logical id, has logged, oldest first."""
-        return [line.message for line in sorted(self.tail().new()) if line.function == function]
+        return [line.message for line in self.tail().new() if line.function == function]
 
     def check(self) -> None:
         """Raise if the cloud has ended.

@@ -117,8 +117,6 @@ def _blobs(files: Sequence[LocalFile], store: Store) -> tuple[UploadBlob, ...]:
     blobs: dict[str, UploadBlob] = {}
     for file in files:
         entry, key = file.entry, blob_key(file.entry.sha256)
-        if key in blobs:
-            continue
         size = store.size(key)
         if size not in (None, entry.size):
             raise RefusedError(

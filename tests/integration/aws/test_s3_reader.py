@@ -105,7 +105,9 @@ def test_a_fault_that_stays_is_unavailable(reader: MakeReader, s3: FaultyS3) -> 
     ("status", "error"),
     [(404, StoreNotFoundError), (403, StoreDeniedError), (401, StoreDeniedError), (400, StoreError)],
 )
-def test_a_verdict_is_not_retried(reader: MakeReader, s3: FaultyS3, status: int, error: type[StoreError]) -> None:
+def test_a_verdict_is_not_retried(
+    reader: MakeReader, s3: FaultyS3, status: int, error: type[StoreError]
+) -> None:
     s3.faults[KEY].append(Fault(status=status))
     with pytest.raises(error):
         read(reader(s3.endpoint), 0, 10)

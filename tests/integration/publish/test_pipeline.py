@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import threading
@@ -26,7 +27,7 @@ from hotplate_tools.failures import FailedError, RefusedError
 from hotplate_tools.publish.build import load_transforms
 from hotplate_tools.publish.golden import replay
 from hotplate_tools.publish.graph import inspect_graph
-from hotplate_tools.publish.pipeline import describe, publish_model
+from hotplate_tools.publish.pipeline import Described, describe, publish_model
 from tests.support.memory_store import MemoryStore
 from tests.support.tiny_models import (
     GOLDEN,
@@ -47,13 +48,13 @@ def rows_of(raw: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in raw.splitlines()]
 
 
-def body(described: Any, path: str) -> bytes:
+def body(described: Described, path: str) -> bytes:
     found = next(file.body for file in described.files if file.entry.path == path)
     return found if isinstance(found, bytes) else found.read_bytes()
 
 
-def entry_of(described: Any, path: str) -> FileEntry:
-    return next(entry for entry in described.manifest.files if entry.path == path)
+def size_and_digest(described: Described, path: str) -> tuple[int, str]:
+    return len(body(described, path)), hashlib.sha256(body(described, path)).hexdigest()
 
 
 def test_folder_becomes_the_manifest_that_its_yaml_says(tmp_path: Path) -> None:
@@ -63,9 +64,10 @@ def test_folder_becomes_the_manifest_that_its_yaml_says(tmp_path: Path) -> None:
         name="affine",
         inputs=(MetadataTensor("x", "FP32", (-1, 3), description="rows of three"),),
         outputs=(MetadataTensor("y", "FP32", (-1, 3)),),
-        files=tuple(
-            FileEntry(path, role, entry_of(described, path).size, entry_of(described, path).sha256)
-            for path, role in (("card.md", "card"), ("golden.jsonl", "golden"), ("model.onnx", "graph"))
+        files=(
+            FileEntry("card.md", "card", *size_and_digest(described, "card.md")),
+            FileEntry("golden.jsonl", "golden", *size_and_digest(described, "golden.jsonl")),
+            FileEntry("model.onnx", "graph", *size_and_digest(described, "model.onnx")),
         ),
         task="scaling",
         producer="hotplate 0.1.0",
@@ -305,6 +307,11 @@ def test_digits_folder_of_this_project_is_publishable() -> None:
     described = describe(DIGITS)
     assert (described.manifest.name, described.warnings) == ("digits", ())
     assert load_transforms("digits") is not None
+
+
+def test_model_with_code_of_its_own_needs_golden_rows(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="no golden rows"):
+        describe(write_folder(tmp_path / "a", name="digits", golden=None))
 
 
 def test_function_that_is_not_there_has_no_transforms() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectTimeoutError
 from moto import mock_aws
 
@@ -13,12 +14,14 @@ from hotplate.aws.clients import s3_client
 from hotplate.aws.s3_store import S3Store
 from hotplate.errors import (
     DigestMismatchError,
+    LengthMismatchError,
     SettingsError,
     StoreConflictError,
     StoreDeniedError,
     StoreError,
     StoreUnavailableError,
 )
+from hotplate.limits import MIB
 from tests.support.store_contract import BLOB, KEY, StoreContract, sha
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ class Answers:
         self.sent: list[dict[str, str]] = []
         client.meta.events.register_first(f"before-call.s3.{operation}", self)
 
-    def __call__(self, params: dict[str, Any], **context: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+    def __call__(self, params: dict[str, Any], **context: Any) -> Any:
         self.sent.append(dict(params["headers"]))
         if not self.waiting:
             return None
@@ -75,7 +78,7 @@ class Answers:
             "Error": {"Code": code, "Message": "injected"},
             "ResponseMetadata": {"HTTPStatusCode": status},
         }
-        return AWSResponse(params["url"], status, {}, None), error
+        return AWSResponse(params["url"], status, HTTPHeaders(), None), error
 
 
 def test_new_object_is_written_conditionally_with_its_digest(client: "S3Client", store: S3Store) -> None:
@@ -180,6 +183,30 @@ def test_failed_upload_in_parts_leaves_nothing_behind(
         S3Store(client, "registry", part_bytes=PART).put_new(BLOB, file, sha256=sha(b"x" * (PART + 1)))
     assert client.list_multipart_uploads(Bucket="registry").get("Uploads", []) == []
     assert client.list_objects_v2(Bucket="registry").get("KeyCount") == 0
+
+
+def test_body_without_end_is_read_up_to_the_cap_only(client: "S3Client", store: S3Store) -> None:
+    class Endless:
+        read_bytes = 0
+
+        def read(self, count: int) -> bytes:
+            self.read_bytes += count
+            if self.read_bytes > 100 * MIB:
+                raise AssertionError("read on and on")
+            return bytes(count)
+
+        def __enter__(self) -> "Endless":
+            return self
+
+        def __exit__(self, *fault: object) -> None:
+            """Nothing is held."""
+
+    def answer(**context: Any) -> Any:
+        return AWSResponse("", 200, HTTPHeaders(), None), {"Body": Endless(), "ETag": '"0"'}
+
+    client.meta.events.register_first("before-call.s3.GetObject", answer)
+    with pytest.raises(LengthMismatchError):
+        store.get(BLOB, max_bytes=2 * MIB)
 
 
 def test_more_keys_than_a_page_are_all_listed(

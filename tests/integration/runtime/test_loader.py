@@ -133,7 +133,7 @@ def test_bytes_that_are_no_graph_are_a_graph_error() -> None:
 def test_golden_rows_and_card_are_not_fetched() -> None:
     version = published()
     golden = FileEntry("golden.jsonl", "golden", 10, "0" * 64)
-    manifest = msgspec.structs.replace(version.manifest, files=(*version.manifest.files, golden))
+    manifest = msgspec.structs.replace(version.manifest, files=(golden, *version.manifest.files))
     again = republished(manifest, {version.graph_key: affine_graph()})
     load_model(again.settings, again.reader)
     assert again.reader.reads == [again.manifest_key, again.graph_key]

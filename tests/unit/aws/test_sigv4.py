@@ -39,7 +39,9 @@ def botocore_authorization(credentials: Credentials, region: str, path: str, hea
     name=st.text("abcdef0123456789-._~", min_size=1, max_size=30),
     first=st.integers(0, 2**40),
 )
-def test_signature_equals_botocores(access: str, secret: str, token: str | None, name: str, first: int) -> None:
+def test_signature_equals_botocores(
+    access: str, secret: str, token: str | None, name: str, first: int
+) -> None:
     credentials = Credentials(access, secret, token)
     path = f"/models/blobs/sha256/{name}"
     headers = signed_headers(
@@ -55,7 +57,9 @@ def test_signature_equals_botocores(access: str, secret: str, token: str | None,
 
 
 def test_token_is_sent_and_signed() -> None:
-    headers = signed_headers(Credentials("AK", "SK", "token"), host="h", path="/b/k", region="us-east-1", extra={})
+    headers = signed_headers(
+        Credentials("AK", "SK", "token"), host="h", path="/b/k", region="us-east-1", extra={}
+    )
     assert headers["x-amz-security-token"] == "token"
     assert "x-amz-security-token" in headers["authorization"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, PngImagePlugin
+from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
 from PIL.ExifTags import Base
 from PIL.Image import Transpose
 
@@ -130,6 +130,39 @@ class TestForm:
         digit = read(saved(page))[0, :, :, 0]
         assert np.flatnonzero(digit.any(axis=1)).tolist() == list(range(8, 28))
 
+    def test_digit_that_touches_the_edges_is_read_like_one_with_a_margin(self) -> None:
+        page = seven(pen=12)
+        tight = ImageOps.invert(page).getbbox()
+        for whole in (page, ImageOps.invert(page)):
+            np.testing.assert_allclose(read(saved(whole.crop(tight))), read(saved(page)), atol=0.01)
+
+    def test_single_pixel_line_keeps_a_width(self) -> None:
+        page = Image.new("L", (50, 400), 255)
+        ImageDraw.Draw(page).line((25, 20, 25, 380), fill=0, width=1)
+        digit = read(saved(page))[0, :, :, 0]
+        assert np.flatnonzero(digit.any(axis=0)).tolist() == [14]
+        assert digit[:, 14].tolist() == [0] * 4 + [1] * 20 + [0] * 4
+
+    def test_specks_on_a_large_scan_are_not_ink(self) -> None:
+        scan = np.array(seven((2400, 2400), pen=240))
+        specks = np.random.default_rng(1).integers(0, 600, (400, 2)) * 4
+        scan[specks[:, 0], specks[:, 1]] = 0
+        clean = read(saved(seven((2400, 2400), pen=240)))
+        np.testing.assert_allclose(read(saved(Image.fromarray(scan))), clean, atol=0.05)
+
+    def test_stain_fainter_than_a_fifth_of_the_ink_is_paper(self) -> None:
+        page = seven()
+        ImageDraw.Draw(page).rectangle((150, 5, 195, 60), fill=255 - 50)
+        np.testing.assert_array_equal(read(saved(page)), read(saved(seven())))
+
+    def test_stroke_of_a_fifth_of_the_strongest_ink_is_part_of_the_digit(self) -> None:
+        page = Image.new("L", (200, 200), 255)
+        ImageDraw.Draw(page).rectangle((90, 20, 109, 99), fill=0)
+        ImageDraw.Draw(page).rectangle((90, 100, 109, 179), fill=255 - 60)
+        digit = read(saved(page))[0, :, :, 0]
+        assert np.flatnonzero(digit.any(axis=1)).size == 20
+        assert np.flatnonzero(digit.any(axis=0)).size == round(20 / 160 * 20)
+
     def test_hairline_on_a_large_page_does_not_fade(self) -> None:
         digit = read(saved(seven((1000, 1000), pen=3)))[0, :, :, 0]
         assert digit.max() == 1
@@ -174,6 +207,11 @@ class TestModes:
                 lambda page: saved(page.convert("1").convert("L"), transparency=255), id="L with tRNS"
             ),
             pytest.param(lambda page: saved(page.convert("P"), transparency=255), id="P with tRNS"),
+            pytest.param(lambda page: saved(transparent(page, 0).convert("LA")), id="LA, black below"),
+            pytest.param(
+                lambda page: saved(page.point(lambda level: 0 if level else 10), transparency=0),
+                id="L with tRNS, black below",
+            ),
             pytest.param(two_frames, id="first of two frames"),
             pytest.param(lambda page: saved(page, "JPEG", quality=95), id="JPEG L"),
             pytest.param(lambda page: saved(page.convert("RGB"), "JPEG", quality=95), id="JPEG RGB"),
@@ -211,7 +249,6 @@ class TestModes:
         page = seven()
         stored = page if as_stored is None else page.transpose(as_stored)
         np.testing.assert_allclose(read(saved(stored, kind, exif=exif)), read(saved(page)), atol=0.1)
-
 
     def test_odd_exif_block_does_not_refuse_a_whole_picture(self) -> None:
         exif = Image.Exif()

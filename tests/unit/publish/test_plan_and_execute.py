@@ -44,9 +44,9 @@ class Version:
 
 
 def version(graph: bytes, number: str | None = None, card: bytes = b"card") -> Version:
-    files = tuple(
-        LocalFile(FileEntry(path, role, len(body), sha(body)), body)
-        for path, role, body in (("card.md", "card", card), ("model.onnx", "graph", graph))
+    files = (
+        LocalFile(FileEntry("card.md", "card", len(card), sha(card)), card),
+        LocalFile(FileEntry("model.onnx", "graph", len(graph), sha(graph)), graph),
     )
     tensor = MetadataTensor("x", "FP32", (-1,))
     return Version(Manifest(1, "m", (tensor,), (tensor,), tuple(file.entry for file in files), number), files)

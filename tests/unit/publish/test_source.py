@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,8 @@ def test_folder_without_model_yaml_is_refused(tmp_path: Path) -> None:
 )
 def test_file_outside_of_the_folder_is_refused(tmp_path: Path, key: str, path: str) -> None:
     (tmp_path / "secret").write_text("secret")
-    folder = write_folder(tmp_path / "affine", **{key: path})
+    changes: dict[str, Any] = {key: path}
+    folder = write_folder(tmp_path / "affine", **changes)
     (folder / "link").symlink_to(tmp_path / "secret")
     (folder / "dir-link").symlink_to(tmp_path)
     (folder / "dir").mkdir()

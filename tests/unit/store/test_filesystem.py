@@ -1,3 +1,4 @@
+import fcntl
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,18 @@ def test_of_many_movers_of_an_alias_one_wins(store: FilesystemStore) -> None:
     won = race(8, move)
     assert won.count(True) == 1
     assert store.get(KEY, max_bytes=9).body == b"%d" % won.index(True)
+
+
+def test_move_waits_for_the_one_before_it_to_end(store: FilesystemStore, tmp_path: Path) -> None:
+    etag = store.replace(KEY, b"start", etag=None)
+    mover = threading.Thread(target=store.replace, args=(KEY, b"moved"), kwargs={"etag": etag})
+    with (tmp_path / "registry/.lock").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        mover.start()
+        mover.join(timeout=0.2)
+        assert (mover.is_alive(), store.get(KEY, max_bytes=9).body) == (True, b"start")
+    mover.join()
+    assert store.get(KEY, max_bytes=9).body == b"moved"
 
 
 def test_write_that_is_killed_leaves_no_object_and_no_key(store: FilesystemStore) -> None:

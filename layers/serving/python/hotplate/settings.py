@@ -7,7 +7,7 @@
 | `HOTPLATE_VERSION` | version this function serves | required |
 | `HOTPLATE_MANIFEST_SHA256` | digest its manifest must have, 64 hex digits | required |
 | `HOTPLATE_CACHE_DIR` | folder of verified files for the next process, or `off` | `<tmp>/hotplate` |
-| `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 60 |
+| `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 20 |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
 | `AWS_REGION` | set by Lambda | us-east-1 |
 | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | set by Lambda, in MB | 1769 |
@@ -28,7 +28,7 @@ from hotplate.limits import MAX_MEMORY_MB, MAX_VCPUS, MEMORY_MB_PER_VCPU
 
 __all__ = ["Settings"]
 
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Settings:
             SettingsError: Naming the variable that is missing or wrong.
         """
         digest = _required(environ, "HOTPLATE_MANIFEST_SHA256")
-        if not _SHA256.match(digest):
+        if not _SHA256.fullmatch(digest):
             raise SettingsError("HOTPLATE_MANIFEST_SHA256 is not 64 lower-case hex digits")
         cache = environ.get("HOTPLATE_CACHE_DIR") or str(Path(tempfile.gettempdir()) / "hotplate")
         return cls(
@@ -75,7 +75,7 @@ class Settings:
             s3_endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
             memory_mb=int(_number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB_PER_VCPU)),
             cache_dir=None if cache == "off" else Path(cache),
-            fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 60),
+            fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 20),
             initialization_type=environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") or "on-demand",
         )
 

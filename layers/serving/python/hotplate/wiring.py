@@ -6,13 +6,13 @@ The one place in the package that chooses; every room below takes what it needs 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from hotplate.aws.s3_reader import S3Reader
 from hotplate.aws.sigv4 import Credentials
 from hotplate.http.endpoint import Endpoint
 from hotplate.runtime.loader import load_model
 from hotplate.settings import Settings
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hotplate.runtime.model import Model, Transforms

@@ -1,0 +1,163 @@
+"""What the template promises: valid, least privilege, one log group and alias a function, routes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hotplate.manifest.layout import manifest_key
+from hotplate_tools.console import Console
+from hotplate_tools.local.deployed import ServedModel, model_folder, served_models
+from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.local.lint import lint_template
+from hotplate_tools.project import project_root
+from hotplate_tools.publish.pipeline import describe
+
+DOCUMENT = read_yaml(project_root() / "template.yaml")
+RESOURCES: dict[str, dict[str, Any]] = DOCUMENT["Resources"]
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == kind}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+ROLES = of_type("AWS::IAM::Role")
+
+
+def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for policy in role["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_template_passes_awss_own_checks() -> None:
+    lint_template(Console(as_json=True))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_has_a_log_group_with_retention_and_a_role_of_its_own(name: str) -> None:
+    group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert RESOURCES[group]["Type"] == "AWS::Logs::LogGroup"
+    assert RESOURCES[group]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionDays"}}
+    role = FUNCTIONS[name]["Role"]["Fn::GetAtt"][0]
+    assert [each["Role"]["Fn::GetAtt"][0] for each in FUNCTIONS.values()].count(role) == 1
+    assert {"Fn::GetAtt": [group, "Arn"]} in [each["Resource"] for each in statements(ROLES[role])]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_publishes_a_version_for_every_change(name: str) -> None:
+    assert DOCUMENT["Globals"]["Function"]["AutoPublishAlias"] == "live"
+    assert FUNCTIONS[name]["AutoPublishAliasAllProperties"] is True
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_is_found_under_its_own_import_path(name: str) -> None:
+    packages = RESOURCES[name]["Metadata"]["BuildProperties"]
+    folder = FUNCTIONS[name]["CodeUri"].strip("/").replace("/", ".")
+    assert packages == {"ParentPackageMode": "explicit", "ParentPackages": folder}
+    assert FUNCTIONS[name]["Handler"] == f"{folder}.app.lambda_handler"
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+def test_new_parameters_of_a_model_publish_a_version(model: ServedModel) -> None:
+    description = FUNCTIONS[model.function]["VersionDescription"]["Fn::Sub"]
+    assert f"${{{model.version}}}" in description
+    assert f"${{{model.manifest_sha256}}}" in description
+    assert RESOURCES[model.function]["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+def test_defaults_pin_the_model_that_comes_with_the_project(model: ServedModel) -> None:
+    described = describe(model_folder(model.name), model.name)
+    defaults = {name: each["Default"] for name, each in DOCUMENT["Parameters"].items()}
+    assert model.version
+    assert model.manifest_sha256
+    assert defaults[model.version] == described.version
+    assert defaults[model.manifest_sha256] == described.manifest_sha256
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_role_names_actions_and_resources(name: str) -> None:
+    for statement in statements(ROLES[name]):
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in as_list(statement["Action"]) if "*" in action]
+        for resource in as_list(statement["Resource"]):
+            allowed = {"Fn::Sub": "${ModelBucket.Arn}/blobs/sha256/*"}
+            assert resource == allowed or "*" not in str(resource)
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+def test_model_function_reads_its_own_manifest_and_blobs_only(model: ServedModel) -> None:
+    role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
+    reads = [each["Resource"]["Fn::Sub"] for each in statements(role) if each["Action"] == "s3:GetObject"]
+    manifest = manifest_key(model.name, "VERSION").replace("VERSION", f"${{{model.version}}}")
+    assert reads == [f"${{ModelBucket.Arn}}/{manifest}", "${ModelBucket.Arn}/blobs/sha256/*"]
+
+
+def test_bucket_is_private_versioned_encrypted_and_outlives_the_stack() -> None:
+    (bucket,) = of_type("AWS::S3::Bucket").values()
+    assert RESOURCES["ModelBucket"]["DeletionPolicy"] == "Retain"
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert "BucketEncryption" in bucket
+
+
+def test_bucket_denies_what_does_not_come_by_tls() -> None:
+    (policy,) = of_type("AWS::S3::BucketPolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def routes(function: str) -> set[tuple[str, str]]:
+    events = FUNCTIONS[function]["Events"].values()
+    return {(each["Properties"]["Method"], each["Properties"]["Path"]) for each in events}
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+def test_model_has_the_protocols_routes(model: ServedModel) -> None:
+    base = f"/v2/models/{model.name}"
+    version = base + "/versions/{version}"
+    assert routes(model.function) == {
+        (method, prefix + suffix)
+        for prefix in (base, version)
+        for method, suffix in (("GET", ""), ("GET", "/ready"), ("POST", "/infer"))
+    }
+
+
+def test_catalogue_answers_for_the_server_and_for_whatever_is_not_there() -> None:
+    assert routes("CatalogueFunction") == {
+        ("GET", "/v2"),
+        ("GET", "/v2/health/live"),
+        ("GET", "/v2/health/ready"),
+        ("GET", "/v2/{proxy+}"),
+        ("POST", "/v2/{proxy+}"),
+    }
+
+
+def test_api_passes_bytes_and_speaks_the_protocol_when_it_refuses() -> None:
+    (api,) = of_type("AWS::Serverless::Api").values()
+    assert api["BinaryMediaTypes"] == ["*/*"]
+    # SAM drops the functions' events when it merges them into a body without paths.
+    assert api["MergeDefinitions"] is True
+    assert api["DefinitionBody"]["paths"]
+    for kind, answer in api["GatewayResponses"].items():
+        assert answer["ResponseTemplates"]["application/json"].startswith('{"error": '), kind
+
+
+@pytest.mark.parametrize("name", DOCUMENT["Parameters"])
+def test_parameter_is_described_bounded_and_has_a_default(name: str) -> None:
+    parameter = DOCUMENT["Parameters"][name]
+    assert {"Description", "Default", "Type"} <= set(parameter)
+    assert {"AllowedPattern", "AllowedValues", "MaxValue"} & set(parameter)
+
+
+@pytest.mark.parametrize("name", DOCUMENT["Outputs"])
+def test_output_is_described(name: str) -> None:
+    assert DOCUMENT["Outputs"][name]["Description"]

@@ -1,0 +1,73 @@
+"""The environment, read once; what is wrong in it is named."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from hotplate.errors import SettingsError
+from hotplate.settings import Settings
+
+ENVIRON = {
+    "HOTPLATE_MODEL": "digits",
+    "HOTPLATE_BUCKET": "models",
+    "HOTPLATE_VERSION": "1.2.3",
+    "HOTPLATE_MANIFEST_SHA256": "a" * 64,
+}
+
+
+def test_defaults() -> None:
+    settings = Settings.from_environ(ENVIRON)
+    assert settings == Settings(
+        model="digits",
+        version="1.2.3",
+        manifest_sha256="a" * 64,
+        bucket="models",
+        region="us-east-1",
+        s3_endpoint=None,
+        memory_mb=1769,
+        cache_dir=Path(tempfile.gettempdir()) / "hotplate",
+        fetch_timeout_s=20,
+        initialization_type="on-demand",
+    )
+
+
+@pytest.mark.parametrize("name", ENVIRON)
+def test_missing_variable_is_named(name: str) -> None:
+    environ = {key: value for key, value in ENVIRON.items() if key != name}
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environ(environ)
+
+
+@pytest.mark.parametrize("digest", ["a" * 63, "A" * 64, "a" * 64 + "\n", "g" * 64])
+def test_digest_that_is_none_is_refused(digest: str) -> None:
+    with pytest.raises(SettingsError, match="64 lower-case hex digits"):
+        Settings.from_environ(ENVIRON | {"HOTPLATE_MANIFEST_SHA256": digest})
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "0", "nan", "inf"])
+def test_number_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="HOTPLATE_FETCH_TIMEOUT_S"):
+        Settings.from_environ(ENVIRON | {"HOTPLATE_FETCH_TIMEOUT_S": value})
+
+
+def test_cache_can_be_switched_off() -> None:
+    assert Settings.from_environ(ENVIRON | {"HOTPLATE_CACHE_DIR": "off"}).cache_dir is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "endpoint"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://all"}, "http://all"),
+        ({"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_S3": "http://s3"}, "http://s3"),
+    ],
+)
+def test_endpoint_of_s3_goes_before_that_of_all(environ: dict[str, str], endpoint: str) -> None:
+    assert Settings.from_environ(ENVIRON | environ).s3_endpoint == endpoint
+
+
+@pytest.mark.parametrize(("memory", "vcpus"), [("128", 1), ("1769", 1), ("3538", 2), ("10240", 6)])
+def test_vcpus_come_from_the_memory(memory: str, vcpus: int) -> None:
+    assert Settings.from_environ(ENVIRON | {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}).vcpus == vcpus
