@@ -38,8 +38,8 @@ check: .venv/.complete ## Format, lint, types, imports, template
 	@$(BIN)/lint-imports
 	@$(BIN)/hotplate check-template
 
-up: .venv/.complete ## Start the local cloud and stay; Ctrl-C stops it
-	@$(BIN)/hotplate up
+up: .venv/.complete ## Start the local cloud on port 8080 and stay; Ctrl-C stops it
+	@$(BIN)/hotplate up --port 8080
 
 unit: .venv/.complete ## Run the unit tests
 	@$(BIN)/pytest tests/unit

@@ -14,6 +14,7 @@ import hotplate
 from hotplate.errors import HotplateError
 from hotplate_tools.failures import ToolError
 from hotplate_tools.local import commands as local
+from hotplate_tools.local.sam_command import sam_local
 from hotplate_tools.options import as_json_option
 from hotplate_tools.publish import commands as publish
 
@@ -50,6 +51,7 @@ for _command in (
     local.up,
     local.build,
     local.check_template,
+    sam_local,
 ):
     cli.add_command(_command)
 

@@ -1,25 +1,47 @@
-"""One server for all: the local cloud, or the deployed stack whose `ApiUrl` is in HOTPLATE_URL."""
+"""The servers that the same tests run against.
+
+Without a word: the local cloud, and the runtime harness. With the `ApiUrl` of a deployed stack in
+HOTPLATE_URL: that stack, and only the tests that need no more than its URL.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hotplate_tools.console import Console
+from hotplate_tools.local.strict import strict_cloud
 from hotplate_tools.local.up import LocalCloud, local_cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hotplate_tools.local.harness import RuntimeHarness
+
+RESERVED_CONCURRENCY = 4
+DEPLOYED = os.environ.get("HOTPLATE_URL", "").rstrip("/")
 
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
-    """The local cloud with everything in it, for tests that need more than its URL."""
-    with local_cloud(Console(as_json=True)) as local:
+    """The local cloud with everything in it."""
+    with local_cloud(Console(as_json=True), reserved_concurrency=RESERVED_CONCURRENCY) as local:
         yield local
 
 
 @pytest.fixture(scope="session")
+def harness() -> Iterator[RuntimeHarness]:
+    """The functions on the real Lambda runtime."""
+    with strict_cloud(Console(as_json=True), reserved_concurrency=RESERVED_CONCURRENCY) as strict:
+        yield strict
+
+
+@pytest.fixture(scope="session", params=["deployed"] if DEPLOYED else ["cloud", "harness"])
 def server(request: pytest.FixtureRequest) -> str:
     """The URL under which `/v2` is."""
-    given = os.environ.get("HOTPLATE_URL")
-    return given.rstrip("/") if given else request.getfixturevalue("cloud").url
+    if request.param == "deployed":
+        return DEPLOYED
+    url: str = request.getfixturevalue(request.param).url
+    return url

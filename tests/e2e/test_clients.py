@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -12,6 +12,9 @@ import pytest
 import tritonclient.http as triton
 
 import hotplate_tools.models.digits as digits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOLDER = Path(digits.__path__[0])
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,9 @@ from hotplate_tools.local.harness import RuntimeHarness, runtime_harness
 from tests.support.digits_registry import Registry, digits_registry
 from tests.support.faulty_s3 import BUCKET, Fault, FaultyS3, faulty_s3
 from tests.support.http_call import Answer, call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ZEROS = json.dumps(
     {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 28, 28, 1], "data": [0] * 784}]}
@@ -80,7 +83,7 @@ BROKEN: dict[str, tuple[Callable[[FaultyS3, Registry], None], int, str]] = {
         500,
         "DigestMismatchError",
     ),
-    "object missing": (lambda s3, r: s3.objects.pop(r.graph_key) and None, 500, "StoreNotFoundError"),
+    "object missing": (lambda s3, r: s3.objects.__delitem__(r.graph_key), 500, "StoreNotFoundError"),
     "access denied": (
         lambda s3, r: s3.faults[r.graph_key].append(Fault(status=403)),
         500,

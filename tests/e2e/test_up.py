@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ import pytest
 from tests.support.http_call import Answer, call
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hotplate_tools.local.up import LocalCloud
 
 GONE_LIMIT_S = 20.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -57,41 +58,66 @@ def check_template(*, as_json: bool) -> None:
     callback=lambda _context, _option, values: _pairs(values),
     help="A parameter of the template; may be given several times.",
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(["cloud", "rie"]),
+    default="cloud",
+    show_default=True,
+    help="A local AWS with the stack deployed, or the functions on AWS's Runtime Interface Emulator.",
+)
 @as_json_option
 def up(
-    *, port: int | None, reserved_concurrency: int | None, parameters: dict[str, str], as_json: bool
+    *,
+    port: int | None,
+    reserved_concurrency: int | None,
+    parameters: dict[str, str],
+    runtime: str,
+    as_json: bool,
 ) -> None:
     """Run everything here: template deployed into a local cloud, models published, logs shown.
 
     Ctrl-C, or SIGTERM, stops it and leaves nothing behind. With --json one line is printed when the
     cloud is ready.
     """
-    from hotplate_tools.local import up as room
+    from hotplate_tools.local import strict
+    from hotplate_tools.local import up as cloud
 
     console = Console(as_json=as_json)
-    with (
-        room.terminate_gently(),
-        room.local_cloud(
-            console, port=port, reserved_concurrency=reserved_concurrency, parameters=parameters
-        ) as local,
-    ):
-        sys.stdout.write(_ready(local, as_json=as_json) + "\n")
+    with cloud.terminate_gently(), ExitStack() as stack:
+        if runtime == "rie":
+            harness = stack.enter_context(
+                strict.strict_cloud(
+                    console, port=port, reserved_concurrency=reserved_concurrency, parameters=parameters
+                )
+            )
+            ready, text = {"url": harness.url, "endpoint": harness.lambda_url}, _invitation(harness.url, [])
+            follow = partial(strict.follow, harness, console)
+        else:
+            local = stack.enter_context(
+                cloud.local_cloud(
+                    console, port=port, reserved_concurrency=reserved_concurrency, parameters=parameters
+                )
+            )
+            ready, text = _ready(local), _invitation(local.url, _services(local))
+            follow = partial(cloud.follow, local, console)
+        sys.stdout.write((json.dumps(ready) if as_json else text) + "\n")
         sys.stdout.flush()
         # Ready was the result; being told to stop now is no failure.
         with suppress(KeyboardInterrupt):
-            room.follow(local, console)
+            follow()
 
 
-def _ready(local: LocalCloud, *, as_json: bool) -> str:
-    if as_json:
-        names = ("url", "endpoint", "bucket", "region", "port", "pid", "models")
-        return json.dumps(
-            {name: getattr(local, name) for name in names} | {"functions": dict(local.functions)}
-        )
-    lines = [f"Ready at {local.url}", f"  curl {local.url}/v2"]
-    lines += [f"  curl {local.url}/v2/models/{name}" for name in local.models]
-    lines += [f"  AWS_ENDPOINT_URL={local.endpoint} reaches its S3, Lambda and logs; bucket {local.bucket}"]
-    return "\n".join([*lines, "  Ctrl-C stops it."])
+def _ready(local: LocalCloud) -> dict[str, Any]:
+    names = ("url", "endpoint", "bucket", "region", "port", "pid", "models")
+    return {name: getattr(local, name) for name in names} | {"functions": dict(local.functions)}
+
+
+def _services(local: LocalCloud) -> list[str]:
+    return [f"AWS_ENDPOINT_URL={local.endpoint} reaches its S3, Lambda and logs; bucket {local.bucket}"]
+
+
+def _invitation(url: str, more: list[str]) -> str:
+    return "\n  ".join([f"Ready at {url}", f"curl {url}/v2", *more, "Ctrl-C stops it."])
 
 
 def _pairs(values: tuple[str, ...]) -> dict[str, str]:

@@ -75,6 +75,8 @@ def deploy(cloud: Cloud, made: Build, parameters: Mapping[str, str], console: Co
     """
     command = ["deploy", "--template-file", str(made.local_template), "--stack-name", STACK]
     command += ["--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"]
+    # ministack takes an API's id from this tag, so its URL is the same every time.
+    command += ["--tags", f"ms-custom-id={STACK}"]
     command += ["--no-confirm-changeset", "--no-progressbar", "--on-failure", "DELETE"]
     command += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
     variables = {

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import hotplate_tools.models
+from hotplate_tools.failures import RefusedError
+from hotplate_tools.local.build import host_architecture
+from hotplate_tools.publish.pipeline import describe
 
-__all__ = ["ServedModel", "model_folder", "served_models"]
+__all__ = ["ServedModel", "deploy_parameters", "model_folder", "served_models"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,30 @@ def served_models(document: Mapping[str, Any]) -> list[ServedModel]:
 def model_folder(name: str) -> Path:
     """Return the source folder of the model that comes with the project under this name."""
     return Path(str(files(hotplate_tools.models) / name))
+
+
+def deploy_parameters(models: list[ServedModel], reserved_concurrency: int | None) -> dict[str, str]:
+    """Return the template's parameters for a deployment of these models on this machine.
+
+    Args:
+        models: As `served_models` gives them; those without a source folder keep the template's defaults.
+        reserved_concurrency: For each model function; None leaves the template's.
+
+    Raises:
+        RefusedError: A model does not give its golden answers, or its concurrency is no parameter.
+    """
+    values = {"Architecture": host_architecture()}
+    for model in models:
+        if model_folder(model.name).is_dir():
+            described = describe(model_folder(model.name), model.name)
+            pins = {model.version: described.version, model.manifest_sha256: described.manifest_sha256}
+            values |= {parameter: value for parameter, value in pins.items() if parameter}
+        if reserved_concurrency is None:
+            continue
+        if model.reserved_concurrency is None:
+            raise RefusedError(f"the template has no parameter for the concurrency of {model.function}")
+        values[model.reserved_concurrency] = str(reserved_concurrency)
+    return values
 
 
 def _parameter(value: Any, parameters: Mapping[str, Any]) -> str | None:

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hotplate.aws.s3_store import S3Store
-from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.cloud import Cloud, run_cloud
 from hotplate_tools.local.deploy import REGION, client, deploy, environment
-from hotplate_tools.local.deployed import ServedModel, model_folder, served_models
+from hotplate_tools.local.deployed import ServedModel, deploy_parameters, model_folder, served_models
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.logs import LogTail, readable
-from hotplate_tools.publish.pipeline import describe, publish_model
+from hotplate_tools.publish.pipeline import publish_model
 
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
@@ -118,7 +117,7 @@ def local_cloud(
     made = build(console, architecture=host_architecture())
     models = served_models(read_yaml(made.template))
     with console.step("Checking the models"):
-        values = _parameters(models, reserved_concurrency) | dict(parameters or {})
+        values = deploy_parameters(models, reserved_concurrency) | dict(parameters or {})
     with run_cloud(console, runtime=made.runtime, port=port) as cloud:
         with console.step("Deploying the template into the local cloud"):
             stack = deploy(cloud, made, values, console)
@@ -156,21 +155,6 @@ def terminate_gently() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _parameters(models: list[ServedModel], reserved_concurrency: int | None) -> dict[str, str]:
-    values = {"Architecture": host_architecture()}
-    for model in models:
-        if model_folder(model.name).is_dir():
-            described = describe(model_folder(model.name), model.name)
-            pins = {model.version: described.version, model.manifest_sha256: described.manifest_sha256}
-            values |= {parameter: value for parameter, value in pins.items() if parameter}
-        if reserved_concurrency is None:
-            continue
-        if model.reserved_concurrency is None:
-            raise RefusedError(f"the template has no parameter for the concurrency of {model.function}")
-        values[model.reserved_concurrency] = str(reserved_concurrency)
-    return values
 
 
 def _local(cloud: Cloud, stack: Stack, functions: tuple[str, ...], models: list[ServedModel]) -> LocalCloud:

@@ -9,13 +9,12 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from hotplate_tools.options import as_json_option
+
 __all__ = ["models", "promote", "publish", "rollback"]
 
 _SEMVER = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?"
 
-as_json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
-)
 alias_option = click.option("--alias", default="live", show_default=True, help="The pointer to move.")
 
 

@@ -147,7 +147,7 @@ def test_nobody_there_is_unavailable(reader: MakeReader) -> None:
 
 
 def test_an_endpoint_that_is_no_address_is_named(reader: MakeReader) -> None:
-    with pytest.raises(SettingsError, match="'s3.local'"):
+    with pytest.raises(SettingsError, match=r"'s3\.local'"):
         reader("s3.local")
 
 

@@ -77,4 +77,4 @@ class Model:
         array = results.get(name)
         if array is None:
             raise InferenceError(f"the model gave no output {name!r}, its manifest declares one")
-        return Tensor(name, declared.datatype, np.ascontiguousarray(array).reshape(np.shape(array)))
+        return Tensor(name, declared.datatype, np.asarray(array, order="C"))

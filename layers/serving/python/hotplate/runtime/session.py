@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from hotplate.errors import GraphError, HotplateError, InferenceError
+from hotplate.errors import GraphError, HotplateError, InferenceError, ValueRangeError
 from hotplate.protocol.datatypes import from_ort, shape_of
 
 if TYPE_CHECKING:
@@ -85,12 +85,45 @@ class Session:
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the outputs called `names`.
 
+        Args:
+            feeds: Arrays by input name; object arrays hold `bytes`, UTF-8 text to the graph.
+            names: Outputs wanted; text comes back as `bytes`.
+
         Raises:
+            ValueRangeError: Bytes that are no UTF-8 text.
             InferenceError: The graph failed on these feeds.
         """
+        ready = {name: _fed(name, array) for name, array in feeds.items()}
         with _faults(InferenceError, "the graph failed"):
-            results = self._session.run(list(names), dict(feeds))
-        return dict(zip(names, results, strict=True))
+            results = self._session.run(list(names), ready)
+        return {name: _taken(array) for name, array in zip(names, results, strict=True)}
+
+
+def _fed(name: str, array: Array) -> Array:
+    """Return what ONNX Runtime can take: aligned numbers, and `str` for text.
+
+    Given `bytes` in a text tensor it would go on with their Python notation, b'…', without a word.
+    """
+    if not array.dtype.hasobject:
+        return array if array.flags.aligned else array.copy()
+    try:
+        texts = [element.decode() for element in array.ravel()]
+    except UnicodeDecodeError as fault:
+        raise ValueRangeError(f"input {name!r}", expected="UTF-8 text", received="other bytes") from fault
+    return _objects(texts, array.shape)
+
+
+def _taken(array: Array) -> Array:
+    """Return an output with text as `bytes`."""
+    if not array.dtype.hasobject:
+        return array
+    return _objects([text.encode() for text in array.ravel()], array.shape)
+
+
+def _objects(elements: list[Any], shape: tuple[int, ...]) -> Array:
+    array = np.empty(len(elements), object)
+    array[:] = elements
+    return array.reshape(shape)
 
 
 @contextmanager
