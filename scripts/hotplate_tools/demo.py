@@ -67,13 +67,17 @@ class Demonstration:
     def as_text(self) -> str:
         """Return it for people."""
         phases = "\n".join(f"    {name:<9}{ms:>8.1f} ms" for name, ms in self.cold_ms.items())
-        return (
-            f"\n  {self.image} shows a {self.digit}   (digits, version {self.version}, weights from S3)\n\n"
-            f"  cold start, phase by phase\n{phases}\n    {'all':<9}{sum(self.cold_ms.values()):>8.1f} ms\n\n"
-            f"  first request  {self.first_ms:>8.1f} ms, the local cloud's own start of a worker included\n"
-            f"  warm request   {self.warm_ms:>8.1f} ms, of which {self.warm_function_ms:.1f} ms in the function"
-            f" (median of {WARM_REQUESTS})"
-        )
+        total_ms = sum(self.cold_ms.values())
+        return f"""
+  {self.image} shows a {self.digit}   (digits, version {self.version}, weights from S3)
+
+  cold start, phase by phase
+{phases}
+    {"all":<9}{total_ms:>8.1f} ms
+
+  first request  {self.first_ms:>8.1f} ms, the local cloud's own start of a worker included
+  warm request   {self.warm_ms:>8.1f} ms, of which {self.warm_function_ms:.1f} ms in the function \
+(median of {WARM_REQUESTS})"""
 
 
 def demonstrate(console: Console) -> Demonstration:
