@@ -1,1 +1,3 @@
-"""The function that serves handwritten digits: `model.py` is what is particular to it."""
+"""The digits model's function."""
+
+import hotplate as hotplate  # first, so that the cold ledger's clock starts before the heavy imports

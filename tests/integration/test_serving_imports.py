@@ -57,3 +57,9 @@ def test_digits_handler_imports_nothing_heavy(s3: FaultyS3) -> None:
     packages = {name.partition(".")[0] for name in json.loads(modules)}
     assert packages & BANNED == set()
     assert "onnxruntime" in packages
+
+
+def test_clock_of_the_ledger_starts_before_the_heavy_imports() -> None:
+    program = "import sys, functions.digits; print('hotplate' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
