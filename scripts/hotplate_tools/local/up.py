@@ -145,16 +145,20 @@ def follow(local: LocalCloud, console: Console) -> None:
 
 @contextmanager
 def terminate_gently() -> Iterator[None]:
-    """Make SIGTERM end the block as Ctrl-C does, so that it cleans up."""
+    """Make SIGTERM and SIGINT end the block as Ctrl-C does, so that it cleans up.
+
+    SIGINT too: a shell that starts a job in the background makes it ignore that signal.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _local(cloud: Cloud, stack: Stack, functions: tuple[str, ...], models: list[ServedModel]) -> LocalCloud:
