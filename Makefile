@@ -51,7 +51,7 @@ e2e: .venv/.complete ## Run the end-to-end tests
 	@$(BIN)/pytest tests/e2e
 
 bench: .venv/.complete ## Run the benches; they print ratios
-	@for bench in tests/bench/bench_*.py; do echo "$$bench"; $(BIN)/python "$$bench"; done
+	@for bench in tests/bench/bench_*.py; do echo "$$bench"; $(BIN)/python "$$bench" || exit 1; done
 
 build: .venv/.complete ## Build functions and layers, print their sizes
 	@$(BIN)/hotplate build

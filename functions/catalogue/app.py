@@ -10,27 +10,25 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import orjson
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 import hotplate
+from hotplate.aws.clients import s3_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# How long a listing of the registry is believed, in seconds.
-_LISTING_AGE_S = 30.0
+# How long a listing of the registry is believed, in seconds: for naming models, and for being ready.
+LISTING_AGE_S = 30.0
+READY_AGE_S = 2.0
 
 app = APIGatewayRestResolver()
 logger = Logger(service="catalogue")
 _bucket = os.environ["HOTPLATE_BUCKET"]
-_s3 = boto3.client(
-    "s3", config=Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
-)
+_s3 = s3_client()
 _listing: tuple[float, list[str]] | None = None
 
 
@@ -50,10 +48,7 @@ def live() -> Response[str]:
 @app.get("/v2/health/ready")
 def ready() -> Response[str]:
     """Say whether the registry can be read, without which no model could start."""
-    try:
-        _models(fresh=True)
-    except (BotoCoreError, ClientError) as fault:
-        logger.error("the registry cannot be listed", error=type(fault).__name__)
+    if _models(max_age_s=READY_AGE_S) is None:
         return _answer(HTTPStatus.SERVICE_UNAVAILABLE, {"ready": False}, {"retry-after": "2"})
     return _answer(HTTPStatus.OK, {"ready": True})
 
@@ -63,12 +58,11 @@ def not_here(_: Exception) -> Response[str]:
     """Say what is here instead."""
     method, path = app.current_event.http_method, app.current_event.path
     segments = [part for part in path.split("/") if part]
-    if segments[:2] == ["v2", "models"] and len(segments) > 2 and segments[2] not in _models():
-        text = f"unknown model {segments[2][:80]!r}; this server has: {', '.join(_models()) or 'none'}"
-        return _problem("ModelNotFoundError", text)
-    return _problem(
-        "MalformedRequestError", f"nothing answers {method} {path[:200]}; GET /v2 is where to start"
-    )
+    names = _models(max_age_s=LISTING_AGE_S)
+    if segments[:2] == ["v2", "models"] and len(segments) > 2 and segments[2] not in (names or ()):
+        here = "" if names is None else f"; this server has: {', '.join(names) or 'none'}"
+        return _problem("ModelNotFoundError", f"unknown model {segments[2][:80]!r}{here}")
+    return _problem("UnknownPathError", f"nothing answers {method} {path[:200]}; GET /v2 is where to start")
 
 
 @logger.inject_lambda_context
@@ -77,12 +71,19 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     return app.resolve(event, context)
 
 
-def _models(*, fresh: bool = False) -> list[str]:
+def _models(*, max_age_s: float) -> list[str] | None:
+    """Return the names in the registry as they were at most so long ago; None if it cannot be listed."""
     global _listing
-    if fresh or _listing is None or time.monotonic() - _listing[0] > _LISTING_AGE_S:
-        pages = _s3.get_paginator("list_objects_v2").paginate(Bucket=_bucket, Prefix="models/", Delimiter="/")
-        names = [entry["Prefix"].split("/")[1] for page in pages for entry in page.get("CommonPrefixes", [])]
-        _listing = (time.monotonic(), names)
+    if _listing is None or time.monotonic() - _listing[0] > max_age_s:
+        try:
+            pages = _s3.get_paginator("list_objects_v2").paginate(
+                Bucket=_bucket, Prefix="models/", Delimiter="/"
+            )
+            folders = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
+        except (BotoCoreError, ClientError) as fault:
+            logger.error("the registry cannot be listed", error=type(fault).__name__)
+            return None
+        _listing = (time.monotonic(), [folder.split("/")[1] for folder in folders])
     return _listing[1]
 
 

@@ -66,7 +66,19 @@ _JPEG = b"\xff\xd8\xff"
 _EXPECTED = "a PNG or JPEG file"
 
 # What Pillow raises for files that are broken, cut off, or hold more text than it accepts.
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+_PILLOW_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 def preprocess(inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -76,7 +88,7 @@ def preprocess(inputs: Mapping[str, Array]) -> dict[str, Array]:
         inputs: One of, validated for datatype and shape:
             `image`, float32 [N, 28, 28, 1], 0 is paper and 1 is ink;
             `image_file`, object [N] of bytes, each a PNG or JPEG of one digit, dark on light or
-            light on dark, of any size up to `MAX_IMAGE_PIXELS`.
+            light on dark, of any size, up to `MAX_IMAGE_PIXELS` in all.
 
     Returns:
         `image`, float32 [N, 28, 28, 1] in 0..1.
@@ -88,9 +100,11 @@ def preprocess(inputs: Mapping[str, Array]) -> dict[str, Array]:
     if "image_file" not in inputs:
         return {"image": _in_range(inputs["image"])}
     files = inputs["image_file"]
+    # Every header before any pixel: a small file can stand for a large picture, and a request for many.
+    opened = _all_opened(files)
     pixels = np.empty((len(files), FIELD, FIELD, 1), np.float32)  # (N, H, W, 1)
-    for index, data in enumerate(files):
-        pixels[index, :, :, 0] = _pixels(data, f"image_file[{index}]")
+    for index, image in enumerate(opened):
+        pixels[index, :, :, 0] = _pixels(image, f"image_file[{index}]")
     return {"image": pixels}
 
 
@@ -120,10 +134,28 @@ def _in_range(image: Array) -> Array:
     )
 
 
-def _pixels(data: bytes, place: str) -> Array:
-    """Return one file as float32 (28, 28) in 0..1."""
+def _all_opened(files: Array) -> list[ImageFile]:
+    """Return the files with their headers read; together they hold at most `MAX_IMAGE_PIXELS`."""
+    opened: list[ImageFile] = []
+    total = 0
+    for index, data in enumerate(files):
+        place = f"image_file[{index}]"
+        with _readable(place):
+            opened.append(_opened(data))
+        total += opened[-1].width * opened[-1].height
+        if total > MAX_IMAGE_PIXELS:
+            raise UnreadableImageError(
+                place,
+                expected=f"at most {MAX_IMAGE_PIXELS} pixels in a request",
+                received=f"{opened[-1].width} x {opened[-1].height}, which makes {total}",
+            )
+    return opened
+
+
+def _pixels(image: ImageFile, place: str) -> Array:
+    """Return one picture as float32 (28, 28) in 0..1."""
     with _readable(place):
-        grey = _grey(_opened(data, place))
+        grey = _grey(image)
     ink = _ink(grey)
     if not ink.any():
         raise UnreadableImageError(
@@ -138,11 +170,18 @@ def _pixels(data: bytes, place: str) -> Array:
 def _readable(place: str) -> Iterator[None]:
     try:
         yield
+    except _NotAnImageError as fault:
+        raise UnreadableImageError(place, expected=_EXPECTED, received=str(fault)) from fault
     except _PILLOW_ERRORS as fault:
-        raise UnreadableImageError(place, expected=_EXPECTED, received=f"a broken one: {fault}") from fault
+        received = f"a broken one: {fault}" if str(fault) else "a broken one"
+        raise UnreadableImageError(place, expected=_EXPECTED, received=received) from fault
 
 
-def _opened(data: bytes, place: str) -> ImageFile:
+class _NotAnImageError(Exception):
+    """The first bytes are those of neither kind; says which they are."""
+
+
+def _opened(data: bytes) -> ImageFile:
     """Return the file with its header read and its pixels not yet decoded.
 
     The plugins are called directly because `PIL.Image.open` compares the size with a global limit
@@ -151,21 +190,12 @@ def _opened(data: bytes, place: str) -> ImageFile:
     if data.startswith(_PNG):
         from PIL.PngImagePlugin import PngImageFile
 
-        image: ImageFile = PngImageFile(io.BytesIO(data))
-    elif data.startswith(_JPEG):
+        return PngImageFile(io.BytesIO(data))
+    if data.startswith(_JPEG):
         from PIL.JpegImagePlugin import JpegImageFile
 
-        image = JpegImageFile(io.BytesIO(data))
-    else:
-        received = f"{len(data)} bytes that begin with {data[:8]!r}" if data else "0 bytes"
-        raise UnreadableImageError(place, expected=_EXPECTED, received=received)
-    if image.width * image.height > MAX_IMAGE_PIXELS:
-        raise UnreadableImageError(
-            place,
-            expected=f"at most {MAX_IMAGE_PIXELS} pixels",
-            received=f"{image.width} x {image.height} = {image.width * image.height}",
-        )
-    return image
+        return JpegImageFile(io.BytesIO(data))
+    raise _NotAnImageError(f"{len(data)} bytes that begin with {data[:8]!r}" if data else "0 bytes")
 
 
 def _grey(image: ImageFile) -> Array:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console as RichConsole
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -40,13 +41,13 @@ class Console:
         if self.as_json or not self._rich.is_terminal:
             yield
         else:
-            with self._rich.status(title):
+            with self._rich.status(escape(title)):
                 yield
         seconds = round(time.monotonic() - started, 1)
         if self.as_json:
             sys.stderr.write(json.dumps({"step": title, "seconds": seconds}) + "\n")
         else:
-            self._rich.print(f"[green]✓[/green] {title} [dim]{seconds} s[/dim]")
+            self._rich.print(f"[green]✓[/green] {escape(title)} [dim]{seconds} s[/dim]")
 
     @contextmanager
     def transfer(self, title: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
@@ -59,14 +60,14 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line for people; programs do not see it."""
         if not self.as_json:
-            self._rich.print(text)
+            self._rich.print(text, markup=False)
 
     def warn(self, text: str) -> None:
         """Print something the reader should look at."""
         if self.as_json:
             sys.stderr.write(json.dumps({"warning": text}) + "\n")
         else:
-            self._rich.print(f"[yellow]![/yellow] {text}")
+            self._rich.print(f"[yellow]![/yellow] {escape(text)}")
 
     def result(self, value: Mapping[str, Any], text: str) -> None:
         """Print the result on standard output: `text` for people, `value` with `--json`."""

@@ -8,8 +8,10 @@ digest of the requirements, so a changed pin makes a new environment and an old 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -45,11 +47,17 @@ def ensure(name: str, console: Console, *, python: str = sys.executable) -> Path
         FailedError: The requirements could not be installed; the last lines say why.
     """
     requirements = project_root() / "requirements" / f"{name}.txt"
-    stamp = hashlib.sha256(requirements.read_bytes() + python.encode()).hexdigest()[:12]
+    version = platform.python_version() if python == sys.executable else python
+    stamp = hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()[:12]
     home = cache_root() / "envs" / f"{name}-{stamp}"
     if not (home / ".complete").exists():
-        with console.step(f"Installing the {name} environment (first use)"):
-            _make(home, requirements, python)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        # Two commands may want it first at the same time; one makes it, the other waits.
+        with (home.parent / f"{home.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (home / ".complete").exists():
+                with console.step(f"Installing the {name} environment (first use)"):
+                    _make(home, requirements, python)
     return home / "bin"
 
 

@@ -27,6 +27,7 @@ DEPLOYED = os.environ.get("HOTPLATE_URL", "").rstrip("/")
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
     """The local cloud with everything in it."""
+    _only_here()
     with local_cloud(Console(as_json=True), reserved_concurrency=RESERVED_CONCURRENCY) as local:
         yield local
 
@@ -34,6 +35,7 @@ def cloud() -> Iterator[LocalCloud]:
 @pytest.fixture(scope="session")
 def harness() -> Iterator[RuntimeHarness]:
     """The functions on the real Lambda runtime."""
+    _only_here()
     with strict_cloud(Console(as_json=True), reserved_concurrency=RESERVED_CONCURRENCY) as strict:
         yield strict
 
@@ -45,3 +47,8 @@ def server(request: pytest.FixtureRequest) -> str:
         return DEPLOYED
     url: str = request.getfixturevalue(request.param).url
     return url
+
+
+def _only_here() -> None:
+    if DEPLOYED:
+        pytest.skip("HOTPLATE_URL is set: only tests that need no more than a URL are run")

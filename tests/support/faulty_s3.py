@@ -20,13 +20,15 @@ class Fault:
     """What happens to one answer.
 
     `status` replaces the answer; `delay_s` passes before it; `cut_at` ends the body after so many
-    bytes though the headers promise all; `drip_s` passes between bytes; `plain` ignores the range.
+    bytes though the headers promise all; `drip_s` passes between bytes, `head_drip_s` between bytes of
+    the headers; `plain` ignores the range.
     """
 
     status: int | None = None
     delay_s: float = 0.0
     cut_at: int | None = None
     drip_s: float = 0.0
+    head_drip_s: float = 0.0
     plain: bool = False
 
 
@@ -61,6 +63,10 @@ def faulty_s3() -> Iterator[FaultyS3]:
             self._answer(state.objects.get(key), fault)
 
         def _answer(self, body: bytes | None, fault: Fault) -> None:
+            if fault.head_drip_s:
+                for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(fault.head_drip_s)
             if fault.status or body is None:
                 self._head(fault.status or 404, 0)
                 return

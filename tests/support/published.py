@@ -100,7 +100,6 @@ def republished(manifest: Manifest, blobs: dict[str, bytes], cache_dir: Path | N
         memory_mb=1769,
         cache_dir=cache_dir,
         fetch_timeout_s=5,
-        initialization_type="on-demand",
     )
     reader = MemoryReader({key: encode(manifest), **blobs})
     return Published(manifest, settings, reader, blob_key(manifest.file("graph").sha256), key)

@@ -29,8 +29,7 @@ def test_defaults() -> None:
         s3_endpoint=None,
         memory_mb=1769,
         cache_dir=Path(tempfile.gettempdir()) / "hotplate",
-        fetch_timeout_s=20,
-        initialization_type="on-demand",
+        fetch_timeout_s=8,
     )
 
 

@@ -13,7 +13,7 @@ __all__ = ["sam_local"]
     context_settings={
         "ignore_unknown_options": True,
         "allow_interspersed_args": False,
-        "help_option_names": [],
+        "help_option_names": ["-h", "--help"],
     }
 )
 @click.argument("arguments", nargs=-1, required=True, metavar="COMMAND [OPTIONS]...")

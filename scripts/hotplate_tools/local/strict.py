@@ -80,5 +80,5 @@ def follow(harness: RuntimeHarness, console: Console) -> None:
                 seen[environment.pid] = seen.get(environment.pid, 0) + len(lines)
                 for line in lines:
                     if text := readable(line):
-                        console.say(f"[dim]{function}[/dim] {text}")
+                        console.say(f"{function} {text}")
         time.sleep(POLL_S)

@@ -139,7 +139,7 @@ def follow(local: LocalCloud, console: Console) -> None:
         local.check()
         for line in tail.new():
             if text := readable(line.message):
-                console.say(f"[dim]{line.function}[/dim] {text}")
+                console.say(f"{line.function} {text}")
         time.sleep(POLL_S)
 
 

@@ -95,7 +95,10 @@ def test_load_fault_is_answered_by_name_and_heals(no_pause: None) -> None:
     assert (first["statusCode"], first["headers"]["retry-after"]) == (503, "2")
     assert json.loads(first["body"])["type"] == "urn:hotplate:error:StoreUnavailableError"
     assert "req-1" in first["body"]
-    assert endpoint(event(body=ROWS), Context())["statusCode"] == 200
+    second, third = (endpoint(event(body=ROWS), Context()) for _ in range(2))
+    assert (second["statusCode"], third["statusCode"]) == (200, 200)
+    assert "fetch;dur=" in second["headers"]["server-timing"], "the first answer of the model is the cold one"
+    assert "fetch;dur=" not in third["headers"]["server-timing"]
 
 
 def test_fault_that_stays_is_not_loaded_again_for_every_request() -> None:
@@ -104,6 +107,15 @@ def test_fault_that_stays_is_not_loaded_again_for_every_request() -> None:
     answers = [endpoint(event(body=ROWS), Context()) for _ in range(5)]
     assert {answer["statusCode"] for answer in answers} == {500}
     assert load.calls == 1
+
+
+def test_load_that_fails_unexpectedly_still_answers() -> None:
+    def load() -> Model:
+        raise MemoryError
+
+    result = Endpoint(load)(event(body=ROWS), Context())
+    assert result["statusCode"] == 500
+    assert json.loads(result["body"])["type"] == "urn:hotplate:error:InternalError"
 
 
 def test_fault_inside_the_function_is_a_500_that_says_nothing() -> None:
@@ -128,7 +140,7 @@ def test_graph_that_fails_is_an_inference_error() -> None:
         ("/v2/models/affine/ready", 200),
         ("/v2/models/other", 404),
         ("/v2/models/affine/versions/nope", 404),
-        ("/v2/nothing", 400),
+        ("/v2/nothing", 404),
     ],
 )
 def test_get(path: str, status: int) -> None:

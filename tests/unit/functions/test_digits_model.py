@@ -309,13 +309,13 @@ class TestRefused:
         assert len(data) < 1000
         with pytest.raises(UnreadableImageError) as refused:
             read(data)
-        assert refused.value.expected == f"at most {MAX_IMAGE_PIXELS} pixels"
-        assert refused.value.received == "60000 x 60000 = 3600000000"
+        assert refused.value.expected == f"at most {MAX_IMAGE_PIXELS} pixels in a request"
+        assert refused.value.received == "60000 x 60000, which makes 3600000000"
 
     def test_pixel_limit_is_exact(self) -> None:
         with pytest.raises(UnreadableImageError) as refused:
             read(png_claiming(MAX_IMAGE_PIXELS + 1, 1))
-        assert refused.value.expected == f"at most {MAX_IMAGE_PIXELS} pixels"
+        assert refused.value.expected == f"at most {MAX_IMAGE_PIXELS} pixels in a request"
         with pytest.raises(UnreadableImageError) as refused:
             read(png_claiming(MAX_IMAGE_PIXELS, 1))
         assert refused.value.expected == "a PNG or JPEG file"
@@ -400,3 +400,17 @@ def test_digit_is_the_most_probable_and_the_lower_of_equals() -> None:
     assert outputs["probabilities"] is probabilities
     assert outputs["digit"].dtype == np.int64
     assert outputs["digit"].tolist() == [9, 4, 3]
+
+
+def test_pixels_of_all_files_together_are_bounded_before_any_is_decoded() -> None:
+    # Two of them are over the bound, one is not; their pixels are not even there.
+    with pytest.raises(UnreadableImageError, match="pixels in a request") as caught:
+        read(png_claiming(3500, 3500), png_claiming(3500, 3500))
+    assert "image_file[1]" in str(caught.value)
+
+
+def test_palette_picture_without_a_palette_is_broken() -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 40, 8, 3, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" * 41 * 40))
+    with pytest.raises(UnreadableImageError):
+        read(PNG + header + pixels + chunk(b"IEND", b""))

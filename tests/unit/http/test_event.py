@@ -41,7 +41,31 @@ def test_path_is_percent_decoded_part_by_part() -> None:
     assert read_event(event(path="/v2/models/a%2Fb/infer")).segments == ("v2", "models", "a/b", "infer")
 
 
-@pytest.mark.parametrize("raw", [{}, {"httpMethod": "GET"}, []], ids=["empty", "no-path", "list"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"httpMethod": "GET"},
+        [],
+        event(path=None),
+        event(path="/\ud800"),
+        event(body="\ud800"),
+        event(body={"a": 1}),
+        event(headers={"accept": "\ud800"}),
+        event(headers=["accept"]),
+    ],
+    ids=[
+        "empty",
+        "no-path",
+        "list",
+        "null-path",
+        "surrogate-path",
+        "surrogate-body",
+        "dict-body",
+        "surrogate-header",
+        "list-of-headers",
+    ],
+)
 def test_other_events_are_refused(raw: Any) -> None:
     with pytest.raises(MalformedRequestError, match="proxy event"):
         read_event(raw)
@@ -79,8 +103,9 @@ def test_binary_answer_travels_as_base64() -> None:
     [
         (b"x" * (LAMBDA_PAYLOAD_BYTES * 3 // 4), "application/octet-stream"),
         (b'"' * (LAMBDA_PAYLOAD_BYTES // 2), "application/json"),
+        ("漢".encode() * (LAMBDA_PAYLOAD_BYTES // 3), "application/json"),
     ],
-    ids=["base64", "escaped-quotes"],
+    ids=["base64", "escaped-quotes", "three-bytes-a-character"],
 )
 def test_answer_that_lambda_would_drop_is_refused(body: bytes, content_type: str) -> None:
     with pytest.raises(PayloadTooLargeError, match="binary output"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hotplate.errors import MalformedRequestError
+from hotplate.errors import UnknownPathError
 from hotplate.http.event import HttpRequest
 from hotplate.http.routes import Route, route_of
 
@@ -43,5 +43,5 @@ def test_path_is_understood(method: str, path: str, route: Route) -> None:
     ],
 )
 def test_other_paths_are_named(method: str, path: str) -> None:
-    with pytest.raises(MalformedRequestError, match=f"got {method} {path}"):
+    with pytest.raises(UnknownPathError, match=f"got {method} {path}"):
         route_of(request(method, path))

@@ -3,6 +3,7 @@
 HotplateError
 ├─ RequestError               the caller's fault; says what was expected and what came
 │  ├─ MalformedRequestError   the body, a header or the path cannot be read
+│  ├─ UnknownPathError        no such path, or another method than it takes
 │  ├─ UnknownInputError       an input the model does not declare
 │  ├─ MissingInputError       an input the model needs did not come
 │  ├─ UnknownOutputError      an output the model does not have was asked for
@@ -55,6 +56,10 @@ class RequestError(HotplateError):
 
 class MalformedRequestError(RequestError):
     """The body, a header or the path cannot be read."""
+
+
+class UnknownPathError(RequestError):
+    """No such path, or another method than it takes."""
 
 
 class UnknownInputError(RequestError):

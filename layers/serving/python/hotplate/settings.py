@@ -1,4 +1,4 @@
-"""What the deployment tells the function: the only reader of the environment.
+"""What the deployment tells a model's function: its only reader of the environment.
 
 | variable | meaning | default |
 |---|---|---|
@@ -7,11 +7,10 @@
 | `HOTPLATE_VERSION` | version this function serves | required |
 | `HOTPLATE_MANIFEST_SHA256` | digest its manifest must have, 64 hex digits | required |
 | `HOTPLATE_CACHE_DIR` | folder of verified files for the next process, or `off` | `<tmp>/hotplate` |
-| `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 20 |
+| `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8 |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
 | `AWS_REGION` | set by Lambda | us-east-1 |
 | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | set by Lambda, in MB | 1769 |
-| `AWS_LAMBDA_INITIALIZATION_TYPE` | set by Lambda | on-demand |
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class Settings:
         bucket, region, s3_endpoint: Where it lies; `s3_endpoint` is None for AWS itself.
         memory_mb: Memory of the function in MB.
         cache_dir: Where verified files may be kept between processes, or None.
-        fetch_timeout_s: Bound on fetching the model, in seconds.
-        initialization_type: `on-demand`, `provisioned-concurrency` or `snap-start`.
+        fetch_timeout_s: Bound on fetching the model, in seconds. The default leaves room within the ten
+            seconds that Lambda gives to init, so that a slow S3 is answered by us and not by a time-out.
     """
 
     model: str
@@ -53,7 +52,6 @@ class Settings:
     memory_mb: int
     cache_dir: Path | None
     fetch_timeout_s: float
-    initialization_type: str
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -75,8 +73,7 @@ class Settings:
             s3_endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
             memory_mb=int(_number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB_PER_VCPU)),
             cache_dir=None if cache == "off" else Path(cache),
-            fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 20),
-            initialization_type=environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") or "on-demand",
+            fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 8),
         )
 
     @property

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -67,6 +68,10 @@ class S3Reader:
         self._local = threading.local()
         self._connections: list[http.client.HTTPConnection] = []
         self._tls = ssl.create_default_context() if self._scheme == "https" else None
+        # A time-out on a socket bounds one silence, not the sum of them, so an alarm ends what is open.
+        self._alarm = threading.Timer(deadline_s, self._hang_up)
+        self._alarm.daemon = True
+        self._alarm.start()
 
     @classmethod
     def from_settings(cls, settings: Settings, credentials: Credentials) -> S3Reader:
@@ -115,9 +120,17 @@ class S3Reader:
             raise LengthMismatchError(f"{key}: shorter than the {object_bytes} bytes published") from fault
 
     def close(self) -> None:
-        """End all connections; the next read opens a new one."""
+        """End all connections, and the alarm."""
+        self._alarm.cancel()
         for connection in self._connections:
             connection.close()
+
+    def _hang_up(self) -> None:
+        for connection in self._connections:
+            if connection.sock:
+                # It may be closing by itself at this moment.
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _get[T](self, key: str, extra: dict[str, str], use: Callable[[http.client.HTTPResponse], T]) -> T:
         """Return what `use` makes of the answer, trying again after passing faults."""

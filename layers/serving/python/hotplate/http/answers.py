@@ -25,6 +25,7 @@ from hotplate.errors import (
     RequestError,
     StoreError,
     StoreUnavailableError,
+    UnknownPathError,
 )
 from hotplate.http.event import HttpRequest, HttpResponse
 
@@ -33,6 +34,7 @@ __all__ = ["RETRY_AFTER_S", "answer_error", "status_of"]
 _STATUS: dict[type[BaseException], int] = {
     RequestError: 400,
     PayloadTooLargeError: 413,
+    UnknownPathError: 404,
     ModelError: 404,
     ModelNotFoundError: 404,
     ModelNotReadyError: 503,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hotplate.errors import HotplateError, ModelNotFoundError, ModelNotReadyError
+from hotplate.errors import ModelNotFoundError, ModelNotReadyError
 from hotplate.http.answers import RETRY_AFTER_S, answer_error, status_of
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.routes import Route, route_of
@@ -42,7 +42,7 @@ class Endpoint:
         self._load = load
         self._cold = True
         self._model: Model | None = None
-        self._fault: HotplateError | None = None
+        self._fault: Exception | None = None
         self._tried_at = 0.0
         self._try_to_load()
 
@@ -61,7 +61,7 @@ class Endpoint:
             response = answer_error(fault, request, usage.request_id)
             result = write_result(self._finish(response, usage, started))
         usage.write(response, self._model, started, cold=self._cold)
-        self._cold = False
+        self._cold = self._cold and self._model is None
         return result
 
     def _answer(self, request: HttpRequest, usage: _Usage) -> HttpResponse:
@@ -96,7 +96,7 @@ class Endpoint:
     def _try_to_load(self) -> None:
         try:
             self._model, self._fault = self._load(), None
-        except HotplateError as fault:
+        except Exception as fault:  # raised, it would make Lambda start the process anew for ever
             self._fault = fault
             _log(fault, "init")
             self._tried_at = time.monotonic()

@@ -65,16 +65,18 @@ def read_event(event: Mapping[str, Any]) -> HttpRequest:
         PayloadTooLargeError: The body is over `MAX_BODY_BYTES`.
     """
     try:
-        method, path = event["httpMethod"], event["path"]
-    except (KeyError, TypeError) as fault:
+        method, path, headers = event["httpMethod"].upper(), event["path"], event.get("headers") or {}
+        named = {name.lower(): value for name, value in headers.items() if value is not None}
+        "".join([method, path, *named, *named.values()]).encode()
+        return HttpRequest(
+            method, tuple(unquote(part) for part in path.split("/") if part), named, _body(event)
+        )
+    except (AttributeError, KeyError, TypeError, UnicodeEncodeError) as fault:
         raise MalformedRequestError(
             "event",
-            expected="an API Gateway REST proxy event (httpMethod, path)",
-            received=type(event).__name__,
+            expected="an API Gateway REST proxy event: httpMethod, path, headers and body, as text",
+            received=f"{type(event).__name__}: {fault!r}"[:200],
         ) from fault
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    segments = tuple(unquote(part) for part in path.split("/") if part)
-    return HttpRequest(method.upper(), segments, headers, _body(event))
 
 
 def write_result(response: HttpResponse) -> dict[str, Any]:
@@ -85,9 +87,9 @@ def write_result(response: HttpResponse) -> dict[str, Any]:
     """
     headers = {"content-type": response.content_type, **response.headers}
     binary = "json" not in response.content_type
-    body = (pybase64.b64encode(response.body) if binary else response.body).decode()
+    body = pybase64.b64encode(response.body) if binary else response.body
     # A JSON body is escaped inside the result: each quote and backslash costs one byte more.
-    size = len(body) + (0 if binary else response.body.count(b'"') + response.body.count(b"\\"))
+    size = len(body) + (0 if binary else body.count(b'"') + body.count(b"\\"))
     if size > LAMBDA_PAYLOAD_BYTES - 4096:
         raise PayloadTooLargeError(
             "answer",
@@ -95,7 +97,12 @@ def write_result(response: HttpResponse) -> dict[str, Any]:
             "ask for fewer rows, fewer outputs, or binary output",
             received=f"{size} bytes",
         )
-    return {"statusCode": response.status, "headers": headers, "body": body, "isBase64Encoded": binary}
+    return {
+        "statusCode": response.status,
+        "headers": headers,
+        "body": body.decode(),
+        "isBase64Encoded": binary,
+    }
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
@@ -106,7 +113,7 @@ def _body(event: Mapping[str, Any]) -> bytes:
             "body", expected=f"at most {MAX_BODY_BYTES} bytes", received=f"{len(text) * 3 // 4} bytes"
         )
     if not encoded:
-        return text.encode() if isinstance(text, str) else b""
+        return bytes(text.encode())
     try:
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as fault:

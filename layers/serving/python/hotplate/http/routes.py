@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from hotplate.errors import MalformedRequestError
+from hotplate.errors import UnknownPathError
 
 if TYPE_CHECKING:
     from hotplate.http.event import HttpRequest
@@ -41,7 +41,7 @@ def route_of(request: HttpRequest) -> Route:
     """Return what the request asks for.
 
     Raises:
-        MalformedRequestError: No such path, or another method than the path takes.
+        UnknownPathError: No such path, or another method than the path takes.
     """
     segments = request.segments
     if segments[:2] != ("v2", "models") or len(segments) < 3:
@@ -55,8 +55,8 @@ def route_of(request: HttpRequest) -> Route:
     return Route(verb, model, version)
 
 
-def _unknown(request: HttpRequest) -> MalformedRequestError:
-    return MalformedRequestError(
+def _unknown(request: HttpRequest) -> UnknownPathError:
+    return UnknownPathError(
         "path",
         expected="GET /v2/models/{model}[/versions/{version}][/ready] or POST …/infer",
         received=f"{request.method} /{'/'.join(request.segments)}"[:200],

@@ -9,7 +9,7 @@ The order is the security property, and each step only sees what the one before 
    compared; only `graph`, `weights` and `asset` files are read at all;
 5. only then ONNX Runtime sees the graph, and warm-up runs it.
 
-The same order is tested by breaking each link (`tests/unit/runtime/test_loader.py`).
+The same order is tested by breaking each link (`tests/integration/runtime/test_loader.py`).
 """
 
 from __future__ import annotations
