@@ -43,6 +43,17 @@ def demo(*, as_json: bool) -> None:
     console.result(asdict(seen), seen.as_text())
 
 
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--architecture", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True)
+@click.argument("options", nargs=-1, metavar="[SAM DEPLOY OPTIONS]...")
+def deploy(architecture: str, options: tuple[str, ...]) -> None:
+    """Build the stack and deploy it to AWS by `sam deploy`, whose options these are: --guided, for one."""
+    from hotplate_tools.console import Console
+    from hotplate_tools.deploy import deploy as run
+
+    run(Console(), options, architecture=architecture)
+
+
 for _command in (
     publish.publish,
     publish.models,

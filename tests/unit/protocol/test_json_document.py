@@ -44,7 +44,10 @@ WIDE = "18446744073709551616"
 def test_what_is_no_json_is_refused(raw: bytes) -> None:
     with pytest.raises(MalformedRequestError) as refused:
         parse(raw)
-    assert refused.value.expected == "JSON in UTF-8"
+    assert (
+        refused.value.expected
+        == "JSON in UTF-8 (binary data behind it needs the header Inference-Header-Content-Length)"
+    )
     assert len(refused.value.received) < 120
 
 

@@ -107,7 +107,8 @@ def _parse_again(raw: bytes) -> Json:
     try:
         orjson.loads(raw)  # the judge of what JSON is: the standard library takes NaN and lone surrogates
     except orjson.JSONDecodeError as fault:
-        raise MalformedRequestError("the body", expected="JSON in UTF-8", received=str(fault)) from fault
+        expected = "JSON in UTF-8 (binary data behind it needs the header Inference-Header-Content-Length)"
+        raise MalformedRequestError("the body", expected=expected, received=str(fault)) from fault
     return json.loads(raw.decode(), object_pairs_hook=_unique)
 
 
