@@ -96,6 +96,11 @@ def listing_data(models: Sequence[ModelListing]) -> dict[str, Any]:
                         "previous": pointer.previous,
                         "moved_at": pointer.moved_at,
                         "moved_by": pointer.moved_by,
+                        "moves": pointer.moves,
+                        "history": [
+                            {"version": each.version, "moved_at": each.moved_at, "moved_by": each.moved_by}
+                            for each in pointer.history
+                        ],
                     }
                     for alias, pointer in model.aliases.items()
                 },

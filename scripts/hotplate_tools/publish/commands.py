@@ -116,9 +116,18 @@ def promote(
     from hotplate_tools.publish.registry import open_store
 
     _require_registry(bucket, registry)
-    move = promote_alias(open_store(bucket=bucket, folder=registry, region=region), name, version, alias)
-    data = {"name": name, "alias": alias, "version": version, "move": move_data(move) if move else None}
-    text = move_text(move) if move else f"{alias} of {name} points at {version} already"
+    done = promote_alias(open_store(bucket=bucket, folder=registry, region=region), name, version, alias)
+    pointer, move = done.pointer, done.move
+    data = {
+        "name": name,
+        "alias": alias,
+        "version": version,
+        "move": move_data(move) if move else None,
+        "moved_by": pointer.moved_by,
+        "moved_at": pointer.moved_at,
+    }
+    already = f"{alias} of {name} points at {version} already: by {pointer.moved_by} at {pointer.moved_at}"
+    text = move_text(move) if move else already
     Console(as_json=as_json).result(data, text)
 
 
