@@ -27,11 +27,9 @@ def assert_whole(store: Store, verified: set[str] | None = None) -> None:
             pointer = decode_alias(store.get(alias_key(match[1], match[2]), max_bytes=2**20).body)
             raw = store.get(manifest_key(match[1], pointer.version), max_bytes=2**20).body
             assert hashlib.sha256(raw).hexdigest() == pointer.manifest_sha256
-        else:
-            found = _MANIFEST.fullmatch(key)
-            assert found, f"{key} is no part of a registry"
+        elif match := _MANIFEST.fullmatch(key):
             manifest = decode(store.get(key, max_bytes=2**20).body)
-            assert (manifest.name, version_of(manifest)[0]) == (found[1], found[2])
+            assert (manifest.name, version_of(manifest)[0]) == (match[1], match[2])
             _assert_files(store, manifest, verified)
 
 

@@ -8,11 +8,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hotplate_tools.publish.aliases import MoveAlias
+    from hotplate_tools.publish.gc import Garbage
     from hotplate_tools.publish.pipeline import Published
     from hotplate_tools.publish.registry import ModelListing
 
 __all__ = [
     "deploy_parameters",
+    "garbage_data",
+    "garbage_text",
     "listing_data",
     "listing_text",
     "move_data",
@@ -120,4 +123,40 @@ def listing_text(models: Sequence[ModelListing]) -> str:
         for version in model.versions:
             pointing = [name for name, pointer in model.aliases.items() if pointer.version == version]
             lines.append(f"  {version}" + (f"  ← {', '.join(pointing)}" if pointing else ""))
+    return "\n".join(lines)
+
+
+def garbage_data(garbage: Garbage, *, dry_run: bool) -> dict[str, Any]:
+    """Return what was, or would be, removed from a registry."""
+    return {
+        "dry_run": dry_run,
+        "removed": [
+            {
+                "key": entry.key,
+                "size": entry.size,
+                "modified": entry.modified.isoformat(timespec="seconds"),
+            }
+            for entry in garbage.old
+        ],
+        "removed_bytes": sum(entry.size for entry in garbage.old),
+        "too_young": len(garbage.young),
+        "too_young_bytes": sum(entry.size for entry in garbage.young),
+        "kept": garbage.kept,
+        "kept_bytes": garbage.kept_bytes,
+    }
+
+
+def garbage_text(garbage: Garbage, *, dry_run: bool) -> str:
+    """Return the same for people."""
+    verb = "would remove" if dry_run else "removed"
+    lines = [
+        f"{verb} {entry.key}, {entry.size:,} bytes, of {entry.modified:%Y-%m-%d}" for entry in garbage.old
+    ]
+    total = sum(entry.size for entry in garbage.old)
+    lines.append(f"{verb} {len(garbage.old)} blobs, {total:,} bytes")
+    young = sum(entry.size for entry in garbage.young)
+    lines.append(
+        f"kept {garbage.kept} blobs that versions refer to, {garbage.kept_bytes:,} bytes; "
+        f"{len(garbage.young)} without a version that are too young, {young:,} bytes"
+    )
     return "\n".join(lines)
