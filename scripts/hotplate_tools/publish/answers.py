@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hotplate_tools.naming import logical_prefix
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,8 +29,7 @@ __all__ = [
 
 def deploy_parameters(name: str, version: str, manifest_sha256: str) -> dict[str, str]:
     """Return the template parameters that pin the version, e.g. `DigitsModelVersion`."""
-    words = name.replace("-", " ").replace(".", " ").replace("_", " ").split()
-    prefix = "".join(word[0].upper() + word[1:] for word in words)
+    prefix = logical_prefix(name)
     return {f"{prefix}ModelVersion": version, f"{prefix}ManifestSha256": manifest_sha256}
 
 

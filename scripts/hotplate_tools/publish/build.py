@@ -28,6 +28,7 @@ from hotplate.manifest.schema import (
 from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
 from hotplate_tools.failures import RefusedError
+from hotplate_tools.naming import module_name
 from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
 from hotplate_tools.publish.signature import refuse_disagreement
@@ -111,8 +112,7 @@ def load_transforms(name: str) -> Transforms | None:
 
     `-` and `.` in a model's name are `_` in the folder's.
     """
-    folder = name.replace("-", "_").replace(".", "_")
-    wanted = f"functions.{folder}.model"
+    wanted = f"functions.{module_name(name)}.model"
     try:
         module = importlib.import_module(wanted)
     except ModuleNotFoundError as fault:
