@@ -15,6 +15,7 @@ from hotplate.errors import HotplateError
 from hotplate_tools.failures import ToolError
 from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
+from hotplate_tools.new.commands import new
 from hotplate_tools.options import as_json_option
 from hotplate_tools.publish import commands as publish
 
@@ -55,6 +56,7 @@ def deploy(architecture: str, options: tuple[str, ...]) -> None:
 
 
 for _command in (
+    new,
     publish.publish,
     publish.models,
     publish.promote,

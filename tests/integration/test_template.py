@@ -29,7 +29,9 @@ ROLES = of_type("AWS::IAM::Role")
 
 def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for policy in role["Policies"]:
-        yield from policy["PolicyDocument"]["Statement"]
+        for statement in policy["PolicyDocument"]["Statement"]:
+            # What holds under a condition only is looked at as if it held.
+            yield statement["Fn::If"][1] if "Fn::If" in statement else statement
 
 
 def as_list(value: Any) -> list[Any]:
@@ -106,6 +108,36 @@ def test_bucket_is_private_versioned_encrypted_and_outlives_the_stack() -> None:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert "BucketEncryption" in bucket
+
+
+def test_bucket_is_encrypted_with_a_rotated_key_of_its_own_unless_told_otherwise() -> None:
+    assert DOCUMENT["Parameters"]["BucketEncryption"]["Default"] == "kms"
+    key = RESOURCES["ModelKey"]
+    assert (key["Condition"], key["DeletionPolicy"]) == ("HasOwnKey", "Retain")
+    assert key["Properties"]["EnableKeyRotation"] is True
+    (bucket,) = of_type("AWS::S3::Bucket").values()
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    own = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Fn::GetAtt": ["ModelKey", "Arn"]}}
+    assert rule == {
+        "ServerSideEncryptionByDefault": {"Fn::If": ["HasOwnKey", own, {"SSEAlgorithm": "AES256"}]},
+        "BucketKeyEnabled": {"Fn::If": ["HasOwnKey", True, {"Ref": "AWS::NoValue"}]},
+    }
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+def test_model_function_may_decrypt_with_that_key_and_do_nothing_else_with_it(model: ServedModel) -> None:
+    role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
+    keys = [each for each in statements(role) if str(each["Action"]).startswith("kms:")]
+    assert [(each["Action"], each["Resource"]) for each in keys] == [
+        ("kms:Decrypt", {"Fn::GetAtt": ["ModelKey", "Arn"]})
+    ]
+
+
+def test_leftovers_of_killed_uploads_and_of_renewals_expire() -> None:
+    (bucket,) = of_type("AWS::S3::Bucket").values()
+    rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    assert rules["abort-unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    assert rules["expire-renewed-blobs"]["Prefix"] == "blobs/"  # never an alias's history
 
 
 def test_bucket_denies_what_does_not_come_by_tls() -> None:

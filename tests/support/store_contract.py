@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,3 +92,53 @@ class StoreContract:
             store.put_new(name, b"", sha256=sha(b""))
         assert list(store.keys("models/a")) == ["models/a-b/y", "models/a.b/y", "models/a/y", "models/a/z"]
         assert list(store.keys("models/c")) == []
+
+    def test_entries_say_size_and_when_it_was_written(self, store: Store) -> None:
+        started = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+        store.put_new(BLOB, b"bytes", sha256=sha(b"bytes"))
+        store.replace(KEY, b"pointer", etag=None)
+        found = list(store.entries(""))
+        assert [(each.key, each.size) for each in found] == [(BLOB, 5), (KEY, 7)]
+        assert all(started <= each.modified <= datetime.now(UTC) for each in found)
+        assert list(store.entries("blobs/")) == found[:1]
+        assert list(store.entries("nothing/")) == []
+
+    def test_what_was_listed_is_removed_and_nothing_else(self, store: Store) -> None:
+        other = BLOB[:-1] + "b"
+        for key in (BLOB, other):
+            store.put_new(key, b"bytes", sha256=sha(b"bytes"))
+        (listed, _) = store.entries("blobs/")
+        store.remove(listed)
+        store.remove(listed)
+        assert list(store.keys("")) == [other]
+        assert store.put_new(BLOB, b"bytes", sha256=sha(b"bytes")) is True
+
+    def test_what_was_renewed_since_it_was_listed_stays(self, store: Store) -> None:
+        store.put_new(BLOB, b"bytes", sha256=sha(b"bytes"))
+        (listed,) = store.entries(BLOB)
+        time.sleep(0.02)  # a file system's clock ticks in milliseconds
+        assert store.renew(BLOB, before=datetime.now(UTC) + timedelta(seconds=2)) is True
+        store.remove(listed)
+        assert store.get(BLOB, max_bytes=5).body == b"bytes"
+        (again,) = store.entries(BLOB)
+        assert again.modified >= listed.modified
+        store.remove(again)
+        assert store.size(BLOB) is None
+
+    def test_what_was_written_again_since_it_was_listed_stays(self, store: Store) -> None:
+        store.put_new(BLOB, b"bytes", sha256=sha(b"bytes"))
+        (listed,) = store.entries(BLOB)
+        store.remove(listed)
+        time.sleep(0.02)
+        store.put_new(BLOB, b"bytes", sha256=sha(b"bytes"))
+        store.remove(listed)
+        assert store.size(BLOB) == 5
+
+    def test_young_object_is_not_touched_by_a_renewal(self, store: Store) -> None:
+        store.put_new(BLOB, b"bytes", sha256=sha(b"bytes"))
+        listed = list(store.entries(BLOB))
+        assert store.renew(BLOB, before=datetime.now(UTC) - timedelta(hours=1)) is True
+        assert list(store.entries(BLOB)) == listed
+
+    def test_nothing_cannot_be_renewed(self, store: Store) -> None:
+        assert store.renew(BLOB, before=datetime.now(UTC)) is False

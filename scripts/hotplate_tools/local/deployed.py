@@ -15,6 +15,7 @@ from typing import Any
 import hotplate_tools.models
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import host_architecture
+from hotplate_tools.naming import module_name
 from hotplate_tools.publish.pipeline import describe
 
 __all__ = ["ServedModel", "deploy_parameters", "model_folder", "served_models"]
@@ -61,7 +62,7 @@ def served_models(document: Mapping[str, Any]) -> list[ServedModel]:
 
 def model_folder(name: str) -> Path:
     """Return the source folder of the model that comes with the project under this name."""
-    return Path(str(files(hotplate_tools.models) / name))
+    return Path(str(files(hotplate_tools.models) / module_name(name)))
 
 
 def deploy_parameters(models: list[ServedModel], reserved_concurrency: int | None) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """Aliases: pointers to versions, and the only thing in a registry that moves.
 
 A move names the pointer it replaces by its tag, so of two movers one wins and the other is told.
+Each pointer carries the moves before it, so the history of an alias is one line, whoever races.
 """
 
 from __future__ import annotations
 
 import getpass
 import hashlib
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -27,10 +29,22 @@ from hotplate_tools.failures import FailedError, RefusedError
 if TYPE_CHECKING:
     from hotplate.store.base import Store
 
-__all__ = ["MAX_ALIAS_BYTES", "MoveAlias", "move_alias", "plan_move", "promote", "read_alias", "rollback"]
+__all__ = [
+    "MAX_ALIAS_BYTES",
+    "MoveAlias",
+    "Promotion",
+    "move_alias",
+    "plan_move",
+    "promote",
+    "read_alias",
+    "rollback",
+]
 
-# Ours; real ones are below 300 bytes.
+# Ours; one with a full history is below 8 KiB.
 MAX_ALIAS_BYTES = 16 * 1024
+
+# Characters of a user's name that are kept: the environment may say anything. Ours.
+MAX_WHO = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,7 @@ class MoveAlias:
         from_version: Where it points now; None if there is no such alias yet.
         to_version, manifest_sha256: Where it is to point.
         etag: Tag of the pointer to be replaced; None if there is none.
+        current: The pointer to be replaced; None if there is none.
     """
 
     name: str
@@ -50,6 +65,20 @@ class MoveAlias:
     to_version: str
     manifest_sha256: str
     etag: str | None
+    current: Alias | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """How a promotion ended: the alias points where it was asked to.
+
+    Attributes:
+        pointer: The alias as it is now; it says who moved it there and when.
+        move: The move that was made; None if it pointed there already, or somebody else did the same.
+    """
+
+    pointer: Alias
+    move: MoveAlias | None
 
 
 def read_alias(store: Store, name: str, alias: str) -> tuple[Alias, str] | None:
@@ -64,56 +93,47 @@ def read_alias(store: Store, name: str, alias: str) -> tuple[Alias, str] | None:
 def plan_move(store: Store, name: str, alias: str, *, version: str, sha256: str) -> MoveAlias | None:
     """Return the move that makes `alias` point at the version, or None if it does."""
     found = read_alias(store, name, alias)
-    if found is None:
-        return MoveAlias(name, alias, None, version, sha256, None)
-    current, etag = found
-    if (current.version, current.manifest_sha256) == (version, sha256):
+    if found and (found[0].version, found[0].manifest_sha256) == (version, sha256):
         return None
-    return MoveAlias(name, alias, current.version, version, sha256, etag)
+    return _move(name, alias, found, version=version, sha256=sha256)
 
 
-def move_alias(store: Store, move: MoveAlias) -> None:
-    """Do a planned move.
+def move_alias(store: Store, move: MoveAlias) -> Promotion:
+    """Do a planned move; or find that somebody else has just made the same one.
 
     Raises:
-        FailedError: The alias was moved elsewhere since the plan was made; it says where and by whom.
+        FailedError: The alias was moved elsewhere since the plan was made; it says where, when and by whom.
     """
-    pointer = Alias(
-        version=move.to_version,
-        manifest_sha256=move.manifest_sha256,
-        previous=move.from_version,
-        moved_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        moved_by=_who(),
-    )
+    pointer = _next(move)
     try:
         store.replace(alias_key(move.name, move.alias), encode_alias(pointer), etag=move.etag)
     except StoreConflictError as fault:
-        # A retry inside the client can lose the race against its own first attempt, and another
-        # publisher may have moved the alias to the same place; both are what was wanted.
         found = read_alias(store, move.name, move.alias)
-        if found and found[0].version == move.to_version and found[0].manifest_sha256 == move.manifest_sha256:
-            return
+        if found and (found[0].version, found[0].manifest_sha256) == (move.to_version, move.manifest_sha256):
+            # A retry inside the client can lose the race against its own first attempt.
+            return Promotion(found[0], move if found[0].token == pointer.token else None)
         won = f"{found[0].version} by {found[0].moved_by} at {found[0].moved_at}" if found else "nothing"
         raise FailedError(
             f"alias {move.alias!r} of {move.name} was moved meanwhile, to {won}",
             advice=f"Version {move.to_version} is published. To point there: "
             f"hotplate promote {move.name} {move.to_version} --alias {move.alias}",
         ) from fault
+    return Promotion(pointer, move)
 
 
-def promote(store: Store, name: str, version: str, alias: str) -> MoveAlias | None:
-    """Point `alias` at a published version; return the move, or None if it points there already.
+def promote(store: Store, name: str, version: str, alias: str) -> Promotion:
+    """Point `alias` at a published version.
 
     Raises:
         RefusedError: There is no such version.
         ManifestError: What lies there is not the manifest of that version.
-        FailedError: Somebody else moved the alias meanwhile.
+        FailedError: Somebody else moved the alias elsewhere meanwhile.
     """
     sha256 = _published_digest(store, name, version)
-    move = plan_move(store, name, alias, version=version, sha256=sha256)
-    if move:
-        move_alias(store, move)
-    return move
+    found = read_alias(store, name, alias)
+    if found and (found[0].version, found[0].manifest_sha256) == (version, sha256):
+        return Promotion(found[0], None)
+    return move_alias(store, _move(name, alias, found, version=version, sha256=sha256))
 
 
 def rollback(store: Store, name: str, alias: str) -> MoveAlias:
@@ -126,13 +146,13 @@ def rollback(store: Store, name: str, alias: str) -> MoveAlias:
     found = read_alias(store, name, alias)
     if found is None:
         raise RefusedError(f"{name} has no alias {alias!r}")
-    current, etag = found
+    current, _ = found
     if current.previous is None:
         raise RefusedError(
             f"alias {alias!r} of {name} never pointed at another version than {current.version}"
         )
     sha256 = _published_digest(store, name, current.previous)
-    move = MoveAlias(name, alias, current.version, current.previous, sha256, etag)
+    move = _move(name, alias, found, version=current.previous, sha256=sha256)
     move_alias(store, move)
     return move
 
@@ -152,8 +172,28 @@ def _published_digest(store: Store, name: str, version: str) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
+def _move(name: str, alias: str, found: tuple[Alias, str] | None, *, version: str, sha256: str) -> MoveAlias:
+    if found is None:
+        return MoveAlias(name, alias, None, version, sha256, None)
+    current, etag = found
+    return MoveAlias(name, alias, current.version, version, sha256, etag, current)
+
+
+def _next(move: MoveAlias) -> Alias:
+    now, who, token = datetime.now(UTC).isoformat(timespec="seconds"), _who(), secrets.token_hex(8)
+    if move.current is None:
+        return Alias(move.to_version, move.manifest_sha256, None, now, who, token=token)
+    return move.current.then(
+        version=move.to_version,
+        manifest_sha256=move.manifest_sha256,
+        moved_at=now,
+        moved_by=who,
+        token=token,
+    )
+
+
 def _who() -> str:
     try:
-        return getpass.getuser()
+        return getpass.getuser()[:MAX_WHO]
     except OSError:  # no name for this user id, as in many containers
         return "unknown"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hotplate_tools.naming import logical_prefix
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hotplate_tools.publish.aliases import MoveAlias
+    from hotplate_tools.publish.gc import Garbage
     from hotplate_tools.publish.pipeline import Published
     from hotplate_tools.publish.registry import ModelListing
 
 __all__ = [
     "deploy_parameters",
+    "garbage_data",
+    "garbage_text",
     "listing_data",
     "listing_text",
     "move_data",
@@ -24,8 +29,7 @@ __all__ = [
 
 def deploy_parameters(name: str, version: str, manifest_sha256: str) -> dict[str, str]:
     """Return the template parameters that pin the version, e.g. `DigitsModelVersion`."""
-    words = name.replace("-", " ").replace(".", " ").replace("_", " ").split()
-    prefix = "".join(word[0].upper() + word[1:] for word in words)
+    prefix = logical_prefix(name)
     return {f"{prefix}ModelVersion": version, f"{prefix}ManifestSha256": manifest_sha256}
 
 
@@ -96,6 +100,11 @@ def listing_data(models: Sequence[ModelListing]) -> dict[str, Any]:
                         "previous": pointer.previous,
                         "moved_at": pointer.moved_at,
                         "moved_by": pointer.moved_by,
+                        "moves": pointer.moves,
+                        "history": [
+                            {"version": each.version, "moved_at": each.moved_at, "moved_by": each.moved_by}
+                            for each in pointer.history
+                        ],
                     }
                     for alias, pointer in model.aliases.items()
                 },
@@ -115,4 +124,40 @@ def listing_text(models: Sequence[ModelListing]) -> str:
         for version in model.versions:
             pointing = [name for name, pointer in model.aliases.items() if pointer.version == version]
             lines.append(f"  {version}" + (f"  ← {', '.join(pointing)}" if pointing else ""))
+    return "\n".join(lines)
+
+
+def garbage_data(garbage: Garbage, *, dry_run: bool) -> dict[str, Any]:
+    """Return what was, or would be, removed from a registry."""
+    return {
+        "dry_run": dry_run,
+        "removed": [
+            {
+                "key": entry.key,
+                "size": entry.size,
+                "modified": entry.modified.isoformat(timespec="seconds"),
+            }
+            for entry in garbage.old
+        ],
+        "removed_bytes": sum(entry.size for entry in garbage.old),
+        "too_young": len(garbage.young),
+        "too_young_bytes": sum(entry.size for entry in garbage.young),
+        "kept": garbage.kept,
+        "kept_bytes": garbage.kept_bytes,
+    }
+
+
+def garbage_text(garbage: Garbage, *, dry_run: bool) -> str:
+    """Return the same for people."""
+    verb = "would remove" if dry_run else "removed"
+    lines = [
+        f"{verb} {entry.key}, {entry.size:,} bytes, of {entry.modified:%Y-%m-%d}" for entry in garbage.old
+    ]
+    total = sum(entry.size for entry in garbage.old)
+    lines.append(f"{verb} {len(garbage.old)} blobs, {total:,} bytes")
+    young = sum(entry.size for entry in garbage.young)
+    lines.append(
+        f"kept {garbage.kept} blobs that versions refer to, {garbage.kept_bytes:,} bytes; "
+        f"{len(garbage.young)} without a version that are too young, {young:,} bytes"
+    )
     return "\n".join(lines)

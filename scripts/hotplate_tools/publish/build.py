@@ -28,6 +28,8 @@ from hotplate.manifest.schema import (
 from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
 from hotplate_tools.failures import RefusedError
+from hotplate_tools.naming import module_name
+from hotplate_tools.publish.card import card_of, refuse_wrong_head
 from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
 from hotplate_tools.publish.signature import refuse_disagreement
@@ -35,6 +37,7 @@ from hotplate_tools.publish.signature import refuse_disagreement
 if TYPE_CHECKING:
     from typing import Literal
 
+    from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
     Role = Literal["graph", "weights", "golden", "card"]
@@ -83,7 +86,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     files = [_file("model.onnx", "graph", graph.body)]
     files += [_file(location, "weights", file) for location, file in graph.weights.items()]
     files += [_file("golden.jsonl", "golden", rows)] if golden else []
-    files += [_file("card.md", "card", source.card.read_bytes())] if source.card else []
+    files += [_file("card.md", "card", _card(source.spec, source))] if source.spec else []
     files.sort(key=lambda file: file.entry.path)
     spec = source.spec
     manifest = Manifest(
@@ -111,8 +114,7 @@ def load_transforms(name: str) -> Transforms | None:
 
     `-` and `.` in a model's name are `_` in the folder's.
     """
-    folder = name.replace("-", "_").replace(".", "_")
-    wanted = f"functions.{folder}.model"
+    wanted = f"functions.{module_name(name)}.model"
     try:
         module = importlib.import_module(wanted)
     except ModuleNotFoundError as fault:
@@ -120,6 +122,14 @@ def load_transforms(name: str) -> Transforms | None:
             return None
         raise
     return Transforms(module.preprocess, module.postprocess)
+
+
+def _card(spec: ModelSpec, source: Source) -> bytes:
+    if source.card is None:
+        return card_of(spec)
+    raw = source.card.read_bytes()
+    refuse_wrong_head(raw, spec)
+    return raw
 
 
 def _session(graph: Graph, source: Source) -> Session:

@@ -1,4 +1,4 @@
-"""`hotplate publish`, `models`, `promote`, `rollback`: arguments only."""
+"""`hotplate publish`, `models`, `models gc`, `promote`, `rollback`: arguments only."""
 
 from __future__ import annotations
 
@@ -79,18 +79,63 @@ def publish(
     console.result(published_data(published), published_text(published))
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @registry_options
 @as_json_option
-def models(bucket: str | None, registry: Path | None, region: str | None, *, as_json: bool) -> None:
+@click.pass_context
+def models(
+    context: click.Context, bucket: str | None, registry: Path | None, region: str | None, *, as_json: bool
+) -> None:
     """List the models of a registry, their versions and aliases."""
     from hotplate_tools.console import Console
     from hotplate_tools.publish.answers import listing_data, listing_text
     from hotplate_tools.publish.registry import list_models, open_store
 
+    if command := context.invoked_subcommand:
+        _refuse_misplaced(context, command)
+        return
     _require_registry(bucket, registry)
     found = list_models(open_store(bucket=bucket, folder=registry, region=region))
     Console(as_json=as_json).result(listing_data(found), listing_text(found))
+
+
+@models.command()
+@registry_options
+@click.option(
+    "--grace-days",
+    type=click.IntRange(min=1),
+    default=7,
+    show_default=True,
+    help="Keep what was written in the last so many days: a publish may be under way.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
+@as_json_option
+def gc(
+    bucket: str | None,
+    registry: Path | None,
+    region: str | None,
+    grace_days: int,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Remove blobs that no version of any model refers to."""
+    from datetime import timedelta
+
+    from hotplate_tools.console import Console
+    from hotplate_tools.publish.answers import garbage_data, garbage_text
+    from hotplate_tools.publish.gc import collect, find_garbage
+    from hotplate_tools.publish.registry import open_store
+
+    _require_registry(bucket, registry)
+    console = Console(as_json=as_json)
+    store = open_store(bucket=bucket, folder=registry, region=region)
+    with console.step("Reading the registry"):
+        garbage = find_garbage(store, grace=timedelta(days=grace_days))
+    if not dry_run:
+        collect(store, garbage, console=console)
+    answer = garbage_data(garbage, dry_run=dry_run), garbage_text(garbage, dry_run=dry_run)
+    console.result(*answer)
 
 
 @click.command()
@@ -116,9 +161,18 @@ def promote(
     from hotplate_tools.publish.registry import open_store
 
     _require_registry(bucket, registry)
-    move = promote_alias(open_store(bucket=bucket, folder=registry, region=region), name, version, alias)
-    data = {"name": name, "alias": alias, "version": version, "move": move_data(move) if move else None}
-    text = move_text(move) if move else f"{alias} of {name} points at {version} already"
+    done = promote_alias(open_store(bucket=bucket, folder=registry, region=region), name, version, alias)
+    pointer, move = done.pointer, done.move
+    data = {
+        "name": name,
+        "alias": alias,
+        "version": version,
+        "move": move_data(move) if move else None,
+        "moved_by": pointer.moved_by,
+        "moved_at": pointer.moved_at,
+    }
+    already = f"{alias} of {name} points at {version} already: by {pointer.moved_by} at {pointer.moved_at}"
+    text = move_text(move) if move else already
     Console(as_json=as_json).result(data, text)
 
 
@@ -140,6 +194,12 @@ def rollback(
     move = roll_back_alias(open_store(bucket=bucket, folder=registry, region=region), name, alias)
     data = {"name": name, "alias": alias, "version": move.to_version, "move": move_data(move)}
     Console(as_json=as_json).result(data, move_text(move))
+
+
+def _refuse_misplaced(context: click.Context, command: str) -> None:
+    for name in context.params:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"write the options after `{command}`")
 
 
 def _require_version(version: str | None) -> None:

@@ -4,7 +4,8 @@ Rules kept here:
 
 1. The length is capped before the file is parsed.
 2. Refused: operators that ONNX Runtime does not bring along, tensors kept outside of the model's
-   folder, and inputs or outputs that the Open Inference Protocol cannot carry.
+   folder or whose bytes are not what their shape needs, and inputs or outputs that the Open
+   Inference Protocol cannot carry.
 3. Whether ONNX Runtime can load it (operator sets, IR version) is asked of ONNX Runtime itself, by
    the same `Session` that serves.
 
@@ -29,6 +30,7 @@ from hotplate.protocol.datatypes import from_ort, shape_of
 from hotplate.protocol.types import MetadataTensor
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.source import inside
+from hotplate_tools.publish.tensors import declared_bytes, refuse_wrong_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -139,13 +141,20 @@ def _external_files(model: onnx.ModelProto, folder: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for tensor in _tensors(model):
         if not onnx.external_data_helper.uses_external_data(tensor):
+            refuse_wrong_size(tensor)
             continue
         try:
             info = onnx.external_data_helper.ExternalDataInfo(tensor)
         except ValueError as fault:
             raise RefusedError(f"tensor {tensor.name!r}: its place outside of the graph: {fault}") from fault
         files[info.location] = file = _external_file(info.location, folder)
-        end = (info.offset or 0) + (info.length or 0)
+        length = declared_bytes(tensor)
+        if info.length not in (None, length):
+            raise RefusedError(
+                f"tensor {tensor.name!r} of shape {list(tensor.dims)} needs {length} bytes, "
+                f"its place outside of the graph has {info.length}"
+            )
+        end = (info.offset or 0) + length
         if end > file.stat().st_size:
             raise RefusedError(
                 f"tensor {tensor.name!r} ends at byte {end}, after the end of {info.location!r}"

@@ -26,6 +26,7 @@ __all__ = [
     "MAX_YAML_BYTES",
     "GoldenSpec",
     "ModelSpec",
+    "PlainLoader",
     "PlanSpec",
     "ProvenanceSpec",
     "TensorSpec",
@@ -110,7 +111,7 @@ def read_spec(file: Path) -> ModelSpec:
     if len(raw) > MAX_YAML_BYTES:
         raise RefusedError(f"{file.name} is longer than {MAX_YAML_BYTES} bytes")
     try:
-        document = yaml.load(raw, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader that refuses more
+        document = yaml.load(raw, Loader=PlainLoader)  # noqa: S506 - a SafeLoader that refuses more
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as fault:
         raise RefusedError(f"{file.name} cannot be read: {fault}") from fault
     try:
@@ -122,16 +123,18 @@ def read_spec(file: Path) -> ModelSpec:
         raise RefusedError(f"{file.name}: {problems}") from fault
 
 
-class _PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """YAML's safe subset without aliases and without repeated keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse an alias; else as PyYAML does."""
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is there twice; else as PyYAML does."""
         mapping = super().construct_mapping(node, deep=True)
         if len(mapping) != len(node.value):
             raise yaml.constructor.ConstructorError(None, None, "a key is there twice", node.start_mark)

@@ -12,12 +12,13 @@ from hotplate.store.filesystem import FilesystemStore
 from hotplate_tools.publish.aliases import read_alias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from hotplate.manifest.layout import Alias
     from hotplate.store.base import Store
 
-__all__ = ["ModelListing", "list_models", "open_store"]
+__all__ = ["ModelListing", "list_models", "open_store", "version_keys"]
 
 _VERSION_KEY = re.compile(r"^models/([^/]+)/versions/([^/]+)/manifest\.json$")
 _ALIAS_KEY = re.compile(r"^models/([^/]+)/aliases/([^/]+)\.json$")
@@ -56,3 +57,8 @@ def list_models(store: Store) -> tuple[ModelListing, ...]:
         ModelListing(name, tuple(versions.get(name, ())), aliases.get(name, {}))
         for name in sorted(versions.keys() | aliases.keys())
     )
+
+
+def version_keys(store: Store) -> Iterator[str]:
+    """Yield the key of every version's manifest, of all models."""
+    return (key for key in store.keys("models/") if _VERSION_KEY.match(key))

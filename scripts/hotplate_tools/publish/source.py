@@ -16,9 +16,9 @@ from hotplate_tools.publish.model_yaml import ModelSpec, read_spec
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Source", "inside", "read_source"]
+__all__ = ["NAME", "Source", "inside", "read_source"]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def read_source(path: Path, name: str | None) -> Source:
             f"{path} is neither an .onnx file nor a folder with model.yaml",
             advice="Export the model to ONNX first, or point to its source folder.",
         )
-    if not _NAME.fullmatch(source.name):
+    if not NAME.fullmatch(source.name):
         raise RefusedError(
             f"{source.name!r} is no model name: lower-case letters, digits and ._- only, at most 63",
             advice="Give one with --name.",

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
-        s3_client(region="us-east-1").create_bucket(Bucket="registry")
+        client = s3_client(region="us-east-1")
+        client.create_bucket(Bucket="registry")
+        client.put_bucket_versioning(Bucket="registry", VersioningConfiguration={"Status": "Enabled"})
         yield "registry"
 
 
@@ -136,6 +139,9 @@ def test_way_of_a_model_through_its_commands(bucket: str, tmp_path: Path) -> Non
         (["publish"], "PATH"),
         (["models"], "--bucket"),
         (["promote", "m", "--registry", "r"], "VERSION"),
+        (["models", "gc"], "--bucket"),
+        (["models", "--registry", "r", "gc"], "after `gc`"),
+        (["models", "gc", "--registry", "r", "--grace-days", "0"], "grace-days"),
     ],
     ids=[
         "no registry",
@@ -145,6 +151,9 @@ def test_way_of_a_model_through_its_commands(bucket: str, tmp_path: Path) -> Non
         "no path",
         "list of nothing",
         "no version named",
+        "collection of nothing",
+        "option before the command",
+        "no grace",
     ],
 )
 def test_wrong_command_line_is_a_usage_error(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -162,3 +171,44 @@ def test_refusal_ends_with_its_own_exit_code(tmp_path: Path) -> None:
     result = run("publish", tmp_path / "model.pt", "--registry", tmp_path / "r")
     assert isinstance(result.exception, RefusedError)
     assert result.exception.exit_code == 3
+
+
+def test_collection_says_what_it_would_do_then_does_it(tmp_path: Path) -> None:
+    registry = tmp_path / "r"
+    answer("publish", write_onnx(tmp_path / "m.onnx", affine()), "--registry", registry)
+    loose = registry / "blobs/sha256" / ("0" * 64)
+    loose.write_bytes(b"loose")
+    os.utime(loose, (0, 0))
+    would = answer("models", "gc", "--registry", registry, "--dry-run")
+    assert would == {
+        "dry_run": True,
+        "removed": [{"key": f"blobs/sha256/{'0' * 64}", "size": 5, "modified": "1970-01-01T00:00:00+00:00"}],
+        "removed_bytes": 5,
+        "too_young": 0,
+        "too_young_bytes": 0,
+        "kept": 2,
+        "kept_bytes": would["kept_bytes"],
+    }
+    assert loose.exists()
+    text = run("models", "gc", "--registry", registry).stdout
+    assert f"removed blobs/sha256/{'0' * 64}, 5 bytes, of 1970-01-01" in text
+    assert not loose.exists()
+    assert len(list((registry / "blobs/sha256").iterdir())) == 2
+
+
+def test_collection_of_a_bucket(bucket: str, tmp_path: Path) -> None:
+    where = ("--bucket", bucket, "--region", "us-east-1")
+    answer("publish", write_onnx(tmp_path / "m.onnx", affine()), *where)
+    s3_client(region="us-east-1").put_object(Bucket=bucket, Key="blobs/sha256/" + "0" * 64, Body=b"loose")
+    found = answer("models", "gc", *where)
+    assert (found["removed"], found["too_young"], found["kept"]) == ([], 1, 2)
+
+
+def test_history_is_listed_and_who_was_first_is_told(tmp_path: Path) -> None:
+    where = ("--registry", tmp_path / "r")
+    first = answer("publish", write_onnx(tmp_path / "m.onnx", affine(2)), *where)["version"]
+    second = answer("publish", write_onnx(tmp_path / "m.onnx", affine(3)), *where)["version"]
+    alias = answer("models", *where)["models"][0]["aliases"]["live"]
+    assert (alias["version"], alias["moves"]) == (second, 2)
+    assert [each["version"] for each in alias["history"]] == [first]
+    assert f"already: by {alias['moved_by']} at " in run("promote", "m", second, *where).stdout

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,6 +11,8 @@ from hotplate.protocol.types import MetadataTensor
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish import graph as graph_module
 from hotplate_tools.publish.graph import inspect_graph
+from hotplate_tools.publish.pipeline import describe
+from hotplate_tools.publish.tensors import declared_bytes
 from tests.support.tiny_models import affine, info, model_of, one_node, with_external_weights, write_onnx
 
 
@@ -88,6 +91,19 @@ def test_output_whose_rank_nobody_knows_is_refused(tmp_path: Path) -> None:
         inspect_graph(write_onnx(tmp_path / "m.onnx", model_of(nodes, inputs, [info("y", None)])))
 
 
+def with_weights(size: int, **fields: Any) -> onnx.ModelProto:
+    """Return y = x + w with w as told, however wrong."""
+    weights = TensorProto(**{"name": "w", "data_type": TensorProto.FLOAT, "dims": [size], **fields})
+    node = helper.make_node("Add", ["x", weights.name], ["y"])
+    return model_of([node], [info("x", ["n", 3])], [info("y", ["n", 3])], initializers=[weights])
+
+
+def test_tensor_whose_elements_share_bytes_is_measured_in_bits() -> None:
+    for count, bytes_needed in ((0, 0), (1, 1), (2, 1), (3, 2)):
+        tensor = TensorProto(name="w", data_type=TensorProto.INT4, dims=[count])
+        assert declared_bytes(tensor) == bytes_needed
+
+
 def sequence_output() -> onnx.ModelProto:
     nodes = [helper.make_node("SequenceConstruct", ["x"], ["y"])]
     output = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
@@ -120,7 +136,14 @@ def bfloat16_output() -> onnx.ModelProto:
         (with_external_weights("fifo"), "not in"),
         (with_external_weights(""), "plain"),
         (with_external_weights("weights", offset=4), "end of"),
-        (with_external_weights("weights", length=2**40), "end of"),
+        (with_external_weights("weights", length=2**40), "needs 12 bytes"),
+        (with_external_weights("weights", length=8), "needs 12 bytes"),
+        (with_weights(3, raw_data=bytes(11)), "needs 12 bytes, 11"),
+        (with_weights(2**40, raw_data=bytes(12)), "needs 4398046511104 bytes"),
+        (with_weights(-1, raw_data=bytes(12)), "negative"),
+        (with_weights(3, float_data=[1.0, 2.0]), "needs 3 elements, 2"),
+        (with_weights(3, data_type=99, raw_data=bytes(12)), "type 99"),
+        (with_weights(3, raw_data=bytes(12), name="w" * 600), None),
     ],
     ids=[
         "custom operator",
@@ -141,7 +164,14 @@ def bfloat16_output() -> onnx.ModelProto:
         "fifo",
         "no name",
         "after the end",
-        "far after the end",
+        "longer than its shape",
+        "shorter than its shape",
+        "bytes cut off",
+        "shape without end",
+        "negative dimension",
+        "element missing",
+        "unknown type",
+        "long name inside",
     ],
 )
 def test_unsafe_or_unservable_graph_is_refused(
@@ -202,3 +232,9 @@ def test_external_weights_inside_of_the_folder_are_found(tmp_path: Path) -> None
     (tmp_path / "parts/w.bin").write_bytes(np.arange(3, dtype="<f4").tobytes())
     found = inspect_graph(write_onnx(tmp_path / "m.onnx", with_external_weights("parts/w.bin")))
     assert found.weights == {"parts/w.bin": tmp_path / "parts/w.bin"}
+
+
+def test_operator_set_that_onnx_runtime_does_not_know_is_refused_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="does not load") as caught:
+        describe(write_onnx(tmp_path / "m.onnx", one_node("Relu", opset=9999)))
+    assert "operator set" in caught.value.advice

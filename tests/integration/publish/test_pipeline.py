@@ -428,6 +428,7 @@ class Interrupted:
 
     def __init__(self, store: Store, somebody: Any) -> None:
         self.get, self.size, self.put_new, self.keys = store.get, store.size, store.put_new, store.keys
+        self.entries, self.renew, self.remove = store.entries, store.renew, store.remove
         self._store, self._somebody = store, somebody
 
     def replace(self, key: str, body: bytes, *, etag: str | None) -> str:

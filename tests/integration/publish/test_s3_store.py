@@ -44,6 +44,9 @@ def client(environment: None) -> "Iterator[S3Client]":
     with mock_aws():
         client = s3_client(region="us-east-1")
         client.create_bucket(Bucket="registry")
+        client.put_bucket_versioning(
+            Bucket="registry", VersioningConfiguration={"Status": "Enabled"}
+        )  # as the template does
         yield client
 
 
@@ -274,3 +277,23 @@ def test_missing_profile_is_a_settings_error(
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(SettingsError):
         s3_client()
+
+
+def test_bucket_that_keeps_no_versions_loses_nothing(client: "S3Client", store: S3Store) -> None:
+    client.create_bucket(Bucket="plain")
+    plain = S3Store(client, "plain")
+    plain.put_new(BLOB, b"bytes", sha256=sha(b"bytes"))
+    (listed,) = plain.entries("")
+    with pytest.raises(StoreError, match="keeps no versions"):
+        plain.remove(listed)
+    assert plain.size(BLOB) == 5
+
+
+def test_object_from_before_the_bucket_kept_versions_is_removed(client: "S3Client") -> None:
+    client.create_bucket(Bucket="plain")
+    plain = S3Store(client, "plain")
+    plain.put_new(BLOB, b"bytes", sha256=sha(b"bytes"))
+    client.put_bucket_versioning(Bucket="plain", VersioningConfiguration={"Status": "Enabled"})
+    (listed,) = plain.entries("")
+    plain.remove(listed)
+    assert plain.size(BLOB) is None

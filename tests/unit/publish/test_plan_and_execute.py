@@ -12,12 +12,19 @@ from hotplate.errors import (
     StoreNotFoundError,
     StoreUnavailableError,
 )
-from hotplate.manifest.layout import alias_key, blob_key, decode_alias, manifest_key, version_of
+from hotplate.manifest.layout import (
+    HISTORY_MOVES,
+    alias_key,
+    blob_key,
+    decode_alias,
+    manifest_key,
+    version_of,
+)
 from hotplate.manifest.schema import FileEntry, Manifest, decode, encode
 from hotplate.protocol.types import MetadataTensor
 from hotplate_tools.console import Console
 from hotplate_tools.failures import FailedError, RefusedError
-from hotplate_tools.publish.aliases import MoveAlias, promote, read_alias, rollback
+from hotplate_tools.publish.aliases import MAX_ALIAS_BYTES, MoveAlias, promote, read_alias, rollback
 from hotplate_tools.publish.build import LocalFile
 from hotplate_tools.publish.execute import execute
 from hotplate_tools.publish.plan import Actions, UploadBlob, WriteManifest, plan_publication
@@ -282,10 +289,11 @@ def test_promote_points_to_a_version_and_twice_changes_nothing() -> None:
     store, first, second = MemoryStore(), version(b"one"), version(b"two")
     publish(store, first)
     publish(store, second, alias=None)
-    move = promote(store, "m", second.label, "live")
+    move = promote(store, "m", second.label, "live").move
     assert move is not None
     assert (move.from_version, move.to_version) == (first.label, second.label)
-    assert promote(store, "m", second.label, "live") is None
+    again = promote(store, "m", second.label, "live")
+    assert (again.move, again.pointer.moves) == (None, 2)
     assert_whole(store)
 
 
@@ -302,6 +310,31 @@ def test_promote_trusts_only_a_manifest_of_that_version() -> None:
     store.objects[manifest_key("m", "swapped")] = store.objects[manifest_key("m", which.label)]
     with pytest.raises(ManifestError):
         promote(store, "m", "swapped", "live")
+
+
+def test_history_is_in_the_alias_newest_first_and_bounded() -> None:
+    store, first, second = MemoryStore(), version(b"one"), version(b"two")
+    publish(store, first)
+    publish(store, second)
+    for _ in range(HISTORY_MOVES):
+        rollback(store, "m", "live")
+    pointer = decode_alias(store.objects[LIVE])
+    assert (pointer.moves, len(pointer.history)) == (HISTORY_MOVES + 2, HISTORY_MOVES)
+    assert [each.version for each in pointer.history] == [first.label, second.label] * (HISTORY_MOVES // 2)
+    assert pointer.previous == pointer.history[0].version
+
+
+def test_alias_with_the_longest_names_and_a_full_history_can_be_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOGNAME", "é" * 5000)
+    store, long = MemoryStore(), "1.0.0-" + "x" * 57
+    publish(store, version(b"one", long))
+    publish(store, version(b"two", long[:-1] + "y"))
+    for _ in range(HISTORY_MOVES):
+        rollback(store, "m", "live")
+    assert len(store.objects[LIVE]) < MAX_ALIAS_BYTES
+    assert live(store) == long[:-1] + "y"
 
 
 def test_rollback_goes_back_and_a_second_one_goes_forth() -> None:

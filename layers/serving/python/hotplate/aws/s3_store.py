@@ -8,6 +8,8 @@ Rules kept here:
 2. S3 checks the bytes it got against our SHA-256 before it keeps them; a large file's parts are
    each checked, and the whole digest is compared before the upload is completed.
 3. Bodies are read in chunks, up to a cap.
+4. An object is removed by the id of the version that was listed, so one that was renewed since
+   stays; a bucket that keeps no versions cannot tell, and removing from it is refused.
 
 Source: Amazon S3 User Guide, "Add preconditions to S3 operations with conditional requests" and
 "Checking object integrity".
@@ -27,16 +29,19 @@ from hotplate.errors import (
     DigestMismatchError,
     LengthMismatchError,
     StoreConflictError,
+    StoreError,
     StoreNotFoundError,
     StoreUnavailableError,
 )
 from hotplate.limits import STORE_ATTEMPTS, STORE_BACKOFF_S
-from hotplate.store.base import Stored
+from hotplate.store.base import Entry, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
 __all__ = ["S3Store"]
 
@@ -106,6 +111,39 @@ class S3Store:
                 Bucket=self._bucket, Prefix=prefix
             ):
                 yield from (entry["Key"] for entry in page.get("Contents", ()))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object whose key starts with `prefix`, in order. See `Store.entries`."""
+        with s3_faults(self._bucket, prefix):
+            for page in self._client.get_paginator("list_object_versions").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            ):
+                for each in page.get("Versions", ()):
+                    if each["IsLatest"]:
+                        yield Entry(each["Key"], each["Size"], each["LastModified"], each["VersionId"])
+
+    def renew(self, key: str, *, before: datetime) -> bool:
+        """Make an old object count as written now. See `Store.renew`."""
+        source: CopySourceTypeDef = {"Bucket": self._bucket, "Key": key}
+        try:
+            with s3_faults(self._bucket, key):
+                if self._client.head_object(**source)["LastModified"] < before:
+                    # S3 refuses to copy an object onto itself unless something is said anew. This
+                    # call, unlike CopyObject, also copies what is longer than 5 GB.
+                    self._client.copy(source, self._bucket, key, {"MetadataDirective": "REPLACE"})
+        except StoreNotFoundError:
+            return False
+        return True
+
+    def remove(self, entry: Entry) -> None:
+        """Remove an object as it was listed. See `Store.remove`."""
+        with s3_faults(self._bucket, entry.key):
+            # "null" is the id of everything that was written while the bucket kept no versions.
+            if entry.state == "null":
+                status = self._client.get_bucket_versioning(Bucket=self._bucket).get("Status")
+                if status != "Enabled":
+                    raise StoreError(f"bucket {self._bucket!r} keeps no versions: nothing is removed from it")
+            self._client.delete_object(Bucket=self._bucket, Key=entry.key, VersionId=entry.state)
 
     def _put(self, key: str, body: bytes | Path, sha256: str, progress: Callable[[int], None] | None) -> None:
         if isinstance(body, Path):

@@ -18,7 +18,9 @@ from hotplate.errors import ManifestError
 from hotplate.manifest.schema import Manifest, Sha256, encode
 
 __all__ = [
+    "HISTORY_MOVES",
     "Alias",
+    "Move",
     "alias_key",
     "blob_key",
     "decode_alias",
@@ -29,11 +31,30 @@ __all__ = [
 
 VERSION_DIGITS = 12
 
+# Moves that an alias remembers. Ours: a month of daily ones; with it an alias stays below 8 KiB.
+HISTORY_MOVES = 32
+
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
+
+
+class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One move of an alias that is over.
+
+    Attributes:
+        version: Where it pointed from then on.
+        moved_at, moved_by: As of `Alias`.
+    """
+
+    version: str
+    moved_at: str
+    moved_by: str
 
 
 class Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pointer to a version.
+
+    The history lies in the pointer itself, so the one conditional write that moves it also writes
+    its history: it cannot fork, and no second object can fall behind.
 
     Attributes:
         version: The version pointed to.
@@ -41,6 +62,9 @@ class Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         previous: The version before this move; None for the first.
         moved_at: When, as RFC 3339 in UTC.
         moved_by: Who, in words.
+        moves: How often it was moved, this time included.
+        token: Drawn for this move; tells a mover its own write from another's of the same version.
+        history: The moves before this one, newest first; the last `HISTORY_MOVES` of them.
     """
 
     version: str
@@ -48,6 +72,23 @@ class Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     previous: str | None
     moved_at: str
     moved_by: str
+    moves: int = 1
+    token: str = ""
+    history: tuple[Move, ...] = ()
+
+    def then(self, *, version: str, manifest_sha256: str, moved_at: str, moved_by: str, token: str) -> Alias:
+        """Return the pointer after its next move."""
+        over = Move(self.version, self.moved_at, self.moved_by)
+        return Alias(
+            version=version,
+            manifest_sha256=manifest_sha256,
+            previous=self.version,
+            moved_at=moved_at,
+            moved_by=moved_by,
+            moves=self.moves + 1,
+            token=token,
+            history=(over, *self.history)[:HISTORY_MOVES],
+        )
 
 
 def version_of(manifest: Manifest) -> tuple[str, str]:

@@ -10,10 +10,11 @@ Every implementation raises only `StoreError`s, whatever lies beneath, and passe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-__all__ = ["Reader", "Store", "Stored"]
+__all__ = ["Entry", "Reader", "Store", "Stored"]
 
 
 class Stored(NamedTuple):
@@ -21,6 +22,22 @@ class Stored(NamedTuple):
 
     body: bytes
     etag: str
+
+
+class Entry(NamedTuple):
+    """An object as it was listed.
+
+    Attributes:
+        key: Where.
+        size: Length in bytes.
+        modified: When it was written or last renewed; with a time zone.
+        state: Tells this object from one written or renewed later; compare, never read.
+    """
+
+    key: str
+    size: int
+    modified: datetime
+    state: str
 
 
 class Reader(Protocol):
@@ -81,3 +98,19 @@ class Store(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield every key that starts with `prefix`, in order."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object whose key starts with `prefix`, in the order of keys."""
+
+    def renew(self, key: str, *, before: datetime) -> bool:
+        """Make an object that was written before `before` count as written now; return whether there is one.
+
+        Its bytes stay. What was listed earlier can then no longer be removed by that entry.
+        """
+
+    def remove(self, entry: Entry) -> None:
+        """Remove the object as it was listed; what was written or renewed since then stays.
+
+        Raises:
+            StoreError: The store cannot tell the two apart; nothing was removed.
+        """

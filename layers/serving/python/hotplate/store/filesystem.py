@@ -4,7 +4,8 @@ Rules kept here:
 
 1. A file appears under its key whole or not at all: it is written beside it, then linked in.
 2. Of two writers of a new key exactly one wins (`link` refuses what is there).
-3. Of two movers of an alias exactly one wins: compare and rename happen under one lock.
+3. Of two movers of an alias exactly one wins: compare and rename happen under one lock. So do
+   renewing and removing.
 4. No key leaves the folder.
 
 The tag of an object is the SHA-256 of its bytes. Needs a POSIX system; not for network file
@@ -18,6 +19,7 @@ import hashlib
 import os
 import tempfile
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -31,7 +33,7 @@ from hotplate.errors import (
     StoreNotFoundError,
     StoreUnavailableError,
 )
-from hotplate.store.base import Stored
+from hotplate.store.base import Entry, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,6 +102,35 @@ class FilesystemStore:
             files = [path for path in self._root.rglob("*") if path.is_file()]
         found = (path.relative_to(self._root).as_posix() for path in files if not path.name.startswith("."))
         yield from sorted(key for key in found if key.startswith(prefix))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object whose key starts with `prefix`, in order. See `Store.entries`."""
+        for key in self.keys(prefix):
+            with _faults(key):
+                found = self._path(key).stat()
+            yield Entry(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), _state(found))
+
+    def renew(self, key: str, *, before: datetime) -> bool:
+        """Make an old object count as written now. See `Store.renew`."""
+        path = self._path(key)
+        if self.size(key) is None:
+            return False
+        try:
+            with _faults(key), self._lock():
+                if path.stat().st_mtime < before.timestamp():
+                    os.utime(path)
+        except StoreNotFoundError:
+            return False
+        return True
+
+    def remove(self, entry: Entry) -> None:
+        """Remove an object as it was listed. See `Store.remove`."""
+        path = self._path(entry.key)
+        if self.size(entry.key) is None:
+            return
+        with _faults(entry.key), self._lock():
+            if path.exists() and _state(path.stat()) == entry.state:
+                path.unlink()
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -173,3 +204,7 @@ def _link(name: Path, target: Path) -> bool:
 
 def _tag(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
+
+
+def _state(found: os.stat_result) -> str:
+    return f"{found.st_ino}-{found.st_mtime_ns}"

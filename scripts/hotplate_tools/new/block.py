@@ -1,0 +1,121 @@
+"""The template with one more model in it.
+
+The new model's parameters, conditions, resources and outputs are copies of those of a model that
+is there: what the template gives one (a role of its own, a log group, pins, routes), it gives all,
+and nothing is written down twice. Text is inserted, so comments and layout stay as they are.
+
+Not copied: anchors (`&name`), which may be there once only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hotplate_tools.failures import RefusedError
+from hotplate_tools.local.deployed import served_models
+from hotplate_tools.naming import logical_prefix, module_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hotplate_tools.local.deployed import ServedModel
+
+__all__ = ["with_model"]
+
+_SECTION = re.compile(r"[A-Za-z]\w*:")
+_ENTRY = re.compile(r"  (\w+):")
+_ANCHOR = re.compile(r"(?<=: )&[\w-]+ ?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One entry of a section: its key, and its lines from the comment above it to its own last one."""
+
+    key: str
+    start: int
+    end: int
+
+
+def with_model(text: str, document: Mapping[str, Any], name: str, version: str, sha256: str) -> str:
+    """Return the template `text` with a block for model `name`, pinned to this version and digest.
+
+    Args:
+        text: The template.
+        document: The same, as `read_yaml` gives it.
+        name: Of the new model.
+        version: Default of its parameter for the version.
+        sha256: Default of its parameter for the manifest's digest.
+
+    Raises:
+        RefusedError: The template has such a model already, or none to copy from.
+    """
+    pattern = _pattern(document)
+    prefix, old_prefix = logical_prefix(name), pattern.function.removesuffix("Function")
+    taken = {*document.get("Parameters", {}), *document["Resources"]}
+    if f"{prefix}Function" in taken or f"{prefix}ModelVersion" in taken:
+        raise RefusedError(f"template.yaml has {prefix}Function already", advice="Take another name.")
+    defaults = [
+        document["Parameters"][each]["Default"] for each in (pattern.manifest_sha256, pattern.version)
+    ]
+    # The digest first: a version can be its beginning.
+    replaced = [*zip(defaults, (sha256, version), strict=True)]
+    lines = text.splitlines()
+    for section in ("Outputs", "Resources", "Conditions", "Parameters"):
+        entries = [each for each in _entries(lines, section) if old_prefix in each.key]
+        if entries:
+            copy = _copied(lines, entries)
+            at = entries[-1].end
+            lines[at:at] = _renamed(copy, pattern.name, name, old_prefix, replaced)
+    return "\n".join(lines) + "\n"
+
+
+def _pattern(document: Mapping[str, Any]) -> ServedModel:
+    for model in served_models(document):
+        whole = model.version and model.manifest_sha256
+        if whole and model.function == f"{logical_prefix(model.name)}Function":
+            return model
+    raise RefusedError(
+        "template.yaml has no model whose block could be copied",
+        advice="A model's function is named after it, and its version and digest are parameters.",
+    )
+
+
+def _entries(lines: list[str], section: str) -> Iterator[_Entry]:
+    heads = [index for index, line in enumerate(lines) if _SECTION.match(line)] + [len(lines)]
+    first = next((index for index in heads[:-1] if lines[index].startswith(f"{section}:")), None)
+    if first is None:
+        return
+    stop = heads[heads.index(first) + 1]
+    keys = [index for index in range(first + 1, stop) if _ENTRY.match(lines[index])]
+    for number, index in enumerate(keys):
+        start, end = index, keys[number + 1] if number + 1 < len(keys) else stop
+        while lines[start - 1].startswith("  #"):
+            start -= 1
+        # Blank lines and comments at the end belong to what follows.
+        while not lines[end - 1].strip() or re.match(r" {0,2}#", lines[end - 1]):
+            end -= 1
+        found = _ENTRY.match(lines[index])
+        yield _Entry(found[1] if found else "", start, end)
+
+
+def _copied(lines: list[str], entries: list[_Entry]) -> list[str]:
+    copy: list[str] = []
+    for entry in entries:
+        if not lines[entry.start - 1].strip():
+            copy.append("")
+        copy += lines[entry.start : entry.end]
+    return [_ANCHOR.sub("", line).rstrip() for line in copy]
+
+
+def _renamed(
+    copy: list[str], old: str, new: str, old_prefix: str, replaced: list[tuple[str, str]]
+) -> list[str]:
+    text = "\n".join(copy)
+    for before, after in replaced:
+        text = text.replace(before, after)
+    text = text.replace(old_prefix, logical_prefix(new))
+    word = re.escape(module_name(old))
+    text = re.sub(rf"(functions[./]|hotplate_tools/models/){word}\b", rf"\g<1>{module_name(new)}", text)
+    return re.sub(rf"(?<![\w.-]){re.escape(old)}(?![\w-])", new, text).split("\n")

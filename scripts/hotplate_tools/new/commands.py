@@ -1,0 +1,50 @@
+"""`hotplate new`: arguments only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hotplate_tools.options import as_json_option
+
+__all__ = ["new"]
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with model.yaml to start from; else a model that gives back what it is sent.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
+@as_json_option
+def new(name: str, source: Path | None, *, dry_run: bool, as_json: bool) -> None:
+    """Add model NAME to the project: function, template block, source folder, test."""
+    from hotplate_tools.console import Console
+    from hotplate_tools.new.project import plan_model, write_model
+    from hotplate_tools.project import project_root
+
+    root = project_root()
+    planned = plan_model(root, name, source)
+    if not dry_run:
+        write_model(root, planned)
+    verb = "would write" if dry_run else "wrote"
+    data = {
+        "name": name,
+        "dry_run": dry_run,
+        "files": sorted(planned.files),
+        "changed": ["template.yaml"],
+    }
+    models = f"scripts/hotplate_tools/models/{planned.module}"
+    lines = [*(f"{verb} {path}" for path in sorted(planned.files)), f"{verb} a block in template.yaml"]
+    lines += [
+        "Next:",
+        f"  put your model, golden rows and model.yaml into {models}",
+        f"  hotplate publish {models} --dry-run      # prints the pins for template.yaml",
+        f"  pytest tests/integration/test_{planned.module}.py",
+        f"  hotplate up                               # then POST /v2/models/{name}/infer",
+    ]
+    Console(as_json=as_json).result(data, "\n".join(lines))

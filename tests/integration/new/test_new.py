@@ -1,0 +1,129 @@
+"""`hotplate new` in a copy of the project: what it writes is valid, tested, and serves."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hotplate_tools.failures import RefusedError
+from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.new.project import plan_model, write_model
+from hotplate_tools.project import project_root
+from hotplate_tools.publish.pipeline import describe
+from tests.support.tiny_models import affine, write_folder, write_onnx
+
+KEPT = ("functions", "layers", "requirements", "scripts", "tests")
+UNUSED = shutil.ignore_patterns("__pycache__", ".*", "e2e", "harness")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project."""
+    root = project_root()
+    copy = tmp_path / "project"
+    for name in KEPT:
+        shutil.copytree(root / name, copy / name, ignore=UNUSED)
+    for name in ("template.yaml", "pyproject.toml"):
+        shutil.copy(root / name, copy / name)
+    return copy
+
+
+def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    folders = ("layers/serving/python", "scripts", ".")
+    path = os.pathsep.join(str(project / folder) for folder in folders)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_new_model_passes_lint_its_own_test_and_every_check_of_the_template(project: Path) -> None:
+    made = run(project, "-m", "hotplate_tools.cli", "new", "churn-risk.v2")
+    assert made.returncode == 0, made.stderr
+    assert "hotplate publish scripts/hotplate_tools/models/churn_risk_v2" in made.stdout
+    # Includes cfn-lint and `sam validate`, routes, roles, and that the pins are those of the starter.
+    tests = ["tests/integration/test_churn_risk_v2.py", "tests/integration/test_template.py"]
+    tested = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    assert tested.returncode == 0, tested.stdout
+    imported = run(
+        project, "-c", "from functions.churn_risk_v2.model import preprocess; print(preprocess({}))"
+    )
+    assert imported.stdout == "{}\n"
+
+
+def test_template_only_gains_lines(project: Path) -> None:
+    before = (project / "template.yaml").read_text()
+    planned = plan_model(project, "churn", None)
+    changes = list(difflib.ndiff(before.splitlines(), planned.template.splitlines()))
+    assert [line for line in changes if line.startswith("- ")] == []
+    added = [line for line in changes if line.startswith("+ ")]
+    assert len(added) > 100
+    assert not [line for line in added if "igits" in line]
+
+
+def test_two_new_models_stand_side_by_side(project: Path) -> None:
+    for name in ("churn", "price"):
+        write_model(project, plan_model(project, name, None))
+    resources = read_yaml(project / "template.yaml")["Resources"]
+    assert {"DigitsFunction", "ChurnFunction", "PriceFunction"} <= resources.keys()
+
+
+def test_dry_run_writes_nothing(project: Path) -> None:
+    before = snapshot(project)
+    made = run(project, "-B", "-m", "hotplate_tools.cli", "new", "churn", "--dry-run")
+    assert (made.returncode, "would write functions/churn/app.py" in made.stdout) == (0, True)
+    assert snapshot(project) == before
+
+
+def test_source_folder_is_copied_under_the_new_name(project: Path, tmp_path: Path) -> None:
+    planned = plan_model(project, "churn", write_folder(tmp_path / "theirs", model=affine()))
+    write_model(project, planned)
+    described = describe(project / "scripts/hotplate_tools/models/churn")
+    assert described.manifest.name == "churn"
+    assert described.manifest_sha256 in planned.template
+    assert "functions/churn/model.py" in planned.files
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("digits", "functions/digits is there"),
+        ("Churn", "no name"),
+        ("3d", "no name"),
+        ("class", "no name"),
+        ("../churn", "no name"),
+        ("x" * 64, "no name"),
+        ("catalogue", "there already"),
+    ],
+)
+def test_name_that_is_taken_or_is_none_is_refused(project: Path, name: str, words: str) -> None:
+    with pytest.raises(RefusedError, match=words):
+        plan_model(project, name, None)
+
+
+def test_name_whose_ids_are_taken_is_refused(project: Path) -> None:
+    write_model(project, plan_model(project, "churn-risk", None))
+    with pytest.raises(RefusedError, match="already"):
+        plan_model(project, "churn.risk", None)
+    with pytest.raises(RefusedError, match="already"):
+        plan_model(project, "churn_risk", None)
+
+
+def test_folder_that_is_no_source_is_refused(project: Path, tmp_path: Path) -> None:
+    write_onnx(tmp_path / "bare/m.onnx", affine())
+    with pytest.raises(RefusedError, match=r"model\.yaml"):
+        plan_model(project, "churn", tmp_path / "bare")
