@@ -17,6 +17,7 @@ from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
 from hotplate_tools.options import as_json_option
 from hotplate_tools.publish import commands as publish
+from hotplate_tools.publish import trust_commands as trust
 
 __all__ = ["cli", "main"]
 
@@ -48,6 +49,8 @@ for _command in (
     publish.models,
     publish.promote,
     publish.rollback,
+    trust.signing_key,
+    trust.verify,
     local.up,
     local.build,
     local.check_template,

@@ -10,14 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hotplate_tools.models
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import host_architecture
 from hotplate_tools.publish.pipeline import describe
+from hotplate_tools.publish.signing import pinned
 
-__all__ = ["ServedModel", "deploy_parameters", "model_folder", "served_models"]
+if TYPE_CHECKING:
+    from hotplate.manifest.signature import Signer
+
+__all__ = ["SIGNING_KEYS", "ServedModel", "deploy_parameters", "model_folder", "served_models"]
+
+# The template's parameter with the public keys that all its model functions trust.
+SIGNING_KEYS = "SigningKeys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +71,20 @@ def model_folder(name: str) -> Path:
     return Path(str(files(hotplate_tools.models) / name))
 
 
-def deploy_parameters(models: list[ServedModel], reserved_concurrency: int | None) -> dict[str, str]:
+def deploy_parameters(
+    models: list[ServedModel], reserved_concurrency: int | None, *, signer: Signer
+) -> dict[str, str]:
     """Return the template's parameters for a deployment of these models on this machine.
 
     Args:
         models: As `served_models` gives them; those without a source folder keep the template's defaults.
         reserved_concurrency: For each model function; None leaves the template's.
+        signer: Whose signatures the functions are to trust.
 
     Raises:
         RefusedError: A model does not give its golden answers, or its concurrency is no parameter.
     """
-    values = {"Architecture": host_architecture()}
+    values = {"Architecture": host_architecture(), SIGNING_KEYS: pinned(signer.public_key)}
     for model in models:
         if model_folder(model.name).is_dir():
             described = describe(model_folder(model.name), model.name)

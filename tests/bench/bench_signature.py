@@ -1,0 +1,109 @@
+"""What verifying a signature adds to a cold start: fresh processes, medians and ratios.
+
+    make bench, or: python tests/bench/bench_signature.py
+
+1. Verifiers: import plus one verification, after what a cold start has imported anyway.
+2. The manifest phase and the whole load, signed and unsigned, from an S3 on loopback that answers
+   at once, and one that takes as long as Amazon's usually does.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+
+from tests.support.faulty_s3 import BUCKET, Fault, faulty_s3
+from tests.support.published import Published, published
+from tests.support.signing import SeedSigner
+
+ROUNDS = 15
+# Time to first byte of a small object, in seconds. Source: Amazon S3 performance guidelines, "100-200
+# milliseconds" for small objects as an upper bound; tens of milliseconds are usual inside a region.
+DELAY_S = 0.03
+
+PREAMBLE = """
+import base64, hashlib, http.client, ssl, sys, time
+import hotplate.wiring, functions.digits.app
+key, message, signature = (bytes.fromhex(each) for each in sys.argv[1:])
+started = time.perf_counter()
+"""
+VERIFIERS = {
+    "PyNaCl, nacl.bindings": "from nacl.bindings import crypto_sign_open as verify\n"
+    "verify(signature + message, key)",
+    "PyNaCl, nacl.signing": "from nacl.signing import VerifyKey\nVerifyKey(key).verify(message, signature)",
+    "cryptography": "from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey\n"
+    "Ed25519PublicKey.from_public_bytes(key).verify(signature, message)",
+}
+LOAD = "import functions.digits.app"
+
+
+def main() -> None:
+    """Print both tables."""
+    version = published(name="digits")
+    message = b"hotplate manifest signature 1\n" + bytes(32)
+    arguments = [each.hex() for each in (SeedSigner().public_key, message, SeedSigner().sign(message))]
+    times = {name: _verify_ms(code, arguments) for name, code in VERIFIERS.items()}
+    least = min(times.values())
+    for name, ms in times.items():
+        print(f"{name:<24}{ms:>7.1f} ms  {ms / least:4.1f}x")
+    for delay_s in (0.0, DELAY_S):
+        ledgers = {signed: _cold_ms(version, signed=signed, delay_s=delay_s) for signed in (False, True)}
+        for phase in ("manifest", "all"):
+            without, with_ = (ledgers[signed][phase] for signed in (False, True))
+            print(
+                f"S3 {delay_s * 1000:>3.0f} ms, {phase:<9} unsigned {without:>7.1f} ms, "
+                f"signed {with_:>7.1f} ms  {with_ / without:4.2f}x  {with_ - without:+.1f} ms"
+            )
+
+
+def _verify_ms(code: str, arguments: list[str]) -> float:
+    program = PREAMBLE + code + "\nprint((time.perf_counter() - started) * 1000)"
+    environ = {"HOTPLATE_UNSIGNED": "allowed-for-development"}  # so that nothing is loaded beforehand
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env={**environ, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for _ in range(ROUNDS)
+    ]
+    return statistics.median(float(run.stdout.splitlines()[-1]) for run in runs)
+
+
+def _cold_ms(version: Published, *, signed: bool, delay_s: float) -> dict[str, float]:
+    trust = {"HOTPLATE_SIGNING_KEYS": SeedSigner().pinned}
+    ledgers = []
+    for _ in range(ROUNDS):
+        with faulty_s3() as s3:
+            s3.objects.update(version.reader.objects)
+            for key in s3.objects:
+                s3.faults[key].append(Fault(delay_s=delay_s))
+            done = subprocess.run(
+                [sys.executable, "-c", LOAD],
+                env={
+                    "PYTHONPATH": ":".join(sys.path),
+                    "AWS_ACCESS_KEY_ID": "AK",
+                    "AWS_SECRET_ACCESS_KEY": "SK",
+                    "AWS_ENDPOINT_URL_S3": s3.endpoint,
+                    "HOTPLATE_BUCKET": BUCKET,
+                    "HOTPLATE_CACHE_DIR": "off",
+                    "HOTPLATE_MANIFEST_SHA256": version.settings.manifest_sha256,
+                    "HOTPLATE_MODEL": "digits",
+                    "HOTPLATE_VERSION": version.settings.version,
+                    **(trust if signed else {"HOTPLATE_UNSIGNED": "allowed-for-development"}),
+                },
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        phases = json.loads(done.stdout.splitlines()[0])["phases"]
+        ledgers.append({**phases, "all": sum(phases.values())})
+    return {phase: statistics.median(each[phase] for each in ledgers) for phase in ledgers[0]}
+
+
+if __name__ == "__main__":
+    main()
