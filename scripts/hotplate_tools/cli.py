@@ -18,6 +18,7 @@ from hotplate_tools.local.sam_command import sam_local
 from hotplate_tools.new.commands import new
 from hotplate_tools.options import as_json_option
 from hotplate_tools.publish import commands as publish
+from hotplate_tools.publish import trust_commands as trust
 
 __all__ = ["cli", "main"]
 
@@ -46,13 +47,20 @@ def demo(*, as_json: bool) -> None:
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.option("--architecture", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True)
+@click.option(
+    "--signing-key",
+    metavar="FILE|kms:KEY",
+    envvar="HOTPLATE_SIGNING_KEY",
+    show_envvar=True,
+    help="The functions trust what this key signed, and nothing else.",
+)
 @click.argument("options", nargs=-1, metavar="[SAM DEPLOY OPTIONS]...")
-def deploy(architecture: str, options: tuple[str, ...]) -> None:
+def deploy(architecture: str, signing_key: str | None, options: tuple[str, ...]) -> None:
     """Build the stack and deploy it to AWS by `sam deploy`, whose options these are: --guided, for one."""
     from hotplate_tools.console import Console
     from hotplate_tools.deploy import deploy as run
 
-    run(Console(), options, architecture=architecture)
+    run(Console(), options, architecture=architecture, signing_key=signing_key)
 
 
 for _command in (
@@ -61,6 +69,8 @@ for _command in (
     publish.models,
     publish.promote,
     publish.rollback,
+    trust.signing_key,
+    trust.verify,
     local.up,
     local.build,
     local.check_template,

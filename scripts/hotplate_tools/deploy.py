@@ -17,6 +17,7 @@ from hotplate_tools.local.deployed import deploy_parameters, served_models
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.sizes import measure, refuse_oversize
 from hotplate_tools.project import project_root
+from hotplate_tools.publish.signing import public_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["deploy"]
 
 
-def deploy(console: Console, options: Sequence[str], *, architecture: str = "x86_64") -> None:
+def deploy(
+    console: Console, options: Sequence[str], *, architecture: str = "x86_64", signing_key: str | None = None
+) -> None:
     """Build and run `sam deploy` with it, in the terminal that this runs in.
 
     Args:
         console: Told what is being done.
         options: For `sam deploy`, as `--guided` or `--stack-name NAME`.
         architecture: `x86_64` or `arm64`.
+        signing_key: Key file or `kms:KEY` whose signatures the functions are to trust; None keeps what
+            the stack has, and a new stack is then refused unless the options say what it trusts.
 
     Raises:
         RefusedError: Lambda would refuse a function for its size.
@@ -40,7 +45,9 @@ def deploy(console: Console, options: Sequence[str], *, architecture: str = "x86
     """
     made = build(console, architecture=architecture)
     refuse_oversize(measure(made))
-    pins = deploy_parameters(served_models(read_yaml(made.template)), None) | {"Architecture": architecture}
+    public_key = public_key_of(signing_key, region=None) if signing_key else None
+    pins = deploy_parameters(served_models(read_yaml(made.template)), None, public_key=public_key)
+    pins["Architecture"] = architecture
     root = project_root()
     command = [str(ensure("sam", console) / "sam"), "deploy", "--template-file", str(made.template)]
     # Looked for beside the template otherwise, which is not where it is kept.

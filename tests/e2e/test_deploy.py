@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hotplate_tools.publish.signing import new_key_file
+from hotplate_tools.publish.signing import pinned as pin
 
 if TYPE_CHECKING:
     from hotplate_tools.local.up import LocalCloud
 
 
-def test_stack_is_deployed_with_the_pins_of_its_models(cloud: LocalCloud) -> None:
+def test_stack_is_deployed_with_the_pins_of_its_models(cloud: LocalCloud, tmp_path: Path) -> None:
+    key = new_key_file(tmp_path / "publisher.pem", {})
     command = [sys.executable, "-m", "hotplate_tools.cli", "deploy", "--stack-name", "second"]
+    command += ["--signing-key", str(tmp_path / "publisher.pem")]
     done = subprocess.run(
         [*command, "--no-confirm-changeset", "--region", cloud.region],
         env={**os.environ, **cloud.environment()},
@@ -28,6 +34,7 @@ def test_stack_is_deployed_with_the_pins_of_its_models(cloud: LocalCloud) -> Non
     pinned = cloud.client("lambda").get_function_configuration(FunctionName=cloud.functions["DigitsFunction"])
     for name in ("HOTPLATE_VERSION", "HOTPLATE_MANIFEST_SHA256"):
         assert variables["Environment"]["Variables"][name] == pinned["Environment"]["Variables"][name]
+    assert variables["Environment"]["Variables"]["HOTPLATE_SIGNING_KEYS"] == pin(key.public_key)
 
 
 def test_failure_of_sam_is_ours() -> None:

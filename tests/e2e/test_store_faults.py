@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hotplate.manifest.signature import sign
 from hotplate_tools.console import Console
 from hotplate_tools.local.build import build
 from hotplate_tools.local.harness import RuntimeHarness, runtime_harness
 from tests.support.digits_registry import Registry, digits_registry
 from tests.support.faulty_s3 import BUCKET, Fault, FaultyS3, faulty_s3
 from tests.support.http_call import Answer, call
+from tests.support.signing import SeedSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 ZEROS = json.dumps(
     {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 28, 28, 1], "data": [0] * 784}]}
@@ -40,12 +42,14 @@ def s3(registry: Registry) -> Iterator[FaultyS3]:
 
 
 @contextmanager
-def started(registry: Registry, s3: FaultyS3) -> Iterator[RuntimeHarness]:
+def started(
+    registry: Registry, s3: FaultyS3, parameters: Mapping[str, str] | None = None
+) -> Iterator[RuntimeHarness]:
     with runtime_harness(
         Console(),
         bucket=BUCKET,
         s3_endpoint=s3.endpoint,
-        parameters=registry.parameters,
+        parameters={**registry.parameters, **(parameters or {})},
         functions=["DigitsFunction"],
         environment={"HOTPLATE_FETCH_TIMEOUT_S": "3"},
     ) as harness:
@@ -83,6 +87,12 @@ BROKEN: dict[str, tuple[Callable[[FaultyS3, Registry], None], int, str]] = {
         500,
         "DigestMismatchError",
     ),
+    "signature altered": (
+        lambda s3, r: s3.objects.update({r.signature_key: sign(r.manifest_sha256, SeedSigner(2))}),
+        500,
+        "SignatureError",
+    ),
+    "signature missing": (lambda s3, r: s3.objects.__delitem__(r.signature_key), 500, "SignatureError"),
     "object missing": (lambda s3, r: s3.objects.__delitem__(r.graph_key), 500, "StoreNotFoundError"),
     "access denied": (
         lambda s3, r: s3.faults[r.graph_key].append(Fault(status=403)),
@@ -120,6 +130,7 @@ def test_manifest_of_a_newer_format_is_named(registry: Registry, s3: FaultyS3) -
     newer = registry.objects[registry.manifest_key].replace(b'"format":1', b'"format":2')
     s3.objects[registry.manifest_key] = newer
     pinned = replace(registry, manifest_sha256=hashlib.sha256(newer).hexdigest())
+    s3.objects[registry.signature_key] = sign(pinned.manifest_sha256, SeedSigner())
     with started(pinned, s3) as harness:
         answer = infer(harness)
         assert (answer.status, answer.json()["type"]) == (500, "urn:hotplate:error:ManifestFormatError")
@@ -130,7 +141,9 @@ def test_503_twice_and_then_well_is_answered(registry: Registry, s3: FaultyS3) -
     with started(registry, s3) as harness:
         answer = infer(harness)
         assert answer.status == 200
-        assert [key for key, _ in s3.requests] == [registry.manifest_key] + [registry.graph_key] * 3
+        read = [key for key, _ in s3.requests]
+        assert sorted(read[:2]) == [registry.manifest_key, registry.signature_key]
+        assert read[2:] == [registry.graph_key] * 3
 
 
 def test_environment_that_could_not_load_heals(registry: Registry, s3: FaultyS3) -> None:
@@ -142,3 +155,13 @@ def test_environment_that_could_not_load_heals(registry: Registry, s3: FaultyS3)
             assert time.monotonic() < deadline, "it did not heal"
             time.sleep(0.2)
         assert len(harness.environments("DigitsFunction")) == 1
+
+
+def test_unsigned_version_is_served_only_where_that_is_allowed_in_so_many_words(
+    registry: Registry, s3: FaultyS3
+) -> None:
+    del s3.objects[registry.signature_key]
+    allowed = {"SigningKeys": "", "Unsigned": "allowed-for-development"}
+    for parameters, status in (({"SigningKeys": ""}, 500), (allowed, 200)):
+        with started(registry, s3, parameters) as harness:
+            assert infer(harness).status == status

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.faulty_s3 import BUCKET, FaultyS3, faulty_s3
 from tests.support.published import published
+from tests.support.signing import SeedSigner
 
 # Each has a lean stand-in on the serving path; see docs/03-cold-start.md.
 BANNED = {
@@ -18,6 +19,7 @@ BANNED = {
     "aws_lambda_powertools",
     "boto3",
     "botocore",
+    "cryptography",
     "pydantic",
     "requests",
     "urllib3",
@@ -36,7 +38,8 @@ def s3() -> Iterator[FaultyS3]:
         yield server
 
 
-def test_digits_handler_imports_nothing_heavy(s3: FaultyS3) -> None:
+def cold_start(s3: FaultyS3, trust: dict[str, str]) -> set[str]:
+    """Return the top-level packages that a cold start of digits leaves imported."""
     version = published(name="digits")
     s3.objects.update(version.reader.objects)
     environ = {
@@ -48,15 +51,24 @@ def test_digits_handler_imports_nothing_heavy(s3: FaultyS3) -> None:
         "HOTPLATE_MANIFEST_SHA256": version.settings.manifest_sha256,
         "HOTPLATE_MODEL": "digits",
         "HOTPLATE_VERSION": version.settings.version,
+        **trust,
     }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environ, capture_output=True, text=True, check=True, timeout=60
     )
     cold, modules = done.stdout.splitlines()
     assert json.loads(cold)["hotplate"] == "cold", "the model was not loaded, so this proves nothing"
-    packages = {name.partition(".")[0] for name in json.loads(modules)}
+    return {name.partition(".")[0] for name in json.loads(modules)}
+
+
+def test_digits_handler_imports_nothing_heavy(s3: FaultyS3) -> None:
+    packages = cold_start(s3, {"HOTPLATE_SIGNING_KEYS": SeedSigner().pinned})
     assert packages & BANNED == set()
-    assert "onnxruntime" in packages
+    assert {"onnxruntime", "nacl"} <= packages
+
+
+def test_verifier_is_imported_only_for_a_signature(s3: FaultyS3) -> None:
+    assert "nacl" not in cold_start(s3, {"HOTPLATE_UNSIGNED": "allowed-for-development"})
 
 
 def test_clock_of_the_ledger_starts_before_the_heavy_imports() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from hotplate.manifest.layout import manifest_key
+from hotplate.manifest.layout import manifest_key, signature_key
 from hotplate_tools.console import Console
-from hotplate_tools.local.deployed import ServedModel, model_folder, served_models
+from hotplate_tools.local.deployed import SIGNING_KEYS, ServedModel, model_folder, served_models
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.lint import lint_template
 from hotplate_tools.project import project_root
 from hotplate_tools.publish.pipeline import describe
+from tests.support.signing import SeedSigner
 
 DOCUMENT = read_yaml(project_root() / "template.yaml")
 RESOURCES: dict[str, dict[str, Any]] = DOCUMENT["Resources"]
@@ -71,6 +73,7 @@ def test_new_parameters_of_a_model_publish_a_version(model: ServedModel) -> None
     description = FUNCTIONS[model.function]["VersionDescription"]["Fn::Sub"]
     assert f"${{{model.version}}}" in description
     assert f"${{{model.manifest_sha256}}}" in description
+    assert f"${{{SIGNING_KEYS}}}" in description
     assert RESOURCES[model.function]["UpdateReplacePolicy"] == "Retain"
 
 
@@ -97,9 +100,70 @@ def test_role_names_actions_and_resources(name: str) -> None:
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
 def test_model_function_reads_its_own_manifest_and_blobs_only(model: ServedModel) -> None:
     role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
-    reads = [each["Resource"]["Fn::Sub"] for each in statements(role) if each["Action"] == "s3:GetObject"]
-    manifest = manifest_key(model.name, "VERSION").replace("VERSION", f"${{{model.version}}}")
-    assert reads == [f"${{ModelBucket.Arn}}/{manifest}", "${ModelBucket.Arn}/blobs/sha256/*"]
+    reads = [
+        resource["Fn::Sub"]
+        for each in statements(role)
+        if each["Action"] == "s3:GetObject"
+        for resource in as_list(each["Resource"])
+    ]
+    keys = [key(model.name, "VERSION") for key in (manifest_key, signature_key)]
+    pinned = [key.replace("VERSION", f"${{{model.version}}}") for key in keys]
+    assert reads == [f"${{ModelBucket.Arn}}/{key}" for key in (*pinned, "blobs/sha256/*")]
+
+
+def test_every_function_is_told_whose_signatures_to_trust() -> None:
+    variables = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables == {
+        "HOTPLATE_SIGNING_KEYS": {"Ref": SIGNING_KEYS},
+        "HOTPLATE_UNSIGNED": {"Ref": "Unsigned"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "unsigned", "deploys"),
+    [
+        ("", "", False),
+        (SeedSigner().pinned, "", True),
+        ("", "allowed-for-development", True),
+        (SeedSigner().pinned, "allowed-for-development", False),
+    ],
+    ids=["defaults", "signed", "said to be unsigned", "both"],
+)
+def test_stack_deploys_only_signed_or_said_to_be_unsigned(keys: str, unsigned: str, deploys: bool) -> None:
+    (assertion,) = DOCUMENT["Rules"]["SignedOrSaidNotToBe"]["Assertions"]
+    assert evaluate(assertion["Assert"], {SIGNING_KEYS: keys, "Unsigned": unsigned}) is deploys
+
+
+def evaluate(value: Any, parameters: dict[str, str]) -> Any:
+    """Do what CloudFormation does with the functions that a rule may have."""
+    if not isinstance(value, dict):
+        return value
+    ((function, argument),) = value.items()
+    if function == "Ref":
+        return parameters[argument]
+    found = [evaluate(each, parameters) for each in argument]
+    return {"Fn::Or": any, "Fn::And": all, "Fn::Not": lambda of: not of[0], "Fn::Equals": _equal}[function](
+        found
+    )
+
+
+def _equal(pair: list[Any]) -> bool:
+    return bool(pair[0] == pair[1])
+
+
+@pytest.mark.parametrize(
+    ("keys", "fits"),
+    [
+        ("", True),
+        (SeedSigner().pinned, True),
+        (f"{SeedSigner(1).pinned},{SeedSigner(2).pinned}", True),
+        (f"{SeedSigner().pinned},", False),
+        ("key", False),
+    ],
+)
+def test_parameter_of_the_keys_takes_none_one_and_two(keys: str, fits: bool) -> None:
+    pattern = DOCUMENT["Parameters"][SIGNING_KEYS]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, keys)) is fits
 
 
 def test_bucket_is_private_versioned_encrypted_and_outlives_the_stack() -> None:

@@ -10,10 +10,12 @@ import onnx
 from onnx import TensorProto, helper
 
 from hotplate.errors import LengthMismatchError, StoreError, StoreNotFoundError
-from hotplate.manifest.layout import blob_key, manifest_key, version_of
+from hotplate.manifest.layout import blob_key, manifest_key, signature_key, version_of
 from hotplate.manifest.schema import FileEntry, Manifest, encode
+from hotplate.manifest.signature import sign
 from hotplate.protocol.types import MetadataTensor
 from hotplate.settings import Settings
+from tests.support.signing import SeedSigner
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Published:
     reader: MemoryReader
     graph_key: str
     manifest_key: str
+    signature_key: str
 
 
 def affine_graph(factor: float = 2.0) -> bytes:
@@ -87,7 +90,7 @@ def published(
 
 
 def republished(manifest: Manifest, blobs: dict[str, bytes], cache_dir: Path | None = None) -> Published:
-    """Return the version that `manifest` is, with these blobs."""
+    """Return the version that `manifest` is, signed by `SeedSigner()`, with these blobs."""
     version, digest = version_of(manifest)
     key = manifest_key(manifest.name, version)
     settings = Settings(
@@ -100,13 +103,16 @@ def republished(manifest: Manifest, blobs: dict[str, bytes], cache_dir: Path | N
         memory_mb=1769,
         cache_dir=cache_dir,
         fetch_timeout_s=5,
+        signing_keys=(SeedSigner().public_key,),
     )
-    reader = MemoryReader({key: encode(manifest), **blobs})
-    return Published(manifest, settings, reader, blob_key(manifest.file("graph").sha256), key)
+    signature = signature_key(manifest.name, version)
+    reader = MemoryReader({key: encode(manifest), signature: sign(digest, SeedSigner()), **blobs})
+    return Published(manifest, settings, reader, blob_key(manifest.file("graph").sha256), key, signature)
 
 
 def pinned_to(version: Published, raw_manifest: bytes) -> Published:
-    """Return the version with other manifest bytes, and with the pin moved to them."""
+    """Return the version with other manifest bytes, signed, and with the pin moved to them."""
     digest = hashlib.sha256(raw_manifest).hexdigest()
+    version.reader.objects[version.signature_key] = sign(digest, SeedSigner())
     version.reader.objects[version.manifest_key] = raw_manifest
     return replace(version, settings=replace(version.settings, manifest_sha256=digest))

@@ -9,12 +9,14 @@ import pytest
 
 from hotplate.errors import SettingsError
 from hotplate.settings import Settings
+from tests.support.signing import SeedSigner
 
 ENVIRON = {
     "HOTPLATE_MODEL": "digits",
     "HOTPLATE_BUCKET": "models",
     "HOTPLATE_VERSION": "1.2.3",
     "HOTPLATE_MANIFEST_SHA256": "a" * 64,
+    "HOTPLATE_SIGNING_KEYS": SeedSigner().pinned,
 }
 
 
@@ -30,6 +32,7 @@ def test_defaults() -> None:
         memory_mb=1769,
         cache_dir=Path(tempfile.gettempdir()) / "hotplate",
         fetch_timeout_s=8,
+        signing_keys=(SeedSigner().public_key,),
     )
 
 
@@ -70,3 +73,36 @@ def test_endpoint_of_s3_goes_before_that_of_all(environ: dict[str, str], endpoin
 @pytest.mark.parametrize(("memory", "vcpus"), [("128", 1), ("1769", 1), ("3538", 2), ("10240", 6)])
 def test_vcpus_come_from_the_memory(memory: str, vcpus: int) -> None:
     assert Settings.from_environ(ENVIRON | {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}).vcpus == vcpus
+
+
+def test_several_keys_are_trusted_so_that_they_can_be_rotated() -> None:
+    keys = [SeedSigner(1), SeedSigner(2)]
+    for comma in (",", ", "):
+        environ = ENVIRON | {"HOTPLATE_SIGNING_KEYS": comma.join(key.pinned for key in keys)}
+        assert Settings.from_environ(environ).signing_keys == tuple(key.public_key for key in keys)
+
+
+def test_unsigned_is_allowed_only_in_so_many_words() -> None:
+    environ = ENVIRON | {"HOTPLATE_SIGNING_KEYS": "", "HOTPLATE_UNSIGNED": "allowed-for-development"}
+    assert Settings.from_environ(environ).signing_keys == ()
+
+
+@pytest.mark.parametrize(
+    "word", ["1", "true", "allowed", "ALLOWED-FOR-DEVELOPMENT", "allowed-for-development "]
+)
+def test_no_other_word_allows_unsigned(word: str) -> None:
+    with pytest.raises(SettingsError, match="HOTPLATE_UNSIGNED"):
+        Settings.from_environ(ENVIRON | {"HOTPLATE_SIGNING_KEYS": "", "HOTPLATE_UNSIGNED": word})
+
+
+def test_keys_and_unsigned_contradict_each_other() -> None:
+    with pytest.raises(SettingsError, match="contradict"):
+        Settings.from_environ(ENVIRON | {"HOTPLATE_UNSIGNED": "allowed-for-development"})
+
+
+@pytest.mark.parametrize(
+    "keys", ["key", "AAAA", ",", SeedSigner().pinned + ",", SeedSigner().pinned + ";x", "é" * 43 + "="]
+)
+def test_signing_key_that_is_none_is_refused(keys: str) -> None:
+    with pytest.raises(SettingsError, match="HOTPLATE_SIGNING_KEYS"):
+        Settings.from_environ(ENVIRON | {"HOTPLATE_SIGNING_KEYS": keys})

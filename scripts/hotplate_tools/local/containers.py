@@ -35,6 +35,7 @@ from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.lambda_runtime import LambdaRuntime, ensure_rie, ensure_runtime
 from hotplate_tools.local.template import Template, read_template
 from hotplate_tools.publish.pipeline import publish_model
+from hotplate_tools.publish.signing import KeySigner, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,13 +87,15 @@ def _publish(console: Console, template: Template, endpoint: str) -> dict[str, d
     s3 = client("s3", endpoint)
     s3.create_bucket(Bucket=_BUCKET)
     store = S3Store(s3, _BUCKET)
+    signer = KeySigner.throw_away()
     variables: dict[str, dict[str, str]] = {}
     for name, function in template.functions.items():
         model = function.environment.get("HOTPLATE_MODEL")
         if model:
-            published = publish_model(model_folder(model), store=store, console=console)
+            published = publish_model(model_folder(model), store=store, signer=signer, console=console)
             variables[name] = {
                 "HOTPLATE_MANIFEST_SHA256": published.manifest_sha256,
+                "HOTPLATE_SIGNING_KEYS": pinned(signer.public_key),
                 "HOTPLATE_VERSION": published.version,
             }
     return variables

@@ -17,8 +17,12 @@ from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import host_architecture
 from hotplate_tools.naming import module_name
 from hotplate_tools.publish.pipeline import describe
+from hotplate_tools.publish.signing import pinned
 
-__all__ = ["ServedModel", "deploy_parameters", "model_folder", "served_models"]
+__all__ = ["SIGNING_KEYS", "ServedModel", "deploy_parameters", "model_folder", "served_models"]
+
+# The template's parameter with the public keys that all its model functions trust.
+SIGNING_KEYS = "SigningKeys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,22 @@ def model_folder(name: str) -> Path:
     return Path(str(files(hotplate_tools.models) / module_name(name)))
 
 
-def deploy_parameters(models: list[ServedModel], reserved_concurrency: int | None) -> dict[str, str]:
+def deploy_parameters(
+    models: list[ServedModel], reserved_concurrency: int | None, *, public_key: bytes | None
+) -> dict[str, str]:
     """Return the template's parameters for a deployment of these models on this machine.
 
     Args:
         models: As `served_models` gives them; those without a source folder keep the template's defaults.
         reserved_concurrency: For each model function; None leaves the template's.
+        public_key: Raw, of whose signatures the functions are to trust; None leaves the template's.
 
     Raises:
         RefusedError: A model does not give its golden answers, or its concurrency is no parameter.
     """
     values = {"Architecture": host_architecture()}
+    if public_key is not None:
+        values[SIGNING_KEYS] = pinned(public_key)
     for model in models:
         if model_folder(model.name).is_dir():
             described = describe(model_folder(model.name), model.name)

@@ -18,6 +18,7 @@ from hotplate_tools.local.harness import runtime_harness
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.logs import readable
 from hotplate_tools.publish.pipeline import publish_model
+from hotplate_tools.publish.signing import KeySigner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,15 +56,20 @@ def strict_cloud(
     """
     made = build(console, architecture=host_architecture())
     models = served_models(read_yaml(made.template))
+    signer = KeySigner.throw_away()
     with console.step("Checking the models"):
-        values = deploy_parameters(models, reserved_concurrency) | dict(parameters or {})
+        values = deploy_parameters(models, reserved_concurrency, public_key=signer.public_key) | dict(
+            parameters or {}
+        )
     with run_cloud(console, runtime=made.runtime) as cloud:
         s3 = client("s3", cloud.endpoint)
         s3.create_bucket(Bucket=BUCKET)
         store = S3Store(s3, BUCKET)
         for model in models:
             if model_folder(model.name).is_dir():
-                publish_model(model_folder(model.name), name=model.name, store=store, console=console)
+                publish_model(
+                    model_folder(model.name), name=model.name, store=store, signer=signer, console=console
+                )
         with runtime_harness(
             console, bucket=BUCKET, s3_endpoint=cloud.endpoint, parameters=values, port=port or 0
         ) as harness:

@@ -26,6 +26,7 @@ from hotplate_tools.local.deployed import ServedModel, deploy_parameters, model_
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.logs import LogTail, readable
 from hotplate_tools.publish.pipeline import publish_model
+from hotplate_tools.publish.signing import KeySigner
 
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
@@ -116,15 +117,18 @@ def local_cloud(
     """
     made = build(console, architecture=host_architecture())
     models = served_models(read_yaml(made.template))
+    signer = KeySigner.throw_away()
     with console.step("Checking the models"):
-        values = deploy_parameters(models, reserved_concurrency) | dict(parameters or {})
+        values = deploy_parameters(models, reserved_concurrency, public_key=signer.public_key) | dict(
+            parameters or {}
+        )
     with run_cloud(console, runtime=made.runtime, port=port) as cloud:
         with console.step("Deploying the template into the local cloud"):
             stack = deploy(cloud, made, values, console)
         local = _local(cloud, stack, made.functions, models)
         store = S3Store(local.client("s3"), local.bucket)
         for name in local.models:
-            publish_model(model_folder(name), name=name, store=store, console=console)
+            publish_model(model_folder(name), name=name, store=store, signer=signer, console=console)
         yield local
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hotplate_tools.naming import logical_prefix
+from hotplate_tools.publish.signing import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from hotplate_tools.publish.gc import Garbage
     from hotplate_tools.publish.pipeline import Published
     from hotplate_tools.publish.registry import ModelListing
+    from hotplate_tools.publish.verify import Verified
 
 __all__ = [
     "deploy_parameters",
@@ -24,13 +26,18 @@ __all__ = [
     "move_text",
     "published_data",
     "published_text",
+    "verified_data",
+    "verified_text",
 ]
 
 
-def deploy_parameters(name: str, version: str, manifest_sha256: str) -> dict[str, str]:
-    """Return the template parameters that pin the version, e.g. `DigitsModelVersion`."""
+def deploy_parameters(
+    name: str, version: str, manifest_sha256: str, public_key: bytes | None = None
+) -> dict[str, str]:
+    """Return the template parameters that pin the version, e.g. `DigitsModelVersion`, and who signed it."""
     prefix = logical_prefix(name)
-    return {f"{prefix}ModelVersion": version, f"{prefix}ManifestSha256": manifest_sha256}
+    signed = {"SigningKeys": pinned(public_key)} if public_key else {}
+    return {f"{prefix}ModelVersion": version, f"{prefix}ManifestSha256": manifest_sha256, **signed}
 
 
 def published_data(published: Published) -> dict[str, Any]:
@@ -46,8 +53,9 @@ def published_data(published: Published) -> dict[str, Any]:
             {"path": blob.path, "sha256": blob.sha256, "size": blob.size, "uploaded": not blob.exists}
             for blob in actions.blobs
         ],
+        "signed_by": actions.signature.key_id if actions.signature else None,
         "alias": move_data(actions.alias) if actions.alias else None,
-        "parameters": deploy_parameters(published.name, published.version, published.manifest_sha256),
+        "parameters": _parameters(published),
     }
 
 
@@ -60,14 +68,26 @@ def published_text(published: Published) -> str:
         f"  blob      {blob.path}, {blob.size:,} bytes: {kept if blob.exists else put}"
         for blob in actions.blobs
     ]
+    if actions.signature:
+        done = kept if actions.signature.exists else put
+        lines.append(f"  signature of key {actions.signature.key_id}: {done}")
     if actions.alias:
         lines.append(f"  alias     {'would move: ' if published.dry_run else ''}{move_text(actions.alias)}")
     if not actions.pending:
         lines.append("  nothing to do: the registry holds exactly this")
-    parameters = deploy_parameters(published.name, published.version, published.manifest_sha256)
     lines.append("To serve it, deploy with")
-    lines += [f"  {key}={value}" for key, value in parameters.items()]
+    lines += [f"  {key}={value}" for key, value in _parameters(published).items()]
     return "\n".join(lines)
+
+
+def _parameters(published: Published) -> dict[str, str]:
+    signature = published.actions.signature
+    return deploy_parameters(
+        published.name,
+        published.version,
+        published.manifest_sha256,
+        signature.public_key if signature else None,
+    )
 
 
 def move_data(move: MoveAlias) -> dict[str, Any]:
@@ -160,4 +180,32 @@ def garbage_text(garbage: Garbage, *, dry_run: bool) -> str:
         f"kept {garbage.kept} blobs that versions refer to, {garbage.kept_bytes:,} bytes; "
         f"{len(garbage.young)} without a version that are too young, {young:,} bytes"
     )
+    return "\n".join(lines)
+
+
+def verified_data(found: Sequence[Verified]) -> dict[str, Any]:
+    """Return what `hotplate verify` found."""
+    return {
+        "versions": [
+            {
+                "name": each.name,
+                "version": each.version,
+                "signed_by": each.key_id,
+                "files": each.files,
+                "bytes": each.size,
+                "faults": list(each.faults),
+            }
+            for each in found
+        ]
+    }
+
+
+def verified_text(found: Sequence[Verified]) -> str:
+    """Return the same for people."""
+    lines = []
+    for each in found:
+        signed = f"signed by key {each.key_id}" if each.key_id else "no signature verified"
+        verdict = f"{signed}, {each.files} files, {each.size:,} bytes" if not each.faults else "NOT WHOLE"
+        lines.append(f"{each.name} {each.version}: {verdict}")
+        lines += [f"  {fault}" for fault in each.faults]
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from hotplate_tools.options import as_json_option
 
-__all__ = ["models", "promote", "publish", "rollback"]
+__all__ = ["models", "promote", "publish", "registry_options", "require_registry", "rollback"]
 
 _SEMVER = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?"
 
@@ -39,6 +39,13 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 @registry_options
 @click.option("--version", metavar="X.Y.Z", help="Publish as this version; else it is named by its digest.")
 @alias_option
+@click.option(
+    "--sign",
+    metavar="FILE|kms:KEY",
+    envvar="HOTPLATE_SIGNING_KEY",
+    show_envvar=True,
+    help="Sign the manifest with this key file, or with this key of AWS KMS.",
+)
 @click.option("--no-promote", is_flag=True, help="Move no alias.")
 @click.option("--dry-run", is_flag=True, help="Print the plan; write nothing.")
 @as_json_option
@@ -50,6 +57,7 @@ def publish(
     region: str | None,
     version: str | None,
     alias: str,
+    sign: str | None,
     *,
     no_promote: bool,
     dry_run: bool,
@@ -63,9 +71,10 @@ def publish(
     from hotplate_tools.publish.answers import published_data, published_text
     from hotplate_tools.publish.pipeline import publish_model
     from hotplate_tools.publish.registry import open_store
+    from hotplate_tools.publish.signing import open_signer
 
     _require_version(version)
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     console = Console(as_json=as_json)
     published = publish_model(
         path,
@@ -74,6 +83,7 @@ def publish(
         alias=None if no_promote else alias,
         version=version,
         dry_run=dry_run,
+        signer=open_signer(sign, region=region) if sign else None,
         console=console,
     )
     console.result(published_data(published), published_text(published))
@@ -94,7 +104,7 @@ def models(
     if command := context.invoked_subcommand:
         _refuse_misplaced(context, command)
         return
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     found = list_models(open_store(bucket=bucket, folder=registry, region=region))
     Console(as_json=as_json).result(listing_data(found), listing_text(found))
 
@@ -127,7 +137,7 @@ def gc(
     from hotplate_tools.publish.gc import collect, find_garbage
     from hotplate_tools.publish.registry import open_store
 
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     console = Console(as_json=as_json)
     store = open_store(bucket=bucket, folder=registry, region=region)
     with console.step("Reading the registry"):
@@ -160,7 +170,7 @@ def promote(
     from hotplate_tools.publish.answers import move_data, move_text
     from hotplate_tools.publish.registry import open_store
 
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     done = promote_alias(open_store(bucket=bucket, folder=registry, region=region), name, version, alias)
     pointer, move = done.pointer, done.move
     data = {
@@ -190,7 +200,7 @@ def rollback(
     from hotplate_tools.publish.answers import move_data, move_text
     from hotplate_tools.publish.registry import open_store
 
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     move = roll_back_alias(open_store(bucket=bucket, folder=registry, region=region), name, alias)
     data = {"name": name, "alias": alias, "version": move.to_version, "move": move_data(move)}
     Console(as_json=as_json).result(data, move_text(move))
@@ -207,7 +217,8 @@ def _require_version(version: str | None) -> None:
         raise click.BadParameter(f"{version!r} is no version such as 1.2.3", param_hint="--version")
 
 
-def _require_registry(bucket: str | None, registry: Path | None) -> None:
+def require_registry(bucket: str | None, registry: Path | None) -> None:
+    """Raise a usage error unless exactly one registry is meant."""
     if not bucket and registry is None:
         raise click.UsageError("give --bucket (or set HOTPLATE_BUCKET), or --registry")
     source = click.get_current_context().get_parameter_source("bucket")

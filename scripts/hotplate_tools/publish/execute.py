@@ -1,4 +1,4 @@
-"""Does what was planned, in the order that keeps readers safe: blobs, manifest, alias.
+"""Does what was planned, in the order that keeps readers safe: blobs, signature, manifest, alias.
 
 Each step is a conditional write of bytes that are known beforehand, so doing it twice, or after a
 kill, or beside another publisher, ends in the same registry. A blob that is there already, but for
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hotplate_tools.publish.aliases import move_alias
 from hotplate_tools.publish.plan import is_published
+from hotplate_tools.publish.sign import write_signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ def execute(actions: Actions, *, store: Store, console: Console) -> None:
     """Do all that is pending.
 
     Raises:
-        RefusedError: Another publisher took the version for other bytes meanwhile.
+        RefusedError: Another publisher took the version for other bytes, or signed it, meanwhile.
         FailedError: Another publisher moved the alias meanwhile.
         DigestMismatchError: A file changed since it was looked at; nothing points at it.
         StoreError: The registry cannot be written.
@@ -44,6 +45,8 @@ def execute(actions: Actions, *, store: Store, console: Console) -> None:
     missing = [blob for blob in actions.blobs if not blob.exists or blob in gone]
     if missing:
         _upload(missing, store, console)
+    if actions.signature and not actions.signature.exists:
+        write_signature(store, actions.signature)
     if not manifest.exists and not store.put_new(manifest.key, manifest.body, sha256=manifest.sha256):
         is_published(store, manifest.key, manifest.body)
     if actions.alias:

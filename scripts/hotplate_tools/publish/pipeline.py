@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hotplate.manifest.schema import Manifest
+    from hotplate.manifest.signature import Signer
     from hotplate.store.base import Store
     from hotplate_tools.console import Console
     from hotplate_tools.publish.build import LocalFile
     from hotplate_tools.publish.plan import Actions
 
 __all__ = ["Described", "Published", "describe", "publish_model"]
+
+_UNSIGNED = "Not signed: functions that trust signing keys will refuse this version. Sign with --sign."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def publish_model(
     alias: str | None = "live",
     version: str | None = None,
     dry_run: bool = False,
+    signer: Signer | None = None,
     console: Console,
 ) -> Published:
     """Publish `path` and point `alias` at it; doing so again changes nothing.
@@ -100,10 +104,12 @@ def publish_model(
         alias: Moved to the new version at the end; None moves none.
         version: As for `describe`.
         dry_run: Plan only; nothing is written.
+        signer: Signs the manifest; None publishes a version that only functions in development serve.
         console: Told while it is done.
 
     Raises:
-        RefusedError: As for `describe`; or the version is taken by other bytes.
+        RefusedError: As for `describe`; or the version is taken by other bytes, or signed by
+            another key.
         FailedError: Somebody else moved the alias meanwhile; the version itself is published.
         StoreError: The registry cannot be read or written. Run again: what was done is kept.
     """
@@ -111,7 +117,9 @@ def publish_model(
         described = describe(path, name, version=version)
     for warning in described.warnings:
         console.warn(warning)
-    actions = plan_publication(described.manifest, described.files, store=store, alias=alias)
+    if signer is None:
+        console.warn(_UNSIGNED)
+    actions = plan_publication(described.manifest, described.files, store=store, alias=alias, signer=signer)
     if not dry_run:
         execute(actions, store=store, console=console)
     return Published(

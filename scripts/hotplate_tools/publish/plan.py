@@ -16,11 +16,13 @@ from hotplate.manifest.layout import blob_key, manifest_key, version_of
 from hotplate.manifest.schema import encode
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.aliases import MoveAlias, plan_move
+from hotplate_tools.publish.sign import WriteSignature, plan_signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hotplate.manifest.schema import Manifest
+    from hotplate.manifest.signature import Signer
     from hotplate.store.base import Store
     from hotplate_tools.publish.build import LocalFile
 
@@ -56,28 +58,35 @@ class Actions:
     Attributes:
         blobs: One a file; bytes that two files share are put once.
         manifest: The version itself.
+        signature: Put before the manifest, so that a version which can be seen has its signature; None
+            if it is published unsigned.
         alias: None if the alias points there already, or none is to be moved.
     """
 
     blobs: tuple[UploadBlob, ...]
     manifest: WriteManifest
     alias: MoveAlias | None
+    signature: WriteSignature | None = None
 
     @property
-    def pending(self) -> tuple[UploadBlob | WriteManifest | MoveAlias, ...]:
+    def pending(self) -> tuple[UploadBlob | WriteSignature | WriteManifest | MoveAlias, ...]:
         """What is not done yet."""
-        blobs = tuple(blob for blob in self.blobs if not blob.exists)
-        manifest = () if self.manifest.exists else (self.manifest,)
-        return blobs + manifest + ((self.alias,) if self.alias else ())
+        steps = (*self.blobs, *((self.signature,) if self.signature else ()), self.manifest)
+        return tuple(step for step in steps if not step.exists) + ((self.alias,) if self.alias else ())
 
 
 def plan_publication(
-    manifest: Manifest, files: Sequence[LocalFile], *, store: Store, alias: str | None
+    manifest: Manifest,
+    files: Sequence[LocalFile],
+    *,
+    store: Store,
+    alias: str | None,
+    signer: Signer | None = None,
 ) -> Actions:
     """Return what has to be done for `store` to hold the version and `alias` to point at it.
 
     Raises:
-        RefusedError: The version, or a blob's key, is taken by other bytes.
+        RefusedError: The version, or a blob's key, is taken by other bytes; or another key signed it.
         StoreError: The registry cannot be read.
     """
     version, digest = version_of(manifest)
@@ -89,6 +98,7 @@ def plan_publication(
         blobs=_blobs(files, store),
         manifest=WriteManifest(key, body, digest, exists=is_published(store, key, body)),
         alias=move,
+        signature=plan_signature(store, manifest.name, version, digest, signer) if signer else None,
     )
 
 

@@ -64,6 +64,7 @@ def test_publish_answers_what_a_deployment_needs(tmp_path: Path) -> None:
             {"path": path, "sha256": sizes[path][0], "size": sizes[path][1], "uploaded": True}
             for path in ("card.md", "golden.jsonl", "model.onnx")
         ],
+        "signed_by": None,
         "alias": {
             "name": "spam-filter.v2",
             "alias": "live",

@@ -17,16 +17,19 @@ from hotplate.errors import (
     LengthMismatchError,
     ManifestError,
     ManifestFormatError,
+    SignatureError,
     StoreDeniedError,
     StoreNotFoundError,
     StoreUnavailableError,
 )
-from hotplate.limits import MAX_MANIFEST_BYTES
+from hotplate.limits import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
 from hotplate.manifest.schema import FileEntry, encode
+from hotplate.manifest.signature import sign
 from hotplate.protocol.types import InferenceRequest, RequestOutput, Tensor
 from hotplate.runtime.loader import load_model
 from hotplate.runtime.model import Transforms
 from tests.support.published import Published, affine_graph, pinned_to, published, republished
+from tests.support.signing import SeedSigner
 
 ROWS = np.arange(6, dtype=np.float32).reshape(2, 3)
 REQUEST = InferenceRequest("7", (Tensor("x", "FP32", ROWS),), (RequestOutput("y", binary=True),))
@@ -46,7 +49,10 @@ def test_pinned_version_is_loaded_and_answers() -> None:
     assert (answer.model_name, answer.model_version, answer.id) == ("affine", version.settings.version, "7")
     assert answer.binary == {"y"}
     assert list(model.ledger.phases) == ["runtime", "imports", "manifest", "fetch", "session", "warmup"]
-    assert version.reader.reads == [version.manifest_key, version.graph_key]
+    # The signature is read beside the manifest; the graph only after both.
+    assert set(version.reader.reads[:2]) == {version.manifest_key, version.signature_key}
+    assert version.reader.reads[2:] == [version.graph_key]
+    assert model.ledger.notes == []
 
 
 def test_transforms_stand_around_the_graph() -> None:
@@ -61,7 +67,7 @@ def test_altered_manifest_is_refused_before_it_is_parsed() -> None:
     raw = version.reader.objects[version.manifest_key]
     version.reader.objects[version.manifest_key] = raw.replace(b'"affine"', b'"other1"')
     load_fails(version, DigestMismatchError, "the function pins")
-    assert version.reader.reads == [version.manifest_key]
+    assert version.graph_key not in version.reader.reads
 
 
 def test_manifest_longer_than_the_cap_is_refused() -> None:
@@ -136,7 +142,7 @@ def test_golden_rows_and_card_are_not_fetched() -> None:
     manifest = msgspec.structs.replace(version.manifest, files=(golden, *version.manifest.files))
     again = republished(manifest, {version.graph_key: affine_graph()})
     load_model(again.settings, again.reader)
-    assert again.reader.reads == [again.manifest_key, again.graph_key]
+    assert set(again.reader.reads) == {again.manifest_key, again.signature_key, again.graph_key}
 
 
 def test_cached_file_of_another_process_is_verified_again(tmp_path: Path) -> None:
@@ -157,3 +163,68 @@ def test_threads_come_from_the_memory_not_from_the_host() -> None:
 
 def test_every_artifact_fault_is_one_family() -> None:
     assert issubclass(GraphError, ArtifactError)
+
+
+def test_every_trusted_key_counts() -> None:
+    version = published()
+    rotated = replace(version.settings, signing_keys=(SeedSigner(2).public_key, SeedSigner(1).public_key))
+    load_model(rotated, version.reader)
+
+
+@pytest.mark.parametrize("denied", [False, True], ids=["missing", "denied, as S3 says of what is missing"])
+def test_version_without_a_signature_is_refused(*, denied: bool) -> None:
+    version = published()
+    del version.reader.objects[version.signature_key]
+    if denied:
+        version.reader.faults[version.signature_key] = [StoreDeniedError("AccessDenied")]
+    load_fails(version, SignatureError, "no signature that can be read")
+    assert version.graph_key not in version.reader.reads
+
+
+def test_signature_of_another_key_is_refused() -> None:
+    version = published()
+    version.reader.objects[version.signature_key] = sign(version.settings.manifest_sha256, SeedSigner(2))
+    load_fails(version, SignatureError, "not trusted here")
+    assert version.graph_key not in version.reader.reads
+
+
+def test_signature_of_another_version_is_refused() -> None:
+    version, other = published(), published(affine_graph(factor=3.0))
+    version.reader.objects[version.signature_key] = other.reader.objects[other.signature_key]
+    load_fails(version, SignatureError, "not one of key")
+    assert version.graph_key not in version.reader.reads
+
+
+def test_signature_longer_than_the_cap_is_refused() -> None:
+    version = published()
+    version.reader.objects[version.signature_key] += b" " * MAX_SIGNATURE_BYTES
+    load_fails(version, LengthMismatchError)
+
+
+@pytest.mark.parametrize("raw", [b"not json", b'{"format":99}'], ids=["not json", "newer format"])
+def test_manifest_is_not_parsed_before_it_is_verified(raw: bytes) -> None:
+    version = pinned_to(published(), raw)
+    load_fails(version, ManifestError)
+    version.reader.objects[version.signature_key] = sign(version.settings.manifest_sha256, SeedSigner(2))
+    load_fails(version, SignatureError)
+
+
+def test_digest_is_compared_before_the_signature() -> None:
+    version = published()
+    version.reader.objects[version.manifest_key] += b" "
+    del version.reader.objects[version.signature_key]
+    load_fails(version, DigestMismatchError)
+
+
+def test_store_fault_under_the_signature_is_the_store_s() -> None:
+    version = published()
+    version.reader.faults[version.signature_key] = [StoreUnavailableError("slow")]
+    load_fails(version, StoreUnavailableError, "slow")
+
+
+def test_unsigned_version_is_served_in_development_and_the_ledger_says_so() -> None:
+    version = published()
+    del version.reader.objects[version.signature_key]
+    model = load_model(replace(version.settings, signing_keys=()), version.reader)
+    assert model.ledger.notes == ["no signature was verified: HOTPLATE_UNSIGNED allows that"]
+    assert version.signature_key not in version.reader.reads

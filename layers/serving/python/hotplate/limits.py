@@ -25,6 +25,9 @@ MAX_UNZIPPED_BYTES = 262_144_000
 # A manifest longer than this is refused before it is parsed, in bytes. Ours; real ones are < 64 KiB.
 MAX_MANIFEST_BYTES = 1 * MIB
 
+# A signature document longer than this is refused unread, in bytes. Ours; real ones are 167 bytes.
+MAX_SIGNATURE_BYTES = 4096
+
 # Elements a request may claim in one tensor (2**40 must not allocate). Ours: more than any body
 # of MAX_BODY_BYTES can hold, whatever the datatype.
 MAX_TENSOR_ELEMENTS = LAMBDA_PAYLOAD_BYTES

@@ -6,6 +6,8 @@
 | `HOTPLATE_BUCKET` | bucket of the registry | required |
 | `HOTPLATE_VERSION` | version this function serves | required |
 | `HOTPLATE_MANIFEST_SHA256` | digest its manifest must have, 64 hex digits | required |
+| `HOTPLATE_SIGNING_KEYS` | public keys that are trusted, base64, comma between | required |
+| `HOTPLATE_UNSIGNED` | instead of keys, `allowed-for-development`: serve without a signature | not set |
 | `HOTPLATE_CACHE_DIR` | folder of verified files for the next process, or `off` | `<tmp>/hotplate` |
 | `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8 |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
@@ -15,6 +17,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import tempfile
 from collections.abc import Mapping
@@ -25,7 +29,10 @@ from typing import Self
 from hotplate.errors import SettingsError
 from hotplate.limits import MAX_MEMORY_MB, MAX_VCPUS, MEMORY_MB_PER_VCPU
 
-__all__ = ["Settings"]
+__all__ = ["PUBLIC_KEY_BYTES", "UNSIGNED_ALLOWED", "Settings"]
+
+UNSIGNED_ALLOWED = "allowed-for-development"
+PUBLIC_KEY_BYTES = 32
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -41,6 +48,8 @@ class Settings:
         cache_dir: Where verified files may be kept between processes, or None.
         fetch_timeout_s: Bound on fetching the model, in seconds. The default leaves room within the ten
             seconds that Lambda gives to init, so that a slow S3 is answered by us and not by a time-out.
+        signing_keys: Raw Ed25519 public keys, one of which must have signed the manifest; empty only
+            where `HOTPLATE_UNSIGNED` allows unsigned ones in so many words.
     """
 
     model: str
@@ -52,6 +61,7 @@ class Settings:
     memory_mb: int
     cache_dir: Path | None
     fetch_timeout_s: float
+    signing_keys: tuple[bytes, ...]
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -74,12 +84,37 @@ class Settings:
             memory_mb=int(_number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB_PER_VCPU)),
             cache_dir=None if cache == "off" else Path(cache),
             fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 8),
+            signing_keys=_signing_keys(environ),
         )
 
     @property
     def vcpus(self) -> int:
         """Whole vCPUs that the memory buys, at least 1; never the host's count, which is not ours."""
         return min(MAX_VCPUS, max(1, round(min(self.memory_mb, MAX_MEMORY_MB) / MEMORY_MB_PER_VCPU)))
+
+
+def _signing_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
+    text, unsigned = environ.get("HOTPLATE_SIGNING_KEYS", ""), environ.get("HOTPLATE_UNSIGNED", "")
+    if unsigned not in ("", UNSIGNED_ALLOWED):
+        raise SettingsError(f"HOTPLATE_UNSIGNED is {unsigned[:40]!r}; it can only be {UNSIGNED_ALLOWED!r}")
+    if text and unsigned:
+        raise SettingsError("HOTPLATE_SIGNING_KEYS and HOTPLATE_UNSIGNED contradict each other: set one")
+    if not text and not unsigned:
+        raise SettingsError(
+            "HOTPLATE_SIGNING_KEYS is not set; to serve without signatures, "
+            f"say HOTPLATE_UNSIGNED={UNSIGNED_ALLOWED}"
+        )
+    return tuple(_public_key(part.strip()) for part in text.split(",")) if text else ()
+
+
+def _public_key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as fault:
+        raise SettingsError(f"HOTPLATE_SIGNING_KEYS: {text[:60]!r} is not base64") from fault
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise SettingsError(f"HOTPLATE_SIGNING_KEYS: a key of {len(key)} bytes, not {PUBLIC_KEY_BYTES}")
+    return key
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

@@ -7,18 +7,18 @@ come here: they read S3 by `hotplate.aws.s3_reader`.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ProfileNotFound
+from botocore.exceptions import NoRegionError, ProfileNotFound
 
 from hotplate.errors import SettingsError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["s3_client"]
+__all__ = ["kms_client", "s3_client"]
 
 # Seconds, and attempts counting the first. Source: "standard" mode of the AWS SDKs and Tools
 # Reference Guide, "Retry behavior"; a part of an upload is 16 MiB, hence the long read.
@@ -40,15 +40,32 @@ def s3_client(*, region: str | None = None, endpoint: str | None = None) -> S3Cl
     elsewhere = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     # A bucket's own host name resolves on AWS only; elsewhere the bucket goes into the path.
     style = Config(s3={"addressing_style": "path"}) if elsewhere else Config()
-    config = Config(
+    try:
+        return boto3.session.Session().client(
+            "s3", region_name=region, endpoint_url=elsewhere, config=_config().merge(style)
+        )
+    except ProfileNotFound as fault:
+        raise SettingsError(f"{fault}: check AWS_PROFILE") from fault
+
+
+def kms_client(*, region: str | None = None) -> Any:
+    """Return a client of AWS KMS; `region` as for `s3_client`.
+
+    Raises:
+        SettingsError: The configured profile is not there, or no region is configured.
+    """
+    try:
+        return boto3.session.Session().client("kms", region_name=region, config=_config())
+    except ProfileNotFound as fault:
+        raise SettingsError(f"{fault}: check AWS_PROFILE") from fault
+    except NoRegionError as fault:
+        raise SettingsError(f"KMS: {fault} Give --region, or set AWS_REGION.") from fault
+
+
+def _config() -> Config:
+    return Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         tcp_keepalive=True,
     )
-    try:
-        return boto3.session.Session().client(
-            "s3", region_name=region, endpoint_url=elsewhere, config=config.merge(style)
-        )
-    except ProfileNotFound as fault:
-        raise SettingsError(f"{fault}: check AWS_PROFILE") from fault

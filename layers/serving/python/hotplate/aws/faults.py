@@ -25,10 +25,20 @@ from hotplate.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["s3_faults", "status_of"]
+__all__ = ["kms_faults", "s3_faults", "status_of"]
 
 # Both mean that the bytes which arrived are not those whose digest was sent.
 _CHECKSUM_CODES = {"BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest"}
+
+# Source: AWS KMS API Reference, "Sign" and "Common Errors". KMS answers 400 for nearly all of them.
+_KMS_CODES: dict[str, type[StoreError]] = {
+    "AccessDeniedException": StoreDeniedError,
+    "NotFoundException": StoreNotFoundError,
+    "DependencyTimeoutException": StoreUnavailableError,
+    "KeyUnavailableException": StoreUnavailableError,
+    "KMSInternalException": StoreUnavailableError,
+    "ThrottlingException": StoreUnavailableError,
+}
 
 
 @contextmanager
@@ -42,6 +52,21 @@ def s3_faults(bucket: str, key: str) -> Iterator[None]:
         raise StoreDeniedError(f"s3://{bucket}/{key}: {fault}") from fault
     except BotoCoreError as fault:
         raise StoreUnavailableError(f"s3://{bucket}/{key}: {fault}") from fault
+
+
+@contextmanager
+def kms_faults(key: str) -> Iterator[None]:
+    """Turn what botocore raises inside, in a call of KMS about `key`, into a `StoreError`."""
+    try:
+        yield
+    except ClientError as fault:
+        error = fault.response.get("Error", {})
+        what = f"kms:{key}: {error.get('Code', '')} {error.get('Message', '')}".rstrip()
+        raise _KMS_CODES.get(error.get("Code", ""), StoreError)(what) from fault
+    except (NoCredentialsError, PartialCredentialsError) as fault:
+        raise StoreDeniedError(f"kms:{key}: {fault}") from fault
+    except BotoCoreError as fault:
+        raise StoreUnavailableError(f"kms:{key}: {fault}") from fault
 
 
 def status_of(fault: ClientError) -> int:

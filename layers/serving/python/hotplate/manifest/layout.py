@@ -2,6 +2,7 @@
 
     blobs/sha256/<hex>                              bytes of one file
     models/<name>/versions/<version>/manifest.json  canonical JSON
+    models/<name>/versions/<version>/manifest.sig   its signature, if it is signed
     models/<name>/aliases/<alias>.json              an `Alias`
 
 Blobs and versions never change once written; only an alias moves, by conditional write.
@@ -26,6 +27,7 @@ __all__ = [
     "decode_alias",
     "encode_alias",
     "manifest_key",
+    "signature_key",
     "version_of",
 ]
 
@@ -105,6 +107,11 @@ def blob_key(sha256: str) -> str:
 def manifest_key(name: str, version: str) -> str:
     """Return the key of a version's manifest."""
     return f"models/{_plain(name)}/versions/{_plain(version)}/manifest.json"
+
+
+def signature_key(name: str, version: str) -> str:
+    """Return the key of the signature of a version's manifest."""
+    return f"models/{_plain(name)}/versions/{_plain(version)}/manifest.sig"
 
 
 def alias_key(name: str, alias: str) -> str:
