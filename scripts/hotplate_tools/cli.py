@@ -16,6 +16,7 @@ from hotplate_tools.failures import ToolError
 from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
 from hotplate_tools.options import as_json_option
+from hotplate_tools.planning.commands import plan
 from hotplate_tools.publish import commands as publish
 
 __all__ = ["cli", "main"]
@@ -48,6 +49,7 @@ for _command in (
     publish.models,
     publish.promote,
     publish.rollback,
+    plan,
     local.up,
     local.build,
     local.check_template,

@@ -11,7 +11,15 @@ from click.core import ParameterSource
 
 from hotplate_tools.options import as_json_option
 
-__all__ = ["models", "promote", "publish", "rollback"]
+__all__ = [
+    "alias_option",
+    "models",
+    "promote",
+    "publish",
+    "registry_options",
+    "require_registry",
+    "rollback",
+]
 
 _SEMVER = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?"
 
@@ -40,6 +48,7 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 @click.option("--version", metavar="X.Y.Z", help="Publish as this version; else it is named by its digest.")
 @alias_option
 @click.option("--no-promote", is_flag=True, help="Move no alias.")
+@click.option("--no-measure", is_flag=True, help="Do not measure the version on this machine.")
 @click.option("--dry-run", is_flag=True, help="Print the plan; write nothing.")
 @as_json_option
 def publish(
@@ -52,6 +61,7 @@ def publish(
     alias: str,
     *,
     no_promote: bool,
+    no_measure: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -65,17 +75,22 @@ def publish(
     from hotplate_tools.publish.registry import open_store
 
     _require_version(version)
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     console = Console(as_json=as_json)
+    store = open_store(bucket=bucket, folder=registry, region=region)
     published = publish_model(
         path,
         name=name,
-        store=open_store(bucket=bucket, folder=registry, region=region),
+        store=store,
         alias=None if no_promote else alias,
         version=version,
         dry_run=dry_run,
         console=console,
     )
+    if not (no_measure or dry_run):
+        from hotplate_tools.optimise.local import measure_published
+
+        measure_published(path, published, store=store, console=console)
     console.result(published_data(published), published_text(published))
 
 
@@ -88,7 +103,7 @@ def models(bucket: str | None, registry: Path | None, region: str | None, *, as_
     from hotplate_tools.publish.answers import listing_data, listing_text
     from hotplate_tools.publish.registry import list_models, open_store
 
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     found = list_models(open_store(bucket=bucket, folder=registry, region=region))
     Console(as_json=as_json).result(listing_data(found), listing_text(found))
 
@@ -115,7 +130,7 @@ def promote(
     from hotplate_tools.publish.answers import move_data, move_text
     from hotplate_tools.publish.registry import open_store
 
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     move = promote_alias(open_store(bucket=bucket, folder=registry, region=region), name, version, alias)
     data = {"name": name, "alias": alias, "version": version, "move": move_data(move) if move else None}
     text = move_text(move) if move else f"{alias} of {name} points at {version} already"
@@ -136,7 +151,7 @@ def rollback(
     from hotplate_tools.publish.answers import move_data, move_text
     from hotplate_tools.publish.registry import open_store
 
-    _require_registry(bucket, registry)
+    require_registry(bucket, registry)
     move = roll_back_alias(open_store(bucket=bucket, folder=registry, region=region), name, alias)
     data = {"name": name, "alias": alias, "version": move.to_version, "move": move_data(move)}
     Console(as_json=as_json).result(data, move_text(move))
@@ -147,7 +162,8 @@ def _require_version(version: str | None) -> None:
         raise click.BadParameter(f"{version!r} is no version such as 1.2.3", param_hint="--version")
 
 
-def _require_registry(bucket: str | None, registry: Path | None) -> None:
+def require_registry(bucket: str | None, registry: Path | None) -> None:
+    """Raise a usage error unless exactly one registry is named."""
     if not bucket and registry is None:
         raise click.UsageError("give --bucket (or set HOTPLATE_BUCKET), or --registry")
     source = click.get_current_context().get_parameter_source("bucket")

@@ -2,6 +2,7 @@
 
     blobs/sha256/<hex>                              bytes of one file
     models/<name>/versions/<version>/manifest.json  canonical JSON
+    models/<name>/versions/<version>/measurements.json  what the publishing machine measured of it
     models/<name>/aliases/<alias>.json              an `Alias`
 
 Blobs and versions never change once written; only an alias moves, by conditional write.
@@ -24,6 +25,7 @@ __all__ = [
     "decode_alias",
     "encode_alias",
     "manifest_key",
+    "measurements_key",
     "version_of",
 ]
 
@@ -64,6 +66,11 @@ def blob_key(sha256: str) -> str:
 def manifest_key(name: str, version: str) -> str:
     """Return the key of a version's manifest."""
     return f"models/{_plain(name)}/versions/{_plain(version)}/manifest.json"
+
+
+def measurements_key(name: str, version: str) -> str:
+    """Return the key of what was measured of a version; no part of the version itself."""
+    return f"models/{_plain(name)}/versions/{_plain(version)}/measurements.json"
 
 
 def alias_key(name: str, alias: str) -> str:
