@@ -43,7 +43,9 @@ def convolutions(depth: int, width: int, side: int = 8) -> onnx.ModelProto:
     return model_of(nodes, inputs, outputs, initializers=weights)
 
 
-def measured(form: str, prepacking: str, size: int, figures: tuple[float, ...], *runs: float) -> Measurements:
+def measured(
+    form: str, prepacking: str, size: int, figures: tuple[float, float, float, float], *runs: float
+) -> Measurements:
     """Return measurements of one form: (session, first run, steady, peak), then runs of 1, 8, 32 rows."""
     points = tuple(BatchPoint(batch, run) for batch, run in zip((1, 8, 32), runs, strict=False))
     served = FormMeasured(form, prepacking, True, size, *figures, 0.0, points)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import onnx
 
 from hotplate.errors import GraphError, InferenceError
 from hotplate.runtime.isa import this_isa
@@ -158,6 +159,8 @@ def _made(
     """Return the portable and, where there is one, the native form, not yet compared."""
     if form == "inline":
         with tempfile.TemporaryDirectory(prefix="hotplate-") as folder:
+            if given.weights:  # the optimiser would leave references to files that are not published
+                onnx.save(onnx.load(str(source)), str(source := Path(folder) / "whole.onnx"))
             _write(source, Path(folder), weights_outside=False)
             return _read(Path(folder), prepacking)[0], None
     home = cache_root() / "optimised" / _key(given)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -26,6 +26,9 @@ from hotplate_tools.publish.pipeline import Described, describe
 from tests.support.planned_models import convolutions, perceptron
 from tests.support.published import Published, republished
 from tests.support.tiny_models import affine, write_folder, write_onnx
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +76,7 @@ def test_large_matrix_model_is_borrowed_and_answers_as_before(tmp_path: Path) ->
 
 
 def test_large_convolutions_carry_files_for_this_processor_and_fall_back(tmp_path: Path) -> None:
-    model = convolutions(3, 256)
+    model = convolutions(4, 256)
     described = describe(write_onnx(tmp_path / "m.onnx", model))
     isa = this_isa()
     assert roles(described) == {
