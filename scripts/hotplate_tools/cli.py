@@ -17,6 +17,7 @@ from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
 from hotplate_tools.new.commands import new
 from hotplate_tools.options import as_json_option
+from hotplate_tools.planning.commands import plan
 from hotplate_tools.publish import commands as publish
 from hotplate_tools.publish import trust_commands as trust
 
@@ -71,6 +72,7 @@ for _command in (
     publish.rollback,
     trust.signing_key,
     trust.verify,
+    plan,
     local.up,
     local.build,
     local.check_template,

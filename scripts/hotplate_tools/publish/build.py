@@ -29,6 +29,7 @@ from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
+from hotplate_tools.optimise.forms import optimise
 from hotplate_tools.publish.card import card_of, refuse_wrong_head
 from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
@@ -37,10 +38,11 @@ from hotplate_tools.publish.signature import refuse_disagreement
 if TYPE_CHECKING:
     from typing import Literal
 
+    from hotplate_tools.optimise.forms import Served
     from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
-    Role = Literal["graph", "weights", "golden", "card"]
+    Role = Literal["graph", "weights", "native-graph", "native-weights", "golden", "card"]
 
 __all__ = ["LocalFile", "Prepared", "build_manifest"]
 
@@ -61,11 +63,18 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A manifest, the files it lists in its order, and what the publisher should know."""
+    """A manifest, the files it lists in its order, and what the publisher should know.
+
+    Attributes:
+        manifest, files, warnings: As said.
+        graph, served: The graph as given and the form that is published, for measuring.
+    """
 
     manifest: Manifest
     files: tuple[LocalFile, ...]
     warnings: tuple[str, ...]
+    graph: Graph
+    served: Served
 
 
 def build_manifest(source: Source, *, version: str | None) -> Prepared:
@@ -82,9 +91,17 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         outputs = tuple(spec.declared() for spec in source.spec.outputs)
         refuse_disagreement(source.spec, graph, has_transforms=transforms is not None)
     session = _session(graph, source)
-    golden, rows, warnings = _golden(source, graph, session, transforms)
-    files = [_file("model.onnx", "graph", graph.body)]
-    files += [_file(location, "weights", file) for location, file in graph.weights.items()]
+    owner = source.spec.plan if source.spec else None
+    served = optimise(
+        source.graph,
+        graph,
+        session,
+        owner.declared() if owner else Plan(),
+        fixed_form=owner.weight_form if owner else None,
+    )
+    # Rows are replayed by the form that is served.
+    golden, rows, warnings = _golden(source, graph, served.session, transforms)
+    files = form_files(served)
     files += [_file("golden.jsonl", "golden", rows)] if golden else []
     files += [_file("card.md", "card", _card(source.spec, source))] if source.spec else []
     files.sort(key=lambda file: file.entry.path)
@@ -100,13 +117,25 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         producer=f"hotplate {hotplate.__version__}",
         labels=dict(spec.labels) if spec else {},
         golden=golden,
-        plan=Plan(**spec.plan.model_dump()) if spec else Plan(),
+        plan=served.plan,
         provenance=Provenance(**spec.provenance.model_dump()) if spec else Provenance(),
     )
     try:
-        return Prepared(decode(encode(manifest)), tuple(files), warnings)
+        checked = decode(encode(manifest))
     except ManifestError as fault:
         raise RefusedError(str(fault)) from fault
+    return Prepared(checked, tuple(files), (*served.notes, *warnings), graph, served)
+
+
+def form_files(served: Served) -> list[LocalFile]:
+    """Return the files of a form, and of the native one where there is one."""
+    portable, native = served.portable, served.native
+    files = [_file("model.onnx", "graph", portable.graph)]
+    files += [_file(location, "weights", file) for location, file in portable.weights.items()]
+    if native:
+        files.append(_file(f"model.{served.plan.isa}.onnx", "native-graph", native.graph))
+        files += [_file(location, "native-weights", file) for location, file in native.weights.items()]
+    return files
 
 
 def load_transforms(name: str) -> Transforms | None:

@@ -11,7 +11,15 @@ from click.core import ParameterSource
 
 from hotplate_tools.options import as_json_option
 
-__all__ = ["models", "promote", "publish", "registry_options", "require_registry", "rollback"]
+__all__ = [
+    "alias_option",
+    "models",
+    "promote",
+    "publish",
+    "registry_options",
+    "require_registry",
+    "rollback",
+]
 
 _SEMVER = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?"
 
@@ -47,6 +55,7 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     help="Sign the manifest with this key file, or with this key of AWS KMS.",
 )
 @click.option("--no-promote", is_flag=True, help="Move no alias.")
+@click.option("--no-measure", is_flag=True, help="Do not measure the version on this machine.")
 @click.option("--dry-run", is_flag=True, help="Print the plan; write nothing.")
 @as_json_option
 def publish(
@@ -60,6 +69,7 @@ def publish(
     sign: str | None,
     *,
     no_promote: bool,
+    no_measure: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -76,16 +86,21 @@ def publish(
     _require_version(version)
     require_registry(bucket, registry)
     console = Console(as_json=as_json)
+    store = open_store(bucket=bucket, folder=registry, region=region)
     published = publish_model(
         path,
         name=name,
-        store=open_store(bucket=bucket, folder=registry, region=region),
+        store=store,
         alias=None if no_promote else alias,
         version=version,
         dry_run=dry_run,
         signer=open_signer(sign, region=region) if sign else None,
         console=console,
     )
+    if not (no_measure or dry_run):
+        from hotplate_tools.optimise.local import measure_published
+
+        measure_published(path, published, store=store, console=console)
     console.result(published_data(published), published_text(published))
 
 

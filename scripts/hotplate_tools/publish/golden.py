@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     from hotplate.runtime.model import Transforms
     from hotplate.runtime.session import Session
 
-__all__ = ["MAX_GOLDEN_BYTES", "generate", "read_rows", "replay"]
+__all__ = [
+    "GENERATED_SIZES",
+    "MAX_GOLDEN_BYTES",
+    "generate",
+    "is_stable",
+    "read_rows",
+    "replay",
+    "seeded_feeds",
+]
 
 type Array = np.ndarray[Any, Any]
 
@@ -115,19 +123,32 @@ def generate(inputs: Sequence[MetadataTensor], session: Session) -> tuple[bytes,
     """
     lines: list[bytes] = []
     for size in GENERATED_SIZES:
-        generator = np.random.default_rng(size)
-        feeds = {spec.name: _made_up(spec, size, generator) for spec in inputs}
+        feeds = seeded_feeds(inputs, size)
         try:
             answers = [session.run(feeds, session.output_names) for _ in range(2)]
         except InferenceError:
             continue
-        if not all(_is_stable(answers[0][name], answers[1][name]) for name in session.output_names):
+        if not all(is_stable(answers[0][name], answers[1][name]) for name in session.output_names):
             continue
         row = {"inputs": _as_json(feeds), "outputs": _as_json(answers[0])}
         lines.append(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n")
         if sum(map(len, lines)) > MAX_GENERATED_BYTES:
             return b"".join(lines[:-1]), len(lines) - 1
     return b"".join(lines), len(lines)
+
+
+def seeded_feeds(inputs: Sequence[MetadataTensor], size: int) -> dict[str, Array]:
+    """Return made-up feeds, the same for the same `size`, which is what every open dimension takes."""
+    generator = np.random.default_rng(size)
+    return {spec.name: _made_up(spec, size, generator) for spec in inputs}
+
+
+def is_stable(first: Any, second: Any) -> bool:
+    """Return whether two answers are equal and every number in them is finite."""
+    one, other = np.asarray(first), np.asarray(second)
+    if one.dtype.kind == "f" and not np.isfinite(one).all():
+        return False
+    return bool(np.array_equal(one, other))
 
 
 def _feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
@@ -177,13 +198,6 @@ def _made_up(spec: MetadataTensor, size: int, generator: np.random.Generator) ->
         return generator.random(shape).round(3).astype(from_name(spec.datatype).dtype)
     # 0 and 1 are indices into every table that has two entries, and they are booleans.
     return generator.integers(0, 2, shape).astype(from_name(spec.datatype).dtype)
-
-
-def _is_stable(first: Any, second: Any) -> bool:
-    one, other = np.asarray(first), np.asarray(second)
-    if one.dtype.kind == "f" and not np.isfinite(one).all():
-        return False
-    return bool(np.array_equal(one, other))
 
 
 def _as_json(arrays: Mapping[str, Any]) -> dict[str, Any]:

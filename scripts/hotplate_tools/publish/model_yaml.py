@@ -11,11 +11,12 @@ Source: YAML 1.1, as PyYAML reads it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hotplate.manifest.schema import InitMode, Plan, Prepacking, Tier
 from hotplate.protocol.types import DatatypeName, MetadataTensor
 from hotplate_tools.failures import RefusedError
 
@@ -68,10 +69,19 @@ class GoldenSpec(_Section):
 
 
 class PlanSpec(_Section):
-    """How the model wants to be run; the fields of the manifest's `Plan`."""
+    """How the owner wants the model to be run; fields of the manifest's `Plan`. Absent: by the rules."""
 
     memory_mb: Annotated[int, Field(ge=128, le=10240)] | None = None
     intra_op_threads: Annotated[int, Field(ge=1, le=6)] | None = None
+    tier: Tier | None = None
+    batch_size: Annotated[int, Field(ge=1, le=10000)] | None = None
+    init_mode: InitMode | None = None
+    weight_form: Literal["source", "inline", "borrowed"] | None = None
+    prepacking: Prepacking | None = None
+
+    def declared(self) -> Plan:
+        """Return the manifest's form of what was said."""
+        return Plan(**self.model_dump(exclude_none=True))
 
 
 class ProvenanceSpec(_Section):

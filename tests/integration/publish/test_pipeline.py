@@ -73,7 +73,7 @@ def test_folder_becomes_the_manifest_that_its_yaml_says(tmp_path: Path) -> None:
         producer="hotplate 0.1.0",
         labels={"y": ("a", "b", "c")},
         golden=Golden(rows=1, rtol=1e-4, atol=1e-5),
-        plan=Plan(memory_mb=512, intra_op_threads=1),
+        plan=Plan(memory_mb=512, intra_op_threads=1, weight_form="inline", load_level="none"),
         provenance=Provenance(command="python train.py", seed=7, metrics={"accuracy": 0.98}),
     )
     assert described.warnings == ()
@@ -125,13 +125,12 @@ def test_version_given_is_the_version(tmp_path: Path) -> None:
     assert (described.version, described.manifest.version) == ("1.2.3", "1.2.3")
 
 
-def test_external_weights_are_published_beside_the_graph(tmp_path: Path) -> None:
+def test_small_external_weights_are_published_inside_the_graph(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(np.arange(3, dtype="<f4").tobytes())
     described = describe(write_onnx(tmp_path / "shift.onnx", with_external_weights("w.bin")))
     assert [(entry.path, entry.role) for entry in described.manifest.files] == [
         ("golden.jsonl", "golden"),
         ("model.onnx", "graph"),
-        ("w.bin", "weights"),
     ]
     for row in rows_of(body(described, "golden.jsonl")):
         got, expected = np.array(row["outputs"]["y"]), np.array(row["inputs"]["x"]) + np.arange(3)

@@ -3,6 +3,7 @@
     blobs/sha256/<hex>                              bytes of one file
     models/<name>/versions/<version>/manifest.json  canonical JSON
     models/<name>/versions/<version>/manifest.sig   its signature, if it is signed
+    models/<name>/versions/<version>/measurements.json  what the publishing machine measured of it
     models/<name>/aliases/<alias>.json              an `Alias`
 
 Blobs and versions never change once written; only an alias moves, by conditional write.
@@ -27,6 +28,7 @@ __all__ = [
     "decode_alias",
     "encode_alias",
     "manifest_key",
+    "measurements_key",
     "signature_key",
     "version_of",
 ]
@@ -112,6 +114,11 @@ def manifest_key(name: str, version: str) -> str:
 def signature_key(name: str, version: str) -> str:
     """Return the key of the signature of a version's manifest."""
     return f"models/{_plain(name)}/versions/{_plain(version)}/manifest.sig"
+
+
+def measurements_key(name: str, version: str) -> str:
+    """Return the key of what was measured of a version; no part of the version itself."""
+    return f"models/{_plain(name)}/versions/{_plain(version)}/measurements.json"
 
 
 def alias_key(name: str, alias: str) -> str:

@@ -25,9 +25,12 @@ __all__ = [
     "FORMAT",
     "FileEntry",
     "Golden",
+    "InitMode",
     "Manifest",
     "Plan",
+    "Prepacking",
     "Provenance",
+    "Tier",
     "decode",
     "encode",
 ]
@@ -36,6 +39,9 @@ FORMAT = 1
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}\Z")]
+Tier = Literal["lambda-zip", "lambda-image", "sagemaker-async", "sagemaker-realtime"]
+InitMode = Literal["init", "first-invoke", "snap-start", "provisioned"]
+Prepacking = Literal["on", "parallel", "off"]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 
 _UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^\Z|/\Z|[\x00-\x1f]")
@@ -50,13 +56,14 @@ class FileEntry(_Record, frozen=True):
 
     Attributes:
         path: Relative name inside the version, e.g. `model.onnx`.
-        role: What the file is for. The runtime fetches `graph`, `weights` and `asset`, no other.
+        role: What the file is for. The runtime fetches `asset` and either `graph` and `weights` or,
+            where the plan says they fit its processor, `native-graph` and `native-weights`; no other.
         size: Length in bytes.
         sha256: Lower-case hex digest of the bytes.
     """
 
     path: str
-    role: Literal["graph", "weights", "asset", "golden", "card"]
+    role: Literal["graph", "weights", "native-graph", "native-weights", "asset", "golden", "card"]
     size: Size
     sha256: Sha256
 
@@ -70,15 +77,32 @@ class Golden(_Record, frozen=True):
 
 
 class Plan(_Record, frozen=True):
-    """How a version wants to be run.
+    """How a version wants to be run; what is absent is left to the rules of whoever runs it.
 
     Attributes:
         memory_mb: Lambda memory in MB.
         intra_op_threads: Threads of one operator; None means one per vCPU of the memory.
+        tier: Where it runs, if its owner fixed that.
+        batch_size: Rows that callers with many should send at once.
+        init_mode: When the model is loaded.
+        weight_form: `source` is the graph as given; `inline` an optimised graph with its weights
+            inside; `borrowed` an optimised graph beside one file of weights that the session borrows.
+        prepacking: Whether the session rearranges weights for faster runs, and on how many threads.
+        load_level: `none` if the graph needs no optimising when it is loaded; `all` otherwise.
+        isa, native_onnxruntime: The processors, and the ONNX Runtime, that the files of role
+            `native-graph` and `native-weights` are for. Anything else takes `graph` and `weights`.
     """
 
     memory_mb: Annotated[int, msgspec.Meta(ge=128, le=10240)] | None = None
     intra_op_threads: Annotated[int, msgspec.Meta(ge=1, le=6)] | None = None
+    tier: Tier | None = None
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=10000)] | None = None
+    init_mode: InitMode | None = None
+    weight_form: Literal["source", "inline", "borrowed"] = "source"
+    prepacking: Prepacking = "on"
+    load_level: Literal["all", "none"] = "all"
+    isa: str | None = None
+    native_onnxruntime: str | None = None
 
 
 class Provenance(_Record, frozen=True):
@@ -182,6 +206,10 @@ def check(manifest: Manifest) -> None:
     _refuse_twice(manifest, "file path", paths)
     if paths != sorted(paths):
         raise ManifestError(f"manifest of {manifest.name!r}: files are not sorted by path")
+    if (manifest.plan.isa is None) != all(not entry.role.startswith("native") for entry in manifest.files):
+        raise ManifestError(f"manifest of {manifest.name!r}: native files and the plan's isa go together")
+    if manifest.plan.isa is not None:
+        manifest.file("native-graph")
     _refuse_twice(manifest, "input", [spec.name for spec in manifest.inputs])
     _refuse_twice(manifest, "output", [spec.name for spec in manifest.outputs])
     manifest.file("graph")

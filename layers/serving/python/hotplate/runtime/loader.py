@@ -7,7 +7,7 @@ The order is the security property, and each step only sees what the one before 
 3. one of the keys that the settings trust must have signed that digest;
 4. only then they are parsed, strictly, and must be of the model and version the settings name;
 5. each file is read, capped at the length the manifest states, hashed while it streams in, and
-   compared; only `graph`, `weights` and `asset` files are read at all;
+   compared; only assets and the graph and weights for this processor are read at all;
 6. only then ONNX Runtime sees the graph, and warm-up runs it.
 
 The same order is tested by breaking each link (`tests/integration/runtime/test_loader.py`).
@@ -31,6 +31,7 @@ from hotplate.manifest.layout import manifest_key, signature_key, version_of
 from hotplate.manifest.schema import Manifest, decode
 from hotplate.manifest.signature import verify
 from hotplate.runtime.files import Cache, fetch_file
+from hotplate.runtime.forms import choose_form
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.model import Model, Transforms
 from hotplate.runtime.session import Session
@@ -60,16 +61,19 @@ def load_model(settings: Settings, reader: Reader, transforms: Transforms | None
         manifest = _manifest(settings, reader, ledger)
     cache = Cache(settings.cache_dir, ledger)
     with ledger.phase("fetch"):
+        form = choose_form(manifest, ledger)
         files = {
             entry.path: (entry.role, fetch_file(reader, entry, cache))
             for entry in manifest.files
-            if entry.role in {"graph", "weights", "asset"}
+            if entry.role in form.roles
         }
     with ledger.phase("session"):
         session = Session(
-            next(bytes(body) for role, body in files.values() if role == "graph"),
-            weights={path: body for path, (role, body) in files.items() if role == "weights"},
+            next(bytes(body) for role, body in files.values() if role == form.graph),
+            weights={path: body for path, (role, body) in files.items() if role == form.weights},
             threads=manifest.plan.intra_op_threads or settings.vcpus,
+            prepacking=manifest.plan.prepacking,
+            level=form.level,
         )
     model = Model(manifest, settings.version, session, transforms, ledger)
     with ledger.phase("warmup"):

@@ -6,7 +6,7 @@ Every fault of the library leaves as `GraphError` (building) or `InferenceError`
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -18,9 +18,20 @@ from hotplate.protocol.datatypes import from_ort, shape_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Session"]
+    from hotplate.manifest.schema import Prepacking
+
+__all__ = ["RUNTIME_VERSION", "Session"]
 
 type Array = np.ndarray[Any, Any]
+
+RUNTIME_VERSION: str = ort.__version__
+
+# Session options by the plan's word. An ONNX Runtime that does not know one ignores it.
+_PREPACKING: dict[Prepacking, tuple[str, ...]] = {
+    "on": (),
+    "parallel": ("session.prepack.enable_parallel",),
+    "off": ("session.disable_prepacking",),
+}
 
 # The library has no common base class for its errors; these are all it defines, and what its
 # bindings raise for arguments they cannot convert.
@@ -50,7 +61,15 @@ class Session:
         output_names: The graph's, in its order.
     """
 
-    def __init__(self, graph: bytes, *, weights: Mapping[str, memoryview], threads: int) -> None:
+    def __init__(
+        self,
+        graph: bytes,
+        *,
+        weights: Mapping[str, memoryview],
+        threads: int,
+        prepacking: Prepacking = "on",
+        level: Literal["all", "none"] = "all",
+    ) -> None:
         """Build the session on the CPU.
 
         Args:
@@ -58,6 +77,8 @@ class Session:
             weights: External data by the location that the graph names; borrowed, not copied,
                 where ONNX Runtime can (1.31 and later), so it is kept as long as the session.
             threads: Threads of one operator.
+            prepacking: Whether weights are rearranged for faster runs: `on`, in `parallel`, or `off`.
+            level: How far the graph is optimised now; `none` for one that was before.
 
         Raises:
             GraphError: ONNX Runtime refuses the graph or its weights.
@@ -66,6 +87,10 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; its warnings about the host's CPU files help nobody
+        if level == "none":
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        for key in _PREPACKING[prepacking]:
+            options.add_session_config_entry(key, "1")
         self._weights = dict(weights)
         with _faults(GraphError, "the graph could not be loaded"):
             if weights:

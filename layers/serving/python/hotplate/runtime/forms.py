@@ -1,0 +1,56 @@
+"""Which of a version's graphs this machine should run: the one made for its processor, or the portable.
+
+Both give the same answers within rounding; a wrong choice would not, so the native one is taken only
+when the plan names exactly this processor and this ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hotplate.runtime.isa import this_isa
+from hotplate.runtime.session import RUNTIME_VERSION
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from hotplate.manifest.schema import Manifest
+    from hotplate.runtime.ledger import Ledger
+
+__all__ = ["Form", "choose_form"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What to fetch and how to load it.
+
+    Attributes:
+        graph, weights: Roles of the files.
+        level: How far the graph is to be optimised at load.
+    """
+
+    graph: str
+    weights: str
+    level: Literal["all", "none"]
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Every role of which files are fetched."""
+        return frozenset({self.graph, self.weights, "asset"})
+
+
+def choose_form(manifest: Manifest, ledger: Ledger) -> Form:
+    """Return the form for this machine; the ledger is told when it is not the native one."""
+    plan = manifest.plan
+    portable = Form("graph", "weights", plan.load_level)
+    if plan.isa is None:
+        return portable
+    here = (this_isa(), RUNTIME_VERSION)
+    if here == (plan.isa, plan.native_onnxruntime):
+        return Form("native-graph", "native-weights", "none")
+    ledger.note(
+        f"native files are for {plan.isa} and onnxruntime {plan.native_onnxruntime}, "
+        f"this is {here[0]} and {here[1]}: the portable graph is used"
+    )
+    return portable

@@ -1,0 +1,81 @@
+"""A model in local files, prepared as it would be published, and measured on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from hotplate.manifest.layout import measurements_key
+from hotplate_tools.optimise.forms import Candidate
+from hotplate_tools.optimise.measure import measure
+from hotplate_tools.planning.describe import description_of, operator_types
+from hotplate_tools.planning.records import encode_measurements
+from hotplate_tools.publish.build import build_manifest
+from hotplate_tools.publish.source import read_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hotplate.store.base import Store
+    from hotplate_tools.console import Console
+    from hotplate_tools.planning.records import Description, Measurements
+    from hotplate_tools.publish.build import Prepared
+    from hotplate_tools.publish.pipeline import Published
+
+__all__ = ["local_description", "measure_prepared", "measure_published"]
+
+
+def local_description(path: Path, *, code_bytes: int, console: Console, measured: bool) -> Description:
+    """Return the description of an .onnx file or a source folder.
+
+    Args:
+        path: As for publishing.
+        code_bytes: Unzipped function and layers.
+        console: Told while it works.
+        measured: Whether every form is measured here too.
+
+    Raises:
+        RefusedError: The source is not fit to be published.
+        FailedError: Measuring failed.
+    """
+    with console.step(f"Checking and optimising {path.name}"):
+        prepared = build_manifest(read_source(path, None), version=None)
+    for warning in prepared.warnings:
+        console.warn(warning)
+    return description_of(
+        prepared.manifest,
+        prepared.served.portable.graph,
+        code_bytes=code_bytes,
+        measurements=measure_prepared(prepared, console) if measured else None,
+    )
+
+
+def measure_published(path: Path, published: Published, *, store: Store, console: Console) -> bool:
+    """Measure a version that was just published and put the record beside it, unless one is there.
+
+    Returns:
+        Whether a record was written.
+
+    Raises:
+        FailedError: A measuring process failed; the version is published nevertheless.
+        StoreError: The registry cannot be read or written.
+    """
+    key = measurements_key(published.name, published.version)
+    if store.size(key) is not None:
+        return False
+    prepared = build_manifest(read_source(path, published.name), version=None)
+    body = encode_measurements(measure_prepared(prepared, console))
+    return store.put_new(key, body, sha256=hashlib.sha256(body).hexdigest())
+
+
+def measure_prepared(prepared: Prepared, console: Console) -> Measurements:
+    """Return what each form of a prepared version needs on this machine.
+
+    Raises:
+        FailedError: A measuring process failed.
+    """
+    graph = prepared.graph
+    source = Candidate("source", graph.body, graph.weights, "all", "on")
+    return measure(
+        prepared.served, source, graph.inputs, operator_types(prepared.served.portable.graph), console=console
+    )

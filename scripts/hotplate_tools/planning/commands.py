@@ -1,0 +1,73 @@
+"""`hotplate plan`: arguments only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hotplate_tools.options import as_json_option
+from hotplate_tools.publish.commands import alias_option, registry_options, require_registry
+
+__all__ = ["plan"]
+
+
+@click.command()
+@click.argument("model", metavar="NAME|PATH")
+@registry_options
+@alias_option
+@click.option(
+    "--traffic", type=click.FloatRange(min=0, min_open=True), help="Requests a minute, one row each."
+)
+@click.option(
+    "--code-mb",
+    type=click.FloatRange(min=0),
+    help="Unzipped function with its layers in MB, as `hotplate build` prints; else the layers' bound.",
+)
+@click.option("--arm64", is_flag=True, help="Reckon with arm64's price.")
+@click.option("--no-measure", is_flag=True, help="Estimate from sizes; run nothing.")
+@as_json_option
+def plan(
+    model: str,
+    bucket: str | None,
+    registry: Path | None,
+    region: str | None,
+    alias: str,
+    traffic: float | None,
+    code_mb: float | None,
+    *,
+    arm64: bool,
+    no_measure: bool,
+    as_json: bool,
+) -> None:
+    """Say how and where to run a model, why not otherwise, and what it costs.
+
+    A PATH (an .onnx file, or a folder with model.yaml) is optimised and measured on this machine first;
+    a NAME is read from the registry with what was measured when it was published.
+    """
+    from hotplate_tools.console import Console
+    from hotplate_tools.planning.answers import plan_data, plan_text
+    from hotplate_tools.planning.describe import SERVING_CODE_BYTES, published_description
+    from hotplate_tools.planning.prices import read_prices
+    from hotplate_tools.planning.rules import propose
+    from hotplate_tools.publish.registry import open_store
+
+    console = Console(as_json=as_json)
+    code_bytes = SERVING_CODE_BYTES if code_mb is None else int(code_mb * 1e6)
+    if Path(model).exists():
+        from hotplate_tools.optimise.local import local_description
+
+        described = local_description(
+            Path(model), code_bytes=code_bytes, console=console, measured=not no_measure
+        )
+    else:
+        require_registry(bucket, registry)
+        store = open_store(bucket=bucket, folder=registry, region=region)
+        described = published_description(store, model, alias, code_bytes=code_bytes)
+        if no_measure:
+            from dataclasses import replace
+
+            described = replace(described, measurements=None)
+    prices = read_prices()
+    proposal = propose(described, prices, traffic=traffic, architecture="arm64" if arm64 else "x86_64")
+    console.result(plan_data(proposal, prices), plan_text(proposal, prices))

@@ -1,0 +1,62 @@
+"""The price table: data with its date, read from `prices.yaml` beside this module.
+
+Money is USD. A plan always names the table's date and region, because the figures age.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Instance", "Prices", "read_prices"]
+
+Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LambdaPrices(_Table):
+    """USD per GB-second by architecture, and per million requests."""
+
+    gb_second: dict[str, Money]
+    million_requests: Money
+
+
+class GatewayPrices(_Table):
+    """USD per million requests of a REST API."""
+
+    rest_million_requests: Money
+
+
+class Instance(_Table):
+    """One SageMaker instance: USD an hour, memory in MB, vCPUs."""
+
+    instance: str
+    hour: Money
+    memory_mb: int
+    vcpus: int
+
+
+class Prices(_Table):
+    """All of it, with where and when it was read."""
+
+    date: date
+    region: str
+    source: str
+    lambda_: Annotated[LambdaPrices, Field(alias="lambda")]
+    api_gateway: GatewayPrices
+    sagemaker: Annotated[tuple[Instance, ...], Field(min_length=1)]
+
+
+@cache
+def read_prices() -> Prices:
+    """Return the price table of this hotplate."""
+    text = (Path(__file__).with_name("prices.yaml")).read_text(encoding="utf-8")
+    return Prices.model_validate(yaml.safe_load(text))
