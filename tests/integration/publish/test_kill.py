@@ -33,9 +33,18 @@ if TYPE_CHECKING:
     from hotplate.store.base import Store
 
 KILLS = 20
+# Share of a publisher's time in which it writes, at least.
+WRITING = 0.02
 # One file is longer than a part of an upload (16 MiB), so that uploads in parts are killed too.
 SIZES = (17 * MIB, 2 * MIB, MIB, MIB)
 NAME = "heavy"
+MODEL_YAML = f"""
+name: {NAME}
+inputs: [{{name: x, datatype: FP32, shape: [-1]}}]
+outputs: [{{name: y, datatype: FP32, shape: [-1]}}]
+artefact: {NAME}.onnx
+plan: {{weight_form: source}}
+"""
 
 
 @pytest.fixture
@@ -46,7 +55,10 @@ def folder() -> Iterator[Path]:
 
 
 def write_model(folder: Path, number: int) -> Path:
-    """Write `number`'s own y = x + the sum of four tensors kept outside; return the graph's file."""
+    """Write `number`'s own y = x + the sum of four tensors kept outside; return the model's folder.
+
+    Published as it is: the optimiser would fold the tensors into one number, and leave nothing to kill.
+    """
     noise = np.random.default_rng(number)
     weights, nodes, total = [], [], "x"
     for index, size in enumerate(SIZES):
@@ -64,13 +76,15 @@ def write_model(folder: Path, number: int) -> Path:
         nodes.append(helper.make_node("Add", [total, f"s{index}"], [total := f"t{index}"]))
     nodes.append(helper.make_node("Identity", [total], ["y"]))
     model: onnx.ModelProto = model_of(nodes, [info("x", ["n"])], [info("y", ["n"])], initializers=weights)
-    return write_onnx(folder / f"{NAME}.onnx", model)
+    write_onnx(folder / f"{NAME}.onnx", model)
+    (folder / "model.yaml").write_text(MODEL_YAML)
+    return folder
 
 
 def run_publisher(model: Path, where: list[str], environment: dict[str, str]) -> float:
     """Publish to the end; return the seconds that took."""
     started = time.monotonic()
-    process = start(["publish", str(model), *where], environment)
+    process = start(["publish", str(model), "--no-measure", *where], environment)
     process.join()
     assert process.exitcode == 0
     return time.monotonic() - started
@@ -88,11 +102,13 @@ def survive(store: Store, where: list[str], environment: dict[str, str], folder:
     for number in range(KILLS):
         model = write_model(folder / "next", number)
         before, blobs = read_alias(store, NAME, "live"), count_blobs(store)
-        process = start(["publish", str(model), *where], environment)
-        if number % 2:  # every other one is let alone until it writes
+        process = start(["publish", str(model), "--no-measure", *where], environment)
+        window_s = whole_s
+        if number % 2:  # every other one is let alone until it writes, which takes a small part of the time
             while process.is_alive() and count_blobs(store) == blobs:
                 time.sleep(0.001)
-        process.join(moments.uniform(0, 1) * whole_s)
+            window_s *= WRITING
+        process.join(moments.uniform(0, 1) * window_s)
         process.kill()
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
