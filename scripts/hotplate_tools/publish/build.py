@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 import hotplate
 from hotplate.errors import GraphError, ManifestError
 from hotplate.manifest.schema import (
@@ -27,6 +29,7 @@ from hotplate.manifest.schema import (
 )
 from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
+from hotplate_tools.convert.converted import golden_documents
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
@@ -35,6 +38,7 @@ from hotplate_tools.publish.signature import refuse_disagreement
 if TYPE_CHECKING:
     from typing import Literal
 
+    from hotplate_tools.convert.converted import Conversion
     from hotplate_tools.publish.source import Source
 
     Role = Literal["graph", "weights", "golden", "card"]
@@ -71,7 +75,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     Raises:
         RefusedError: The graph, the signature or the golden rows are not fit to be published.
     """
-    graph = inspect_graph(source.graph)
+    graph, conversion = inspect_graph(source.graph), source.conversion
     transforms = load_transforms(source.name) if source.spec else None
     inputs, outputs = graph.inputs, graph.outputs
     if source.spec:
@@ -95,15 +99,23 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         version=version,
         task=spec.task if spec else "",
         producer=f"hotplate {hotplate.__version__}",
-        labels=dict(spec.labels) if spec else {},
+        labels=dict(spec.labels) if spec else dict(conversion.labels) if conversion else {},
         golden=golden,
         plan=Plan(**spec.plan.model_dump()) if spec else Plan(),
-        provenance=Provenance(**spec.provenance.model_dump()) if spec else Provenance(),
+        parity=conversion.parity if conversion else None,
+        provenance=_provenance(source),
     )
     try:
         return Prepared(decode(encode(manifest)), tuple(files), warnings)
     except ManifestError as fault:
         raise RefusedError(str(fault)) from fault
+
+
+def _provenance(source: Source) -> Provenance:
+    stated = Provenance(**source.spec.provenance.model_dump()) if source.spec else Provenance()
+    if stated.framework or not source.conversion:
+        return stated
+    return msgspec.structs.replace(stated, framework=source.conversion.parity.framework)
 
 
 def load_transforms(name: str) -> Transforms | None:
@@ -165,11 +177,29 @@ def _golden(
             f"{source.name} has pre- and postprocessing of its own, but no golden rows",
             advice="Name a file of them in model.yaml: only rows can tell whether both fit this graph.",
         )
+    if source.conversion and source.conversion.golden:
+        golden, raw = source.conversion.golden, source.conversion.golden_rows
+        documents = golden_documents(raw)
+        replay(
+            documents,
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+            session=session,
+            transforms=None,
+            bounds=golden,
+        )
+        return golden, raw, _conversion_warnings(source.conversion)
     raw, count = generate(graph.inputs, session)
     if not count:
         warning = "no golden rows: the graph gives no stable answer to made-up inputs; add some of your own"
         return None, b"", (warning,)
     return Golden(rows=count, rtol=GENERATED_RTOL, atol=GENERATED_ATOL), raw, ()
+
+
+def _conversion_warnings(conversion: Conversion) -> tuple[str, ...]:
+    if not conversion.parity.made_up:
+        return ()
+    return ("the conversion was compared on made-up rows; rows of your own (--rows) prove more",)
 
 
 def _file(path: str, role: Role, body: bytes | Path) -> LocalFile:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hotplate.runtime.model import Transforms
     from hotplate.runtime.session import Session
 
-__all__ = ["MAX_GOLDEN_BYTES", "generate", "read_rows", "replay"]
+__all__ = ["MAX_GENERATED_BYTES", "MAX_GOLDEN_BYTES", "generate", "line_of", "read_rows", "replay"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -123,11 +123,16 @@ def generate(inputs: Sequence[MetadataTensor], session: Session) -> tuple[bytes,
             continue
         if not all(_is_stable(answers[0][name], answers[1][name]) for name in session.output_names):
             continue
-        row = {"inputs": _as_json(feeds), "outputs": _as_json(answers[0])}
-        lines.append(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n")
+        lines.append(line_of(feeds, answers[0]))
         if sum(map(len, lines)) > MAX_GENERATED_BYTES:
             return b"".join(lines[:-1]), len(lines) - 1
     return b"".join(lines), len(lines)
+
+
+def line_of(feeds: Mapping[str, Array], answers: Mapping[str, Array]) -> bytes:
+    """Return one golden row as a canonical JSON line."""
+    row = {"inputs": _as_json(feeds), "outputs": _as_json(answers)}
+    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n"
 
 
 def _feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
