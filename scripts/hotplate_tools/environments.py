@@ -74,8 +74,8 @@ def _make(home: Path, requirements: Path, extra: Path | None, python: str) -> No
         pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet"]
         _run(
             [*pip, "--no-deps", "--require-hashes", "-r", str(extra)],
-            advice=f"{extra.name} says which build is meant. If pip found none, point it at an index that has "
-            "one (PIP_EXTRA_INDEX_URL) and run the command again.",
+            advice=f"{extra.name} says which build is meant. If pip found none, point it at an "
+            "index that has one (PIP_EXTRA_INDEX_URL) and run the command again.",
         )
     (home / ".complete").touch()
 

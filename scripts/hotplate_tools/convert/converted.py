@@ -132,12 +132,12 @@ def _refuse_baked_in(source: Source, graph: Graph, report: Mapping[str, Any]) ->
     asked = report.get("open", {})
     for tensor in graph.inputs:
         for axis, size in enumerate(tensor.shape):
-            if size == -1 or declared.get(tensor.name, tensor.shape)[axis : axis + 1] == (size,) and declared:
+            if size == -1 or declared.get(tensor.name, ())[axis : axis + 1] == (size,):
                 continue
             if axis == 0 or axis in asked.get(tensor.name, ()):
                 raise RefusedError(
-                    f"the export has a size baked in: dimension {axis} of input {tensor.name!r} is always {size}",
-                    advice="Export it with that dimension open (PyTorch: dynamic_shapes; Keras: no batch_size), "
+                    f"the export has a size baked in: axis {axis} of input {tensor.name!r} is always {size}",
+                    advice="Export it with that axis open (PyTorch: dynamic_shapes; Keras: no batch_size), "
                     "or state the fixed shape in model.yaml.",
                 )
 

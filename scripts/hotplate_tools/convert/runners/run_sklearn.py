@@ -22,6 +22,16 @@ from wire import Refusal, answer_each, clean, serve
 
 OPSET = {"": 18, "ai.onnx.ml": 3}
 INPUT = "input"
+SKLEARN_WORD = r"(?u)\b\w\w+\b"
+WORD = r"[\p{L}\p{N}_]{2,}"
+# Compiled parts of scikit-learn's own trees and neighbours, which hold arrays and run nothing when
+# they are read; skops leaves them to the reader's judgement.
+COMPILED = {
+    "sklearn._loss.link.Interval",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+}
+
 TYPES = {"BYTES": StringTensorType, "INT64": Int64TensorType, "FP32": FloatTensorType}
 
 estimator: Any = None
@@ -36,10 +46,12 @@ def convert(job: dict[str, Any]) -> dict[str, Any]:
     if not hasattr(estimator, "predict") and not hasattr(estimator, "transform"):
         raise Refusal(f"a {type(estimator).__name__} neither predicts nor transforms")
     initial = _inputs(estimator, job.get("inputs"))
-    options = {id(estimator): {"zipmap": False}} if is_classifier(estimator) else {}
+    options: dict[int, dict[str, Any]] = {}
+    if is_classifier(estimator) and hasattr(estimator, "predict_proba"):
+        options[id(estimator)] = {"zipmap": False}
     for step in _steps(estimator):
         if isinstance(step, CountVectorizer):
-            options[id(step)] = {"locale": "C"}
+            options[id(step)] = _words_of(step)
     model = skl2onnx.to_onnx(
         estimator, initial_types=initial, options=options, target_opset=OPSET, name="model"
     )
@@ -61,13 +73,13 @@ def _load(job: dict[str, Any]) -> Any:
     if job["kind"] == "skops":
         from skops.io import get_untrusted_types, load
 
-        unknown = get_untrusted_types(file=job["source"])
+        unknown = set(get_untrusted_types(file=job["source"])) - COMPILED
         if unknown:
             raise Refusal(
                 f"the skops file holds types that are not trusted: {', '.join(sorted(unknown))}",
                 "Build the pipeline of scikit-learn's own parts.",
             )
-        return load(job["source"], trusted=[])
+        return load(job["source"], trusted=sorted(COMPILED))
     if not job.get("trust_pickle"):
         raise Refusal("a pickle runs any code when it is read", "Save with skops, or give --trust-pickle.")
     import joblib
@@ -81,6 +93,18 @@ def _steps(part: Any) -> list[Any]:
     for _, step, *_ in [*getattr(part, "transformers_", ()), *getattr(part, "transformer_list", ())]:
         inner.append(step)
     return [part, *(deep for step in inner if hasattr(step, "get_params") for deep in _steps(step))]
+
+
+def _words_of(vectorizer: Any) -> dict[str, Any]:
+    """Return how the graph splits text into words: as the vectorizer does, on any machine.
+
+    The converter's own default knows ASCII letters only. RE2's `\\w` does too, so scikit-learn's
+    default pattern is written out; a pattern of the user's is handed on as it is.
+    """
+    if vectorizer.analyzer != "word":
+        return {"locale": "C"}
+    pattern = vectorizer.token_pattern
+    return {"locale": "C", "tokenexp": WORD if pattern == SKLEARN_WORD else pattern}
 
 
 def _inputs(part: Any, declared: list[dict[str, Any]] | None) -> list[tuple[str, Any]]:
@@ -123,6 +147,8 @@ def _run(feeds: dict[str, Any]) -> dict[str, Any]:
         found = [estimator.predict(rows)]
         found += [estimator.predict_proba(rows)] if len(outputs) > 1 else []
     elif is_clusterer(estimator):
+        # Fitted on float64, its compiled code takes nothing else.
+        rows = rows.astype(np.float64)
         found = [estimator.predict(rows)]
         found += [estimator.transform(rows)] if len(outputs) > 1 else []
     elif hasattr(estimator, "predict"):
