@@ -181,14 +181,15 @@ def _ask(runner: Runner, cases: Sequence[Case], folder: Path) -> list[dict[str, 
         jobs.append(
             {"inputs": str(folder / f"in-{number}.npz"), "outputs": str(folder / f"out-{number}.npz")}
         )
-        np.savez(jobs[-1]["inputs"], **{name: _portable(array) for name, array in case.feeds.items()})
+        entries: dict[str, Any] = {f"={name}": _portable(array) for name, array in case.feeds.items()}
+        np.savez(jobs[-1]["inputs"], **entries)
     found: list[dict[str, Array] | str] = []
     for job, error in zip(jobs, runner.ask("answer", cases=jobs)["cases"], strict=True):
         if error is not None:
             found.append(error)
             continue
         with np.load(job["outputs"], allow_pickle=False) as file:
-            found.append({name: file[name] for name in file.files})
+            found.append({name[1:]: file[name] for name in file.files})
     return found
 
 

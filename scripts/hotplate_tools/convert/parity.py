@@ -158,7 +158,8 @@ def _compared(title: str, name: str, pairs: Sequence[Answered], tolerance: float
 
 
 def _labels(title: str, name: str, pairs: Sequence[Answered]) -> OutputParity:
-    wrong, total, lines = 0, 0, []
+    wrong, total = 0, 0
+    lines: list[str] = []
     for pair in pairs:
         expected, got = _plain(pair.expected[name]), _plain(pair.got[name])
         differ = expected != got
@@ -246,7 +247,7 @@ def _rows(pair: Answered) -> int:
 
 
 def _is_number(array: Array) -> bool:
-    return array.dtype.kind == "f"
+    return bool(array.dtype.kind == "f")
 
 
 def _plain(array: Array) -> Array:

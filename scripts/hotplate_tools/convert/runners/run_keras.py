@@ -38,7 +38,8 @@ def convert(job: dict[str, Any]) -> dict[str, Any]:
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
     """Run the model on every case."""
-    return answer_each(job, state["run"])
+    found: dict[str, Any] = answer_each(job, state["run"])
+    return found
 
 
 def _keras(job: dict[str, Any]) -> Any:
@@ -85,10 +86,10 @@ def _saved_model(job: dict[str, Any]) -> Any:
     names = sorted(specs)
     wanted = [tf.TensorSpec(specs[name].shape, specs[name].dtype, name=name) for name in names]
 
-    @tf.function(input_signature=wanted)
-    def call(*arguments: Any) -> Any:
+    def by_position(*arguments: Any) -> Any:
         return function(**dict(zip(names, arguments, strict=True)))
 
+    call = tf.function(by_position, input_signature=wanted)
     proto, _ = tf2onnx.convert.from_function(call, input_signature=wanted, opset=OPSET)
     keys = sorted(function.structured_outputs)
     _rename_outputs(proto, keys)
@@ -122,13 +123,17 @@ def _rename_outputs(proto: Any, keys: list[str]) -> None:
 def _open_batch(proto: Any, shapes: dict[str, list[int | None]]) -> Any:
     """Give open dimensions names: tf2onnx calls them `unk__` and a number that differs from run to run."""
     inputs = {
-        node.name: [size if size else ("batch" if axis == 0 else f"{node.name}_{axis}")
-                    for axis, size in enumerate(shapes[node.name])]
+        node.name: [
+            size if size else ("batch" if axis == 0 else f"{node.name}_{axis}")
+            for axis, size in enumerate(shapes[node.name])
+        ]
         for node in proto.graph.input
     }
     outputs = {
-        node.name: [dim.dim_value if dim.dim_value else ("batch" if axis == 0 else f"{node.name}_{axis}")
-                    for axis, dim in enumerate(node.type.tensor_type.shape.dim)]
+        node.name: [
+            dim.dim_value if dim.dim_value else ("batch" if axis == 0 else f"{node.name}_{axis}")
+            for axis, dim in enumerate(node.type.tensor_type.shape.dim)
+        ]
         for node in proto.graph.output
     }
     del proto.graph.value_info[:]

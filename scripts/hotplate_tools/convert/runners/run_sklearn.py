@@ -66,7 +66,8 @@ def convert(job: dict[str, Any]) -> dict[str, Any]:
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
     """Run the estimator on every case."""
-    return answer_each(job, _run)
+    found: dict[str, Any] = answer_each(job, _run)
+    return found
 
 
 def _load(job: dict[str, Any]) -> Any:
@@ -96,9 +97,9 @@ def _steps(part: Any) -> list[Any]:
 
 
 def _words_of(vectorizer: Any) -> dict[str, Any]:
-    """Return how the graph splits text into words: as the vectorizer does, on any machine.
+    r"""Return how the graph splits text into words: as the vectorizer does, on any machine.
 
-    The converter's own default knows ASCII letters only. RE2's `\\w` does too, so scikit-learn's
+    The converter's own default knows ASCII letters only. RE2's `\w` does too, so scikit-learn's
     default pattern is written out; a pattern of the user's is handed on as it is.
     """
     if vectorizer.analyzer != "word":

@@ -58,7 +58,8 @@ def convert(job: dict[str, Any]) -> dict[str, Any]:
 def answer(job: dict[str, Any]) -> dict[str, Any]:
     """Run the module on every case."""
     with torch.no_grad():
-        return answer_each(job, _run)
+        found: dict[str, Any] = answer_each(job, _run)
+    return found
 
 
 def _from_factory(job: dict[str, Any]) -> tuple[Any, dict[str, list[int]]]:

@@ -5,7 +5,8 @@ this file and its neighbours import the standard library and the framework only.
 prints goes to standard error: the first file descriptor is moved away before it can write there.
 
 Steps: `convert` writes `model.onnx` and describes it; `answer` runs the framework on arrays.
-Arrays travel as `.npz` files without pickles; text as fixed-width strings.
+Arrays travel as `.npz` files without pickles; text as fixed-width strings. `=` stands before each
+name, because `numpy.savez` has arguments of its own that a tensor may be named like.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def serve(steps: dict[str, Step]) -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            reply = {"done": steps[job["step"]](job)}
+            reply: dict[str, Any] = {"done": steps[job["step"]](job)}
         except Refusal as refusal:
             reply = {"refused": str(refusal), "advice": refusal.advice}
         except Exception as fault:
@@ -65,7 +66,7 @@ def answer_each(job: dict[str, Any], run: Callable[[dict[str, Any]], dict[str, A
     found: list[str | None] = []
     for case in job["cases"]:
         with np.load(case["inputs"], allow_pickle=False) as file:
-            feeds = {name: file[name] for name in file.files}
+            feeds = {name[1:]: file[name] for name in file.files}
         try:
             outputs = run(feeds)
         except Exception as fault:
@@ -76,7 +77,8 @@ def answer_each(job: dict[str, Any], run: Callable[[dict[str, Any]], dict[str, A
         arrays = {
             name: array.astype("U") if array.dtype.kind == "O" else array for name, array in arrays.items()
         }
-        np.savez(case["outputs"], **arrays)
+        entries: dict[str, Any] = {f"={name}": array for name, array in arrays.items()}
+        np.savez(case["outputs"], **entries)
         found.append(None)
     return {"cases": found}
 
