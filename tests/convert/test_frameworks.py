@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from hotplate.manifest.schema import Manifest, decode
 from hotplate.protocol.types import InferenceRequest, RequestOutput, Tensor
@@ -169,3 +171,26 @@ def test_skops_file_with_a_foreign_function_is_refused_by_its_name(sklearn_model
 def test_factory_that_returns_no_module_is_refused(torch_models: Path) -> None:
     with pytest.raises(RefusedError, match="returned a NoneType"):
         publish(Path("make_torch:nothing"), ConvertOptions(source_path=PROGRAMS))
+
+
+def test_source_folder_names_an_artefact_of_a_framework_and_its_rows(
+    sklearn_models: Path, tmp_path: Path
+) -> None:
+    shutil.copy(sklearn_models / "line.skops", tmp_path)
+    np.savez(tmp_path / "rows.npz", flowers=np.full((2, 3), 5, np.float32))
+    spec = {
+        "name": "tiny",
+        "artefact": "line.skops",
+        "inputs": [{"name": "flowers", "datatype": "FP32", "shape": [-1, 3]}],
+        "outputs": [{"name": "variable", "datatype": "FP32", "shape": [-1, 1]}],
+        "evaluation": "rows.npz",
+        "tolerance": 1e-3,
+    }
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(spec))
+    parity = manifest_of(*publish(tmp_path)).parity
+    assert parity is not None
+    assert (parity.made_up, parity.tolerance, parity.cases) == (
+        False,
+        1e-3,
+        ("2 rows", "batch 1", "batch 3", "batch 8"),
+    )

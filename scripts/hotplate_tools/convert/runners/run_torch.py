@@ -37,7 +37,7 @@ def convert(job: dict[str, Any]) -> dict[str, Any]:
         program, wanted = _from_factory(job)
     else:
         exported = torch.export.load(job["source"])
-        state["module"] = exported.module()
+        state["module"], state["call"] = exported.module(), exported.call_spec.in_spec
         state["names"] = list(exported.graph_signature.user_inputs)
         program = torch.onnx.export(
             exported, dynamo=True, opset_version=OPSET, external_data=False, verbose=False
@@ -125,8 +125,10 @@ def _open_axes(spec: Any) -> list[int]:
 
 def _run(feeds: dict[str, Any]) -> dict[str, Any]:
     tensors = {name: torch.from_numpy(feeds[name]) for name in state["names"]}
-    if isinstance(state["module"], torch.fx.GraphModule):
-        found = state["module"](*tensors.values())
+    if "call" in state:
+        # A program is called as it was exported: which inputs came by name is part of it.
+        args, kwargs = torch.utils._pytree.tree_unflatten(list(tensors.values()), state["call"])
+        found = state["module"](*args, **kwargs)
     else:
         found = state["module"](**tensors)
     leaves = torch.utils._pytree.tree_leaves(found)
