@@ -104,13 +104,19 @@ def _read_folder(folder: Path, name: str | None) -> Source:
 
 def _artefact(folder: Path, named: str) -> Path:
     """Return the model of a source folder: a file, a SavedModel folder or an entry point."""
-    if is_entry_point(named) and not (folder / named).exists():
+    try:
+        model = (folder / named).resolve()
+        is_folder, is_absent = model.is_dir(), not model.exists()
+    except (ValueError, OSError) as fault:
+        raise RefusedError(f"artefact {named!r} is no file name: {fault}") from fault
+    if is_absent and is_entry_point(named):
         return folder / named
-    model = folder / named
-    if model.is_dir() and model.resolve().is_relative_to(folder) and model.resolve() != folder:
-        # A SavedModel is a folder; every link in it is followed by the framework, so each is checked.
-        for part in sorted(model.rglob("*")):
-            if not part.is_dir():
-                inside(folder, str(part.relative_to(folder)), "artefact")
-        return model.resolve()
-    return inside(folder, named, "artefact")
+    if not (is_folder and model != folder and model.is_relative_to(folder)):
+        return inside(folder, named, "artefact")
+    if detect(model) != "savedmodel":
+        raise RefusedError(f"artefact {named!r} is a folder, but no SavedModel")
+    for part in sorted(model.rglob("*")):
+        # The framework follows every link in it, so each is looked at.
+        if not part.is_dir():
+            inside(folder, str(part.relative_to(folder)), "artefact")
+    return model
