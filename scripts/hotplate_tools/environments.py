@@ -35,20 +35,25 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotplate"
 
 
-def ensure(name: str, console: Console, *, python: str = sys.executable) -> Path:
+def ensure(name: str, console: Console, *, python: str = sys.executable, by_pip: str | None = None) -> Path:
     """Return the `bin` folder of environment `name`, making the environment if there is none.
 
     Args:
         name: `requirements/<name>.txt` lists what it holds.
         console: Told while it is made.
         python: The interpreter, or a version such as `3.11` for uv to find.
+        by_pip: `requirements/<by_pip>.txt` is installed too, by pip and without dependencies: for a
+            package whose build for this machine lies where only pip's configuration points, and
+            whose dependencies the first file lists.
 
     Raises:
         FailedError: The requirements could not be installed; the last lines say why.
     """
     requirements = project_root() / "requirements" / f"{name}.txt"
+    extra = requirements.with_name(f"{by_pip}.txt") if by_pip else None
+    pins = requirements.read_bytes() + (extra.read_bytes() if extra else b"")
     version = platform.python_version() if python == sys.executable else python
-    stamp = hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()[:12]
+    stamp = hashlib.sha256(pins + version.encode()).hexdigest()[:12]
     home = cache_root() / "envs" / f"{name}-{stamp}"
     if not (home / ".complete").exists():
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -57,11 +62,11 @@ def ensure(name: str, console: Console, *, python: str = sys.executable) -> Path
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (home / ".complete").exists():
                 with console.step(f"Installing the {name} environment (first use)"):
-                    _make(home, requirements, python)
+                    _make(home, requirements, extra, python)
     return home / "bin"
 
 
-def _make(home: Path, requirements: Path, python: str) -> None:
+def _make(home: Path, requirements: Path, extra: Path | None, python: str) -> None:
     # Made in place because an environment cannot be moved; `.complete` is written last, so a
     # half-made one is never used, and is made again.
     shutil.rmtree(home, ignore_errors=True)
@@ -73,14 +78,24 @@ def _make(home: Path, requirements: Path, python: str) -> None:
     except FailedError:
         # Registries time out now and then; what was downloaded is kept, so the second try is short.
         _run([*install, "--python", str(home / "bin" / "python")])
+    if extra:
+        pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet"]
+        _run(
+            [*pip, "--no-deps", "--require-hashes", "-r", str(extra)],
+            advice=f"{extra.name} says which build is meant. If pip found none, point it at an "
+            "index that has one (PIP_EXTRA_INDEX_URL) and run the command again.",
+        )
     (home / ".complete").touch()
 
 
-def _run(command: list[str]) -> None:
+_AGAIN = "Check the connection to the package registry and run the command again."
+
+
+def _run(command: list[str], *, advice: str = _AGAIN) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-6:])
         raise FailedError(
             f"{' '.join(command[2:5])} failed:\n{last}",
-            advice="Check the connection to the package registry and run the command again.",
+            advice=advice,
         )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotplate.manifest.layout import measurements_key
+from hotplate_tools.convert.converted import ConvertOptions, as_onnx
 from hotplate_tools.optimise.forms import Candidate
 from hotplate_tools.optimise.measure import measure
 from hotplate_tools.planning.describe import description_of, operator_types
@@ -14,8 +19,6 @@ from hotplate_tools.publish.build import build_manifest
 from hotplate_tools.publish.source import read_source
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hotplate.store.base import Store
     from hotplate_tools.console import Console
     from hotplate_tools.planning.records import Description, Measurements
@@ -38,20 +41,31 @@ def local_description(path: Path, *, code_bytes: int, console: Console, measured
         RefusedError: The source is not fit to be published.
         FailedError: Measuring failed.
     """
-    with console.step(f"Checking and optimising {path.name}"):
-        prepared = build_manifest(read_source(path, None), version=None)
-    for warning in prepared.warnings:
-        console.warn(warning)
-    return description_of(
-        prepared.manifest,
-        prepared.served.portable.graph,
-        code_bytes=code_bytes,
-        measurements=measure_prepared(prepared, console) if measured else None,
-    )
+    with (
+        console.step(f"Checking and optimising {path.name}"),
+        _prepared(path, None, None, console) as prepared,
+    ):
+        for warning in prepared.warnings:
+            console.warn(warning)
+        return description_of(
+            prepared.manifest,
+            prepared.served.portable.graph,
+            code_bytes=code_bytes,
+            measurements=measure_prepared(prepared, console) if measured else None,
+        )
 
 
-def measure_published(path: Path, published: Published, *, store: Store, console: Console) -> bool:
+def measure_published(
+    path: Path, published: Published, *, options: ConvertOptions | None = None, store: Store, console: Console
+) -> bool:
     """Measure a version that was just published and put the record beside it, unless one is there.
+
+    Args:
+        path: What was published.
+        published: As which version.
+        options: How it was converted, if it was.
+        store: The registry.
+        console: Told while it is done.
 
     Returns:
         Whether a record was written.
@@ -63,9 +77,18 @@ def measure_published(path: Path, published: Published, *, store: Store, console
     key = measurements_key(published.name, published.version)
     if store.size(key) is not None:
         return False
-    prepared = build_manifest(read_source(path, published.name), version=None)
-    body = encode_measurements(measure_prepared(prepared, console))
+    with _prepared(path, published.name, options, console) as prepared:
+        body = encode_measurements(measure_prepared(prepared, console))
     return store.put_new(key, body, sha256=hashlib.sha256(body).hexdigest())
+
+
+@contextmanager
+def _prepared(
+    path: Path, name: str | None, options: ConvertOptions | None, console: Console
+) -> Iterator[Prepared]:
+    with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
+        source = as_onnx(read_source(path, name), options or ConvertOptions(), Path(folder), console)
+        yield build_manifest(source, version=None)
 
 
 def measure_prepared(prepared: Prepared, console: Console) -> Measurements:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 import hotplate
 from hotplate.errors import GraphError, ManifestError
 from hotplate.manifest.schema import (
@@ -27,6 +29,7 @@ from hotplate.manifest.schema import (
 )
 from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
+from hotplate_tools.convert.converted import golden_documents
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
 from hotplate_tools.optimise.forms import optimise
@@ -38,6 +41,7 @@ from hotplate_tools.publish.signature import refuse_disagreement
 if TYPE_CHECKING:
     from typing import Literal
 
+    from hotplate_tools.convert.converted import Conversion
     from hotplate_tools.optimise.forms import Served
     from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
@@ -83,7 +87,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     Raises:
         RefusedError: The graph, the signature or the golden rows are not fit to be published.
     """
-    graph = inspect_graph(source.graph)
+    graph, conversion = inspect_graph(source.graph), source.conversion
     transforms = load_transforms(source.name) if source.spec else None
     inputs, outputs = graph.inputs, graph.outputs
     if source.spec:
@@ -115,10 +119,11 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         version=version,
         task=spec.task if spec else "",
         producer=f"hotplate {hotplate.__version__}",
-        labels=dict(spec.labels) if spec else {},
+        labels=dict(spec.labels) if spec else dict(conversion.labels) if conversion else {},
         golden=golden,
         plan=served.plan,
-        provenance=Provenance(**spec.provenance.model_dump()) if spec else Provenance(),
+        parity=conversion.parity if conversion else None,
+        provenance=_provenance(source),
     )
     try:
         checked = decode(encode(manifest))
@@ -136,6 +141,13 @@ def form_files(served: Served) -> list[LocalFile]:
         files.append(_file(f"model.{served.plan.isa}.onnx", "native-graph", native.graph))
         files += [_file(location, "native-weights", file) for location, file in native.weights.items()]
     return files
+
+
+def _provenance(source: Source) -> Provenance:
+    stated = Provenance(**source.spec.provenance.model_dump()) if source.spec else Provenance()
+    if stated.framework or not source.conversion:
+        return stated
+    return msgspec.structs.replace(stated, framework=source.conversion.parity.framework)
 
 
 def load_transforms(name: str) -> Transforms | None:
@@ -204,11 +216,29 @@ def _golden(
             f"{source.name} has pre- and postprocessing of its own, but no golden rows",
             advice="Name a file of them in model.yaml: only rows can tell whether both fit this graph.",
         )
+    if source.conversion and source.conversion.golden:
+        golden, raw = source.conversion.golden, source.conversion.golden_rows
+        documents = golden_documents(raw)
+        replay(
+            documents,
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+            session=session,
+            transforms=None,
+            bounds=golden,
+        )
+        return golden, raw, _conversion_warnings(source.conversion)
     raw, count = generate(graph.inputs, session)
     if not count:
         warning = "no golden rows: the graph gives no stable answer to made-up inputs; add some of your own"
         return None, b"", (warning,)
     return Golden(rows=count, rtol=GENERATED_RTOL, atol=GENERATED_ATOL), raw, ()
+
+
+def _conversion_warnings(conversion: Conversion) -> tuple[str, ...]:
+    if not conversion.parity.made_up:
+        return ()
+    return ("the conversion was compared on made-up rows; rows of your own (--rows) prove more",)
 
 
 def _file(path: str, role: Role, body: bytes | Path) -> LocalFile:

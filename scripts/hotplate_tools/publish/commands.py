@@ -41,9 +41,28 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
+def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options of converting a model that is not ONNX."""
+    rows = click.Path(exists=True, dir_okay=False, path_type=Path)
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    for option in (
+        click.option("--trust-pickle", is_flag=True, help="Read a pickle, which runs the code in it."),
+        click.option("--source-path", type=folder, help="Folder of package.module:factory; else this one."),
+        click.option(
+            "--tolerance",
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            help="Largest difference of a converted model, as a share of an output's largest value.",
+        ),
+        click.option("--rows", type=rows, help="Evaluation rows for a converted model: .npz or .jsonl."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="Model name; else the one in model.yaml, or the file's.")
+@convert_options
 @registry_options
 @click.option("--version", metavar="X.Y.Z", help="Publish as this version; else it is named by its digest.")
 @alias_option
@@ -68,31 +87,43 @@ def publish(
     alias: str,
     sign: str | None,
     *,
+    rows: Path | None,
+    tolerance: float | None,
+    source_path: Path | None,
+    trust_pickle: bool,
     no_promote: bool,
     no_measure: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Publish the model at PATH: an .onnx file, or a folder with model.yaml.
+    """Publish the model at PATH.
+
+    PATH is a folder with model.yaml, or a model: .onnx, .keras, .h5, a SavedModel folder, .pt2,
+    package.module:factory (PyTorch), .skops, or .joblib and .pkl if they are to be trusted. What is
+    not ONNX is converted, and refused if its answers change.
 
     Doing so again changes nothing. A version never changes once it is published.
     """
     from hotplate_tools.console import Console
+    from hotplate_tools.convert.converted import ConvertOptions
     from hotplate_tools.publish.answers import published_data, published_text
     from hotplate_tools.publish.pipeline import publish_model
     from hotplate_tools.publish.registry import open_store
     from hotplate_tools.publish.signing import open_signer
 
+    _require_source(path)
     _require_version(version)
     require_registry(bucket, registry)
     console = Console(as_json=as_json)
     store = open_store(bucket=bucket, folder=registry, region=region)
+    options = ConvertOptions(rows, tolerance, trust_pickle, source_path)
     published = publish_model(
         path,
         name=name,
         store=store,
         alias=None if no_promote else alias,
         version=version,
+        options=options,
         dry_run=dry_run,
         signer=open_signer(sign, region=region) if sign else None,
         console=console,
@@ -100,7 +131,7 @@ def publish(
     if not (no_measure or dry_run):
         from hotplate_tools.optimise.local import measure_published
 
-        measure_published(path, published, store=store, console=console)
+        measure_published(path, published, options=options, store=store, console=console)
     console.result(published_data(published), published_text(published))
 
 
@@ -225,6 +256,13 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"write the options after `{command}`")
+
+
+def _require_source(path: Path) -> None:
+    from hotplate_tools.convert.kinds import is_entry_point
+
+    if not path.exists() and not is_entry_point(str(path)):
+        raise click.BadParameter(f"{str(path)!r} does not exist", param_hint="PATH")
 
 
 def _require_version(version: str | None) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "MAX_GOLDEN_BYTES",
     "generate",
     "is_stable",
+    "line_of",
     "read_rows",
     "replay",
     "seeded_feeds",
@@ -130,8 +131,7 @@ def generate(inputs: Sequence[MetadataTensor], session: Session) -> tuple[bytes,
             continue
         if not all(is_stable(answers[0][name], answers[1][name]) for name in session.output_names):
             continue
-        row = {"inputs": _as_json(feeds), "outputs": _as_json(answers[0])}
-        lines.append(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n")
+        lines.append(line_of(feeds, answers[0]))
         if sum(map(len, lines)) > MAX_GENERATED_BYTES:
             return b"".join(lines[:-1]), len(lines) - 1
     return b"".join(lines), len(lines)
@@ -149,6 +149,12 @@ def is_stable(first: Any, second: Any) -> bool:
     if one.dtype.kind == "f" and not np.isfinite(one).all():
         return False
     return bool(np.array_equal(one, other))
+
+
+def line_of(feeds: Mapping[str, Array], answers: Mapping[str, Array]) -> bytes:
+    """Return one golden row as a canonical JSON line."""
+    row = {"inputs": _as_json(feeds), "outputs": _as_json(answers)}
+    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n"
 
 
 def _feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:

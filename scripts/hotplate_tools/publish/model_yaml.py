@@ -96,7 +96,11 @@ class ProvenanceSpec(_Section):
 
 
 class ModelSpec(_Section):
-    """All of `model.yaml`. Files are named relative to its folder and stay inside it."""
+    """All of `model.yaml`. Files are named relative to its folder and stay inside it.
+
+    `artefact` is a file or folder of any kind in `convert.kinds`, or `package.module:factory`;
+    `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one.
+    """
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
     task: str = ""
@@ -104,6 +108,8 @@ class ModelSpec(_Section):
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     labels: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     artefact: str
+    evaluation: str | None = None
+    tolerance: Annotated[Number, Field(gt=0, lt=1)] | None = None
     golden: GoldenSpec | None = None
     card: str | None = None
     plan: PlanSpec = PlanSpec()

@@ -7,22 +7,23 @@ its bucket exists.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hotplate.manifest.layout import version_of
+from hotplate_tools.console import Console
+from hotplate_tools.convert.converted import ConvertOptions, as_onnx
 from hotplate_tools.publish.build import build_manifest
 from hotplate_tools.publish.execute import execute
 from hotplate_tools.publish.plan import plan_publication
 from hotplate_tools.publish.source import read_source
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.signature import Signer
     from hotplate.store.base import Store
-    from hotplate_tools.console import Console
     from hotplate_tools.publish.build import LocalFile
     from hotplate_tools.publish.plan import Actions
 
@@ -68,18 +69,33 @@ class Published:
     dry_run: bool
 
 
-def describe(path: Path, name: str | None = None, *, version: str | None = None) -> Described:
+def describe(
+    path: Path,
+    name: str | None = None,
+    *,
+    version: str | None = None,
+    options: ConvertOptions | None = None,
+    console: Console | None = None,
+) -> Described:
     """Return what `path` would be published as; needs no store.
 
     Args:
-        path: An `.onnx` file, or a folder with `model.yaml`.
+        path: A folder with `model.yaml`, or a model of a kind in `convert.kinds`.
         name: Model name; None takes the one in `model.yaml`, or the file's.
         version: SemVer to publish under; None names the version after its digest.
+        options: How to convert what is not ONNX.
+        console: Told while it is converted.
 
     Raises:
-        RefusedError: The source is unsafe, contradicts itself, or gives other answers than its golden rows.
+        RefusedError: The source is unsafe, contradicts itself, or gives other answers than its golden
+            rows or its framework.
+        FailedError: The framework of the source cannot be installed, or failed.
     """
-    prepared = build_manifest(read_source(path, name), version=version)
+    source = read_source(path, name)
+    # The graph's bytes are in memory once the manifest is built; the folder only holds them till then.
+    with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
+        source = as_onnx(source, options or ConvertOptions(), Path(folder), console or Console())
+        prepared = build_manifest(source, version=version)
     label, digest = version_of(prepared.manifest)
     return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings)
 
@@ -91,6 +107,7 @@ def publish_model(
     store: Store,
     alias: str | None = "live",
     version: str | None = None,
+    options: ConvertOptions | None = None,
     dry_run: bool = False,
     signer: Signer | None = None,
     console: Console,
@@ -103,6 +120,7 @@ def publish_model(
         store: The registry.
         alias: Moved to the new version at the end; None moves none.
         version: As for `describe`.
+        options: As for `describe`.
         dry_run: Plan only; nothing is written.
         signer: Signs the manifest; None publishes a version that only functions in development serve.
         console: Told while it is done.
@@ -114,7 +132,7 @@ def publish_model(
         StoreError: The registry cannot be read or written. Run again: what was done is kept.
     """
     with console.step(f"Checking {path.name}"):
-        described = describe(path, name, version=version)
+        described = describe(path, name, version=version, options=options, console=console)
     for warning in described.warnings:
         console.warn(warning)
     if signer is None:

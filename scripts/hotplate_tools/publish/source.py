@@ -1,4 +1,4 @@
-"""What the publisher was pointed at: one `.onnx` file, or a folder with `model.yaml`.
+"""What the publisher was pointed at: a model of some framework, or a folder with `model.yaml`.
 
 Every file that is read lies inside that folder, also after symbolic links are followed. Nothing is
 computed from the files here.
@@ -10,11 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hotplate_tools.convert.kinds import detect, is_entry_point
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.model_yaml import ModelSpec, read_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hotplate_tools.convert.converted import Conversion
 
 __all__ = ["NAME", "Source", "inside", "read_source"]
 
@@ -28,9 +31,10 @@ class Source:
     Attributes:
         name: Model name.
         folder: Resolved; no file outside it is read.
-        graph: The ONNX file.
-        golden, card: Files of a source folder, if it has them.
+        graph: The model: a file or folder of a kind in `convert.kinds`; once converted, the ONNX file.
+        golden, card, evaluation: Files of a source folder, if it has them.
         spec: What `model.yaml` says; None for a bare file.
+        conversion: What converting brought; None for what is ONNX by itself.
     """
 
     name: str
@@ -39,28 +43,27 @@ class Source:
     golden: Path | None
     card: Path | None
     spec: ModelSpec | None
+    evaluation: Path | None = None
+    conversion: Conversion | None = None
 
 
 def read_source(path: Path, name: str | None) -> Source:
     """Return the parts found at `path`.
 
     Args:
-        path: An `.onnx` file or a folder with `model.yaml`.
+        path: A folder with `model.yaml`; or a file, folder or `package.module:factory` of a kind in
+            `convert.kinds`.
         name: Overrides the name that the source gives itself.
 
     Raises:
         RefusedError: Neither of the two; or the name is none; or a file is missing or lies outside.
     """
-    if path.is_dir():
+    if (path / "model.yaml").is_file():
         source = _read_folder(path.resolve(), name)
-    elif path.is_file() and path.suffix == ".onnx":
+    else:
+        detect(path)
         whole = path.resolve()
         source = Source(name or path.stem.lower(), whole.parent, whole, None, None, None)
-    else:
-        raise RefusedError(
-            f"{path} is neither an .onnx file nor a folder with model.yaml",
-            advice="Export the model to ONNX first, or point to its source folder.",
-        )
     if not NAME.fullmatch(source.name):
         raise RefusedError(
             f"{source.name!r} is no model name: lower-case letters, digits and ._- only, at most 63",
@@ -91,8 +94,29 @@ def _read_folder(folder: Path, name: str | None) -> Source:
     return Source(
         name=name or spec.name,
         folder=folder,
-        graph=inside(folder, spec.artefact, "artefact"),
+        graph=_artefact(folder, spec.artefact),
         golden=inside(folder, spec.golden.file, "golden file") if spec.golden else None,
         card=inside(folder, spec.card, "card") if spec.card is not None else None,
         spec=spec,
+        evaluation=inside(folder, spec.evaluation, "evaluation rows") if spec.evaluation else None,
     )
+
+
+def _artefact(folder: Path, named: str) -> Path:
+    """Return the model of a source folder: a file, a SavedModel folder or an entry point."""
+    try:
+        model = (folder / named).resolve()
+        is_folder, is_absent = model.is_dir(), not model.exists()
+    except (ValueError, OSError) as fault:
+        raise RefusedError(f"artefact {named!r} is no file name: {fault}") from fault
+    if is_absent and is_entry_point(named):
+        return folder / named
+    if not (is_folder and model != folder and model.is_relative_to(folder)):
+        return inside(folder, named, "artefact")
+    if detect(model) != "savedmodel":
+        raise RefusedError(f"artefact {named!r} is a folder, but no SavedModel")
+    for part in sorted(model.rglob("*")):
+        # The framework follows every link in it, so each is looked at.
+        if not part.is_dir():
+            inside(folder, str(part.relative_to(folder)), "artefact")
+    return model

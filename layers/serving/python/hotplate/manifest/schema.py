@@ -27,6 +27,8 @@ __all__ = [
     "Golden",
     "InitMode",
     "Manifest",
+    "OutputParity",
+    "Parity",
     "Plan",
     "Prepacking",
     "Provenance",
@@ -74,6 +76,41 @@ class Golden(_Record, frozen=True):
     rows: Annotated[int, msgspec.Meta(ge=1)]
     rtol: float = 1e-5
     atol: float = 1e-6
+
+
+class OutputParity(_Record, frozen=True):
+    """How far one output of the graph was from the framework's; figures rounded up to one digit.
+
+    Attributes:
+        max_abs: Largest difference.
+        max_rel: The same, relative to the largest magnitude that the framework gave.
+        label_agreement: Share of rows with the same label or the same largest score; None for
+            outputs that are neither.
+    """
+
+    max_abs: float
+    max_rel: float
+    label_agreement: float | None = None
+
+
+class Parity(_Record, frozen=True):
+    """The comparison of a converted graph with the framework it came from, before it was published.
+
+    Attributes:
+        framework: The framework and the converter, with versions.
+        rows: How many rows were compared, over all cases.
+        tolerance: Largest `max_rel` that was allowed.
+        outputs: By output name of the graph.
+        cases: The sizes asked, in words, e.g. `batch 3, length 12`.
+        made_up: Whether the rows were made up from the signature, not the owner's own.
+    """
+
+    framework: str
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    tolerance: float
+    outputs: dict[str, OutputParity]
+    cases: tuple[str, ...] = ()
+    made_up: bool = False
 
 
 class Plan(_Record, frozen=True):
@@ -131,6 +168,7 @@ class Manifest(_Record, frozen=True):
         files: All files, sorted by path.
         labels: Names of the classes by output name.
         golden: How to compare the golden rows, if there are any.
+        parity: How the graph compared with its framework, if it was converted by the publisher.
         plan, provenance, parameters: See the classes; `parameters` is free and shown to callers.
     """
 
@@ -145,6 +183,7 @@ class Manifest(_Record, frozen=True):
     platform: str = "onnx_onnxv1"
     labels: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     golden: Golden | None = None
+    parity: Parity | None = None
     plan: Plan = msgspec.field(default_factory=Plan)
     provenance: Provenance = msgspec.field(default_factory=Provenance)
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -1,0 +1,143 @@
+"""What a source is, told by its bytes where they say so, and what converts it.
+
+| kind | source | converted in |
+|---|---|---|
+| onnx | `.onnx` | nothing: published as it is |
+| keras | `.keras`, Keras 3 | convert-keras |
+| h5 | `.h5`, Keras' older form | convert-keras |
+| savedmodel | a folder with `saved_model.pb` | convert-keras |
+| pt2 | `.pt2`, a program of `torch.export` | convert-torch |
+| torch | `package.module:factory`, a function that makes a module | convert-torch |
+| skops | `.skops`, scikit-learn | convert-sklearn |
+| pickle | `.joblib`, `.pkl`, `.pickle`, scikit-learn | convert-sklearn, only if trusted |
+
+Nothing of a source is executed or unpacked here: a few bytes and a list of names are read.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hotplate_tools.failures import RefusedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["KINDS", "Converter", "detect", "is_entry_point"]
+
+_ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """What turns a kind into ONNX.
+
+    Attributes:
+        title: The framework, for people.
+        environment: `requirements/<environment>.txt`.
+        runner: File in `runners/`.
+        python: Interpreter or version, as `environments.ensure` takes it.
+        by_pip: Requirements that pip, not uv, installs: see `environments.ensure`.
+    """
+
+    title: str
+    environment: str
+    runner: str
+    python: str = sys.executable
+    by_pip: str | None = None
+
+
+_KERAS = Converter("Keras", "convert-keras", "run_keras.py")
+_TORCH = Converter("PyTorch", "convert-torch", "run_torch.py", "3.11", "torch-cpu")
+_SKLEARN = Converter("scikit-learn", "convert-sklearn", "run_sklearn.py")
+
+# None: already ONNX.
+KINDS: dict[str, Converter | None] = {
+    "onnx": None,
+    "keras": _KERAS,
+    "h5": _KERAS,
+    "savedmodel": _KERAS,
+    "pt2": _TORCH,
+    "torch": _TORCH,
+    "skops": _SKLEARN,
+    "pickle": _SKLEARN,
+}
+
+_SUFFIXES = {
+    ".onnx": "onnx",
+    ".keras": "keras",
+    ".h5": "h5",
+    ".hdf5": "h5",
+    ".pt2": "pt2",
+    ".skops": "skops",
+    ".joblib": "pickle",
+    ".pkl": "pickle",
+    ".pickle": "pickle",
+}
+
+_ADVICE = {
+    ".pt": "Save it with torch.export.save(..., 'model.pt2'), or name a factory: package.module:function.",
+    ".safetensors": "Weights alone say nothing of the network: name a factory, package.module:function.",
+}
+_ADVICE[".pth"] = _ADVICE[".bin"] = _ADVICE[".pt"]
+
+
+def is_entry_point(text: str) -> bool:
+    """Return whether `text` reads as `package.module:factory`."""
+    return _ENTRY_POINT.fullmatch(text) is not None
+
+
+def detect(path: Path) -> str:
+    """Return the kind of the source at `path`: a key of `KINDS`.
+
+    Raises:
+        RefusedError: None of them, or the bytes are of another kind than the name says.
+    """
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return "savedmodel"
+        raise RefusedError(
+            f"{path.name} is neither a folder with model.yaml nor a SavedModel",
+            advice="A SavedModel has a saved_model.pb; a source folder has a model.yaml.",
+        )
+    if not path.is_file():
+        if is_entry_point(path.name):
+            return "torch"
+        raise RefusedError(f"{path} is not there")
+    named = _SUFFIXES.get(path.suffix.lower())
+    if named is None:
+        known = ", ".join(_SUFFIXES)
+        raise RefusedError(
+            f"{path.name} is no kind of model that can be published",
+            advice=_ADVICE.get(path.suffix.lower(), f"Known are {known}, SavedModel folders and model.yaml."),
+        )
+    held = _by_bytes(path)
+    if (held and held != named) or (held is None and named in {"keras", "h5", "pt2", "skops"}):
+        what = f"holds {held}" if held else f"does not hold {named}"
+        raise RefusedError(f"{path.name} is named {path.suffix}, but {what}")
+    return named
+
+
+def _by_bytes(path: Path) -> str | None:
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    if head == b"\x89HDF\r\n\x1a\n":
+        return "h5"
+    if not head.startswith(b"PK"):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as fault:
+        raise RefusedError(f"{path.name} is a broken archive: {fault}") from fault
+    if {"config.json", "metadata.json"} <= set(names):
+        return "keras"
+    if "schema.json" in names:
+        return "skops"
+    if any(name.rpartition("/")[2] == "archive_format" for name in names):
+        return "pt2"
+    return None

@@ -1,0 +1,1 @@
+"""Programs that run in a framework's own environment; none is imported by the tools."""

@@ -1,0 +1,187 @@
+"""scikit-learn to ONNX: skops files, and pickles where the publisher was told to trust them.
+
+Rules kept here: no `ZipMap` (probabilities are one tensor); numbers are float32; text is split in
+the `C` locale, so answers do not depend on the machine; a skops file with types that skops does not
+know is refused with their names; nothing is unpickled without `trust_pickle`.
+
+Source: skl2onnx, "Converters with options"; skops, "Secure persistence".
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import skl2onnx
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+from sklearn.base import is_classifier, is_clusterer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.pipeline import Pipeline
+from wire import Refusal, answer_each, clean, serve
+
+OPSET = {"": 18, "ai.onnx.ml": 3}
+INPUT = "input"
+SKLEARN_WORD = r"(?u)\b\w\w+\b"
+WORD = r"[\p{L}\p{N}_]{2,}"
+# Compiled parts of scikit-learn's own trees and neighbours, which hold arrays and run nothing when
+# they are read; skops leaves them to the reader's judgement.
+COMPILED = {
+    "sklearn._loss.link.Interval",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+}
+
+TYPES = {"BYTES": StringTensorType, "INT64": Int64TensorType, "FP32": FloatTensorType}
+
+estimator: Any = None
+columns: list[str] = []
+outputs: list[str] = []
+
+
+def convert(job: dict[str, Any]) -> dict[str, Any]:
+    """Write `model.onnx`; the estimator is kept for `answer`."""
+    global estimator
+    estimator = _load(job)
+    if not hasattr(estimator, "predict") and not hasattr(estimator, "transform"):
+        raise Refusal(f"a {type(estimator).__name__} neither predicts nor transforms")
+    initial = _inputs(estimator, job.get("inputs"))
+    options: dict[int, dict[str, Any]] = {}
+    if is_classifier(estimator) and hasattr(estimator, "predict_proba"):
+        options[id(estimator)] = {"zipmap": False}
+    for step in _steps(estimator):
+        if isinstance(step, CountVectorizer):
+            options[id(step)] = _words_of(step)
+    model = skl2onnx.to_onnx(
+        estimator, initial_types=initial, options=options, target_opset=OPSET, name="model"
+    )
+    if is_classifier(estimator) and not hasattr(estimator, "predict_proba"):
+        del model.graph.output[1:]  # scores that the estimator itself gives in another shape
+    outputs[:] = [output.name for output in model.graph.output]
+    with open(job["output"], "wb") as file:  # noqa: PTH123 - a path by name, as the publisher sent it
+        file.write(clean(model).SerializeToString(deterministic=True))
+    versions = [f"{name} {version(name)}" for name in ("scikit-learn", "skl2onnx")]
+    return {"framework": ", ".join(versions), "labels": _labels()}
+
+
+def answer(job: dict[str, Any]) -> dict[str, Any]:
+    """Run the estimator on every case."""
+    found: dict[str, Any] = answer_each(job, _run)
+    return found
+
+
+def _load(job: dict[str, Any]) -> Any:
+    if job["kind"] == "skops":
+        from skops.io import get_untrusted_types, load
+
+        unknown = set(get_untrusted_types(file=job["source"])) - COMPILED
+        if unknown:
+            raise Refusal(
+                f"the skops file holds types that are not trusted: {', '.join(sorted(unknown))}",
+                "Build the pipeline of scikit-learn's own parts.",
+            )
+        return load(job["source"], trusted=sorted(COMPILED))
+    if not job.get("trust_pickle"):
+        raise Refusal("a pickle runs any code when it is read", "Save with skops, or give --trust-pickle.")
+    import joblib
+
+    return joblib.load(job["source"])
+
+
+def _steps(part: Any) -> list[Any]:
+    """Return the estimator and every estimator inside of it."""
+    inner = [step for _, step in part.steps] if isinstance(part, Pipeline) else []
+    for _, step, *_ in [*getattr(part, "transformers_", ()), *getattr(part, "transformer_list", ())]:
+        inner.append(step)
+    return [part, *(deep for step in inner if hasattr(step, "get_params") for deep in _steps(step))]
+
+
+def _words_of(vectorizer: Any) -> dict[str, Any]:
+    r"""Return how the graph splits text into words: as the vectorizer does, on any machine.
+
+    The converter's own default knows ASCII letters only. RE2's `\w` does too, so scikit-learn's
+    default pattern is written out; a pattern of the user's is handed on as it is.
+    """
+    if vectorizer.analyzer != "word":
+        return {"locale": "C"}
+    pattern = vectorizer.token_pattern
+    return {"locale": "C", "tokenexp": WORD if pattern == SKLEARN_WORD else pattern}
+
+
+def _inputs(part: Any, declared: list[dict[str, Any]] | None) -> list[tuple[str, Any]]:
+    """Return skl2onnx's input types: one matrix, one column of text, or one column a feature."""
+    by_column = any(type(step).__name__ == "ColumnTransformer" for step in _steps(part))
+    if by_column and hasattr(part, "feature_names_in_"):
+        columns[:] = [str(name) for name in part.feature_names_in_]
+        words = {tensor["name"]: tensor["datatype"] for tensor in declared or ()}
+        missing = [name for name in columns if name not in words]
+        if missing:
+            raise Refusal(
+                f"the estimator takes the columns {', '.join(columns)}, whose types it does not keep",
+                "Declare one input a column in model.yaml, shape [-1, 1], datatype FP32, INT64 or BYTES.",
+            )
+        return [(name, TYPES[words[name]]([None, 1])) for name in columns]
+    if isinstance(_first(part), CountVectorizer):
+        return [(_named(declared), StringTensorType([None, 1]))]
+    if not hasattr(part, "n_features_in_"):
+        raise Refusal(f"the {type(part).__name__} does not say how many features it was fitted on")
+    return [(_named(declared), FloatTensorType([None, part.n_features_in_]))]
+
+
+def _first(part: Any) -> Any:
+    return _first(part.steps[0][1]) if isinstance(part, Pipeline) else part
+
+
+def _named(declared: list[dict[str, Any]] | None) -> str:
+    return str(declared[0]["name"]) if declared and len(declared) == 1 else INPUT
+
+
+def _labels() -> dict[str, list[str]]:
+    if is_classifier(estimator) and len(outputs) > 1 and hasattr(estimator, "classes_"):
+        return {outputs[1]: [str(name) for name in estimator.classes_]}
+    return {}
+
+
+def _run(feeds: dict[str, Any]) -> dict[str, Any]:
+    rows = _rows(feeds)
+    if is_classifier(estimator):
+        found = [estimator.predict(rows)]
+        found += [estimator.predict_proba(rows)] if len(outputs) > 1 else []
+    elif is_clusterer(estimator):
+        # Fitted on float64, its compiled code takes nothing else.
+        rows = rows.astype(np.float64)
+        found = [estimator.predict(rows)]
+        found += [estimator.transform(rows)] if len(outputs) > 1 else []
+    elif hasattr(estimator, "predict"):
+        found = [_column(estimator.predict(rows))]
+    else:
+        found = [_dense(estimator.transform(rows))]
+    return dict(zip(outputs, map(_narrow, found), strict=True))
+
+
+def _rows(feeds: dict[str, Any]) -> Any:
+    if columns:
+        import pandas as pd
+
+        return pd.DataFrame({name: feeds[name].ravel() for name in columns})
+    (only,) = feeds.values()
+    return only.ravel().tolist() if only.dtype.kind == "U" else only
+
+
+def _column(array: Any) -> Any:
+    return array.reshape(-1, 1) if array.ndim == 1 else array
+
+
+def _dense(array: Any) -> Any:
+    return array.toarray() if hasattr(array, "toarray") else np.asarray(array)
+
+
+def _narrow(array: Any) -> Any:
+    """Return float64 as the float32 that the graph answers in, and any integer as int64."""
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    return array.astype(np.int64) if array.dtype.kind in "iub" else array
+
+
+if __name__ == "__main__":
+    serve({"convert": convert, "answer": answer})
