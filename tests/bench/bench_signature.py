@@ -6,7 +6,7 @@ Run it: `python -m tests.bench.bench_signature`. It prints times of one run on o
    loopback and another kind of key (moto has no Ed25519), so what it shows is boto3 and the call's own
    cost; a real one adds TLS, the network and the service.
 2. The manifest phase of a whole cold start, signed and unsigned in turn, from an S3 on loopback that answers
-   at once, and one that takes as long as Amazon's usually does.
+   at once, and one that takes some time.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from tests.support.published import Published, published
 from tests.support.signing import SeedSigner
 
 ROUNDS = 15
-# Time to first byte of a small object, in seconds. Source: Amazon S3 performance guidelines, "100-200
-# milliseconds" for small objects as an upper bound; tens of milliseconds are usual inside a region.
+# How long the slower S3 takes to its first byte, in seconds. Ours: a guess at a small object in one region.
 DELAY_S = 0.03
 
 PREAMBLE = """
