@@ -54,7 +54,7 @@ convert: .venv/.complete ## Convert and publish a model of every framework (inst
 	@$(BIN)/pytest tests/convert
 
 bench: .venv/.complete ## Run the benches; they print ratios
-	@for bench in tests/bench/bench_*.py; do echo "$$bench"; $(BIN)/python "$$bench" || exit 1; done
+	@failed=0; for bench in tests/bench/bench_*.py; do echo "$$bench"; $(BIN)/python "$$bench" || failed=1; done; exit $$failed
 
 build: .venv/.complete ## Build functions and layers, print their sizes
 	@$(BIN)/hotplate build
