@@ -28,6 +28,9 @@ REMOVAL_ATTEMPTS = 50
 def supervise(folder: Path, command: list[str]) -> None:
     """Run `command` until it, or standard input, ends; then leave no process and no `folder`."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    # Told to end itself, it ends the command first: otherwise nobody would be left to.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: _signal(child.pid, signal.SIGKILL))
     threading.Thread(target=_stop_at_end_of_input, args=(child.pid,), daemon=True).start()
     # Not reaped yet, so its number, and with it its group's, cannot be another's.
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
