@@ -19,7 +19,7 @@ from hotplate.runtime.session import Session
 from hotplate_tools.convert import parity
 from hotplate_tools.convert.kinds import KINDS, detect
 from hotplate_tools.convert.process import Runner
-from hotplate_tools.convert.rows import made_up_cases, read_rows, row_cases
+from hotplate_tools.convert.rows import Case, made_up_cases, read_rows, row_cases
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.golden import MAX_GENERATED_BYTES, line_of
 from hotplate_tools.publish.graph import inspect_graph
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from hotplate_tools.console import Console
     from hotplate_tools.convert.kinds import Converter
     from hotplate_tools.convert.parity import Answered
-    from hotplate_tools.convert.rows import Case
     from hotplate_tools.publish.graph import Graph
     from hotplate_tools.publish.source import Source
 
@@ -153,7 +152,10 @@ def _compared(
 ) -> Conversion:
     spec = source.spec
     file = options.rows or source.evaluation
-    cases = row_cases(graph.inputs, read_rows(file, graph.inputs)) if file else made_up_cases(graph.inputs)
+    if file:
+        cases = row_cases(graph.inputs, read_rows(file, graph.inputs))
+    else:
+        cases = [*made_up_cases(graph.inputs), *_offered(report)]
     tolerance = options.tolerance or (spec.tolerance if spec else None) or parity.TOLERANCE
     references = _ask(runner, cases, folder)
     session = _session(graph, source)
@@ -188,9 +190,18 @@ def _ask(runner: Runner, cases: Sequence[Case], folder: Path) -> list[dict[str, 
         if error is not None:
             found.append(error)
             continue
-        with np.load(job["outputs"], allow_pickle=False) as file:
-            found.append({name[1:]: file[name] for name in file.files})
+        found.append(_arrays(job["outputs"]))
     return found
+
+
+def _offered(report: Mapping[str, Any]) -> list[Case]:
+    """Return the rows that the runner made from what it knows of the model."""
+    return [Case(case["label"], _arrays(case["inputs"])) for case in report.get("rows", ())]
+
+
+def _arrays(file: str) -> dict[str, Array]:
+    with np.load(file, allow_pickle=False) as archive:
+        return {name[1:]: archive[name] for name in archive.files}
 
 
 def _portable(array: Array) -> Array:
@@ -206,7 +217,10 @@ def _golden(pairs: Sequence[Answered], tolerance: float) -> tuple[Golden | None,
     lines: list[bytes] = []
     for pair in sorted(pairs, key=lambda pair: sum(array.size for array in pair.case.feeds.values())):
         numbers = [array for array in pair.expected.values() if array.dtype.kind == "f"]
-        if not all(np.isfinite(array).all() for array in numbers) or len(lines) == MAX_GOLDEN_CASES:
+        given = [array for array in pair.case.feeds.values() if array.dtype.kind == "f"]
+        # JSON has no NaN.
+        finite = all(np.isfinite(array).all() for array in (*numbers, *given))
+        if not finite or len(lines) == MAX_GOLDEN_CASES:
             continue
         line = line_of(pair.case.feeds, pair.expected)
         if sum(map(len, lines)) + len(line) > MAX_GENERATED_BYTES:
