@@ -21,7 +21,9 @@ PROGRAMS = Path(__file__).parent / "programs"
 def convert(boosted_models: Path, tmp_path: Path) -> Callable[..., Source]:
     def converted(name: str, program: str | None = None, rows: str | None = None) -> Source:
         options = ConvertOptions(
-            rows=boosted_models / rows if rows else None, program=PROGRAMS / program if program else None
+            rows=boosted_models / rows if rows else None,
+            cached=False,
+            program=PROGRAMS / program if program else None,
         )
         source = read_source(boosted_models / name, None)
         return as_onnx(source, options, tmp_path, Console(as_json=True))

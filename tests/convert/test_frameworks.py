@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ BOOSTED = "boosted_models"
 def publish(
     path: Path, options: ConvertOptions | None = None, store: MemoryStore | None = None, **more: Any
 ) -> tuple[MemoryStore, Published]:
-    store = store or MemoryStore()
+    store, options = store or MemoryStore(), replace(options or ConvertOptions(), cached=False)
     return store, publish_model(
         path, name="tiny", store=store, options=options, console=Console(as_json=True), **more
     )
