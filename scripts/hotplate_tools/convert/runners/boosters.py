@@ -178,7 +178,7 @@ def _lightgbm_tree(facts: dict[str, str], features: int, share: float) -> Tree:
     )
     blank = np.zeros(leaves, np.int64)
     feature = np.concatenate([numbers("split_feature", np.int64), blank])
-    if len(walk(left, right, feature, features)) != inner + leaves:
+    if sum(map(len, walk(left, right, feature, features))) != inner + leaves:
         raise ValueError("a tree has nodes that are not reached")
     # Where a feature had nothing missing in training, NaN counts as nought.
     goes_left = np.where(missing == 2, flags & 2 > 0, threshold >= 0)
@@ -267,7 +267,7 @@ def _xgboost_tree(tree: dict[str, Any], features: int, drop: float) -> Tree:
     left, right, feature = (
         np.array(tree[name], np.int64) for name in ("left_children", "right_children", "split_indices")
     )
-    nodes = walk(left, right, feature, features)
+    nodes = np.concatenate(walk(left, right, feature, features))
     # What pruning removed is left out, and the others are counted anew.
     places = np.full(len(left), -1)
     places[nodes] = np.arange(len(nodes))

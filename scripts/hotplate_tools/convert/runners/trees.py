@@ -67,8 +67,8 @@ def before(values: Array) -> Array:
     return np.nextafter(values, np.float32(-np.inf))
 
 
-def walk(left: Array, right: Array, feature: Array, features: int) -> Array:
-    """Return the nodes that are reached from node 0, parents first.
+def walk(left: Array, right: Array, feature: Array, features: int) -> list[Array]:
+    """Return the nodes that are reached from node 0, one array a level.
 
     Args:
         left: int64 [nodes], as in `Tree`.
@@ -82,6 +82,8 @@ def walk(left: Array, right: Array, feature: Array, features: int) -> Array:
     count = len(left)
     if not count or len(right) != count or len(feature) != count:
         raise ValueError(f"a tree's arrays have {count}, {len(right)} and {len(feature)} nodes")
+    if left.min() < -1:
+        raise ValueError(f"a tree has a child {left.min()}")  # a leaf to some, an index to others
     seen = np.zeros(count, bool)
     level, found = np.zeros(1, np.int64), []
     while level.size:
@@ -98,7 +100,7 @@ def walk(left: Array, right: Array, feature: Array, features: int) -> Array:
         if asked.size and (asked.min() < 0 or asked.max() >= features):
             raise ValueError(f"a tree asks for feature {asked.max()}, and there are {features}")
         level = np.concatenate([left[inner], right[inner]])
-    return np.concatenate(found)
+    return found
 
 
 def boundary_cases(trees: Sequence[Tree], features: int, scores: Any, *, missing: bool) -> dict[str, Array]:
