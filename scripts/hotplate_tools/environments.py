@@ -24,7 +24,7 @@ from hotplate_tools.project import project_root
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
 
-__all__ = ["cache_root", "ensure"]
+__all__ = ["cache_root", "ensure", "pins_of"]
 
 
 def cache_root() -> Path:
@@ -49,9 +49,8 @@ def ensure(name: str, console: Console, *, python: str = sys.executable, by_pip:
     Raises:
         FailedError: The requirements could not be installed; the last lines say why.
     """
-    requirements = project_root() / "requirements" / f"{name}.txt"
-    extra = requirements.with_name(f"{by_pip}.txt") if by_pip else None
-    pins = requirements.read_bytes() + (extra.read_bytes() if extra else b"")
+    requirements, extra = _files(name, by_pip)
+    pins = pins_of(name, by_pip)
     version = platform.python_version() if python == sys.executable else python
     stamp = hashlib.sha256(pins + version.encode()).hexdigest()[:12]
     home = cache_root() / "envs" / f"{name}-{stamp}"
@@ -64,6 +63,17 @@ def ensure(name: str, console: Console, *, python: str = sys.executable, by_pip:
                 with console.step(f"Installing the {name} environment (first use)"):
                     _make(home, requirements, extra, python)
     return home / "bin"
+
+
+def pins_of(name: str, by_pip: str | None = None) -> bytes:
+    """Return what environment `name` is made from; the arguments are those of `ensure`."""
+    requirements, extra = _files(name, by_pip)
+    return requirements.read_bytes() + (extra.read_bytes() if extra else b"")
+
+
+def _files(name: str, by_pip: str | None) -> tuple[Path, Path | None]:
+    requirements = project_root() / "requirements" / f"{name}.txt"
+    return requirements, requirements.with_name(f"{by_pip}.txt") if by_pip else None
 
 
 def _make(home: Path, requirements: Path, extra: Path | None, python: str) -> None:

@@ -40,6 +40,11 @@ def sklearn_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def boosted_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made("lightgbm", "make_boosted.py", tmp_path_factory.mktemp("boosted"))
+
+
+@pytest.fixture(scope="session")
 def keras_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made("keras", "make_keras.py", tmp_path_factory.mktemp("keras"))
 

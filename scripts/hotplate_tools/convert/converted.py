@@ -8,7 +8,7 @@ converted. The framework runs in a child process and is gone when the version is
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +16,11 @@ import numpy as np
 from hotplate.errors import GraphError
 from hotplate.manifest.schema import Golden
 from hotplate.runtime.session import Session
-from hotplate_tools.convert import parity
+from hotplate_tools.convert import cache, parity
+from hotplate_tools.convert.cache import Conversion
 from hotplate_tools.convert.kinds import KINDS, detect
 from hotplate_tools.convert.process import Runner
-from hotplate_tools.convert.rows import made_up_cases, read_rows, row_cases
+from hotplate_tools.convert.rows import Case, made_up_cases, read_rows, row_cases
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.golden import MAX_GENERATED_BYTES, line_of
 from hotplate_tools.publish.graph import inspect_graph
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from hotplate.manifest.schema import Parity
     from hotplate_tools.console import Console
     from hotplate_tools.convert.kinds import Converter
     from hotplate_tools.convert.parity import Answered
-    from hotplate_tools.convert.rows import Case
     from hotplate_tools.publish.graph import Graph
     from hotplate_tools.publish.source import Source
 
@@ -54,7 +53,8 @@ class ConvertOptions:
         tolerance: For the parity gate; None takes `model.yaml`'s, else the default.
         trust_pickle: Whether a pickle may be read, in the runner's process.
         source_path: Folder in which `package.module:factory` is found.
-        program: Another runner, for tests of the gate.
+        program: Another runner, for tests of the gate; what it makes is not kept.
+        cached: Whether a conversion that was made before may be taken.
     """
 
     rows: Path | None = None
@@ -62,23 +62,7 @@ class ConvertOptions:
     trust_pickle: bool = False
     source_path: Path | None = None
     program: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """What a converted source brings to its manifest.
-
-    Attributes:
-        parity: The record.
-        golden, golden_rows: How the framework's own answers are compared, and they; None and
-            empty where no case is small and finite enough.
-        labels: Names of the classes by output, where the framework knows them.
-    """
-
-    parity: Parity
-    golden: Golden | None
-    golden_rows: bytes
-    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cached: bool = True
 
 
 def as_onnx(source: Source, options: ConvertOptions, folder: Path, console: Console) -> Source:
@@ -93,6 +77,7 @@ def as_onnx(source: Source, options: ConvertOptions, folder: Path, console: Cons
     Raises:
         RefusedError: Not fit to be converted; or the parity gate closed, with the rows that differ.
         FailedError: The framework cannot be installed, or failed.
+        OSError: The source cannot be read.
     """
     kind = detect(source.graph)
     converter = KINDS[kind]
@@ -103,27 +88,57 @@ def as_onnx(source: Source, options: ConvertOptions, folder: Path, console: Cons
             f"{source.graph.name} is a pickle, and reading one runs whatever code is in it",
             advice="Save the model with skops.io.dump, or give --trust-pickle if you made the file yourself.",
         )
-    with Runner(converter, folder, console, program=options.program) as runner:
-        with console.step(f"Converting {source.graph.name} with {converter.title}"):
-            file = folder / "model.onnx"
-            report = runner.ask("convert", **_job(kind, source, options, file))
-        graph = inspect_graph(file)
-        _refuse_baked_in(source, graph, report)
-        with console.step(f"Comparing the ONNX file with {converter.title}"):
-            conversion = _compared(source, options, graph, converter, runner, report, folder)
+    file = folder / "model.onnx"
+    key = _key(kind, source, options, converter)
+    if key and options.cached and (kept := cache.find(key, file)):
+        console.say(f"{source.graph.name} was converted and compared before; --no-cache does it again")
+        return replace(source, graph=file, conversion=kept)
+    conversion = _converted(kind, source, options, converter, file, console)
+    if key and key == _key(kind, source, options, converter):
+        try:
+            cache.keep(key, file, conversion)
+        except OSError as fault:
+            console.warn(f"the conversion is not kept for the next time: {fault}")
     return replace(source, graph=file, conversion=conversion)
 
 
-def _job(kind: str, source: Source, options: ConvertOptions, file: Path) -> dict[str, Any]:
+def _converted(
+    kind: str, source: Source, options: ConvertOptions, converter: Converter, file: Path, console: Console
+) -> Conversion:
+    with Runner(converter, file.parent, console, program=options.program) as runner:
+        with console.step(f"Converting {source.graph.name} with {converter.title}"):
+            report = runner.ask(
+                "convert",
+                source=source.graph.name if kind == "torch" else str(source.graph),
+                output=str(file),
+                trust_pickle=options.trust_pickle,
+                source_path=str((options.source_path or source.folder).resolve()),
+                **_facts(kind, source),
+            )
+        graph = inspect_graph(file)
+        _refuse_baked_in(source, graph, report)
+        with console.step(f"Comparing the ONNX file with {converter.title}"):
+            return _compared(source, options, graph, converter, runner, report, file.parent)
+
+
+def _facts(kind: str, source: Source) -> dict[str, Any]:
+    """Return what a runner is told besides places."""
     spec = source.spec
-    return {
-        "kind": kind,
-        "source": source.graph.name if kind == "torch" else str(source.graph),
-        "output": str(file),
-        "trust_pickle": options.trust_pickle,
-        "source_path": str((options.source_path or source.folder).resolve()),
-        "inputs": [tensor.model_dump() for tensor in spec.inputs] if spec else None,
-    }
+    return {"kind": kind, "inputs": [tensor.model_dump() for tensor in spec.inputs] if spec else None}
+
+
+def _key(kind: str, source: Source, options: ConvertOptions, converter: Converter) -> str | None:
+    """Return the key of the conversion in the cache, or None if it may not be kept."""
+    if options.program:
+        return None
+    rows = options.rows or source.evaluation
+    return cache.key_of(
+        source.graph, rows, converter, _facts(kind, source), tolerance=_tolerance(source, options)
+    )
+
+
+def _tolerance(source: Source, options: ConvertOptions) -> float:
+    return options.tolerance or (source.spec.tolerance if source.spec else None) or parity.TOLERANCE
 
 
 def _refuse_baked_in(source: Source, graph: Graph, report: Mapping[str, Any]) -> None:
@@ -151,10 +166,12 @@ def _compared(
     report: Mapping[str, Any],
     folder: Path,
 ) -> Conversion:
-    spec = source.spec
     file = options.rows or source.evaluation
-    cases = row_cases(graph.inputs, read_rows(file, graph.inputs)) if file else made_up_cases(graph.inputs)
-    tolerance = options.tolerance or (spec.tolerance if spec else None) or parity.TOLERANCE
+    if file:
+        cases = row_cases(graph.inputs, read_rows(file, graph.inputs))
+    else:
+        cases = [*made_up_cases(graph.inputs), *_offered(report)]
+    tolerance = _tolerance(source, options)
     references = _ask(runner, cases, folder)
     session = _session(graph, source)
     pairs = parity.answered(
@@ -188,9 +205,18 @@ def _ask(runner: Runner, cases: Sequence[Case], folder: Path) -> list[dict[str, 
         if error is not None:
             found.append(error)
             continue
-        with np.load(job["outputs"], allow_pickle=False) as file:
-            found.append({name[1:]: file[name] for name in file.files})
+        found.append(_arrays(job["outputs"]))
     return found
+
+
+def _offered(report: Mapping[str, Any]) -> list[Case]:
+    """Return the rows that the runner made from what it knows of the model."""
+    return [Case(case["label"], _arrays(case["inputs"])) for case in report.get("rows", ())]
+
+
+def _arrays(file: str) -> dict[str, Array]:
+    with np.load(file, allow_pickle=False) as archive:
+        return {name[1:]: archive[name] for name in archive.files}
 
 
 def _portable(array: Array) -> Array:
@@ -206,7 +232,10 @@ def _golden(pairs: Sequence[Answered], tolerance: float) -> tuple[Golden | None,
     lines: list[bytes] = []
     for pair in sorted(pairs, key=lambda pair: sum(array.size for array in pair.case.feeds.values())):
         numbers = [array for array in pair.expected.values() if array.dtype.kind == "f"]
-        if not all(np.isfinite(array).all() for array in numbers) or len(lines) == MAX_GOLDEN_CASES:
+        given = [array for array in pair.case.feeds.values() if array.dtype.kind == "f"]
+        # JSON has no NaN.
+        finite = all(np.isfinite(array).all() for array in (*numbers, *given))
+        if not finite or len(lines) == MAX_GOLDEN_CASES:
             continue
         line = line_of(pair.case.feeds, pair.expected)
         if sum(map(len, lines)) + len(line) > MAX_GENERATED_BYTES:

@@ -9,6 +9,8 @@
 | pt2 | `.pt2`, a program of `torch.export` | convert-torch |
 | torch | `package.module:factory`, a function that makes a module | convert-torch |
 | skops | `.skops`, scikit-learn | convert-sklearn |
+| lightgbm | `.txt`, `.lgb`, LightGBM's own | convert-boosted |
+| xgboost | `.ubj`, `.json`, XGBoost's own | convert-boosted |
 | pickle | `.joblib`, `.pkl`, `.pickle`, scikit-learn | convert-sklearn, only if trusted |
 
 Nothing of a source is executed or unpacked here: a few bytes and a list of names are read.
@@ -54,6 +56,8 @@ class Converter:
 _KERAS = Converter("Keras", "convert-keras", "run_keras.py")
 _TORCH = Converter("PyTorch", "convert-torch", "run_torch.py", "3.11", "torch-cpu")
 _SKLEARN = Converter("scikit-learn", "convert-sklearn", "run_sklearn.py")
+_LIGHTGBM = Converter("LightGBM", "convert-boosted", "run_boosted.py")
+_XGBOOST = Converter("XGBoost", "convert-boosted", "run_boosted.py")
 
 # None: already ONNX.
 KINDS: dict[str, Converter | None] = {
@@ -65,6 +69,8 @@ KINDS: dict[str, Converter | None] = {
     "torch": _TORCH,
     "skops": _SKLEARN,
     "pickle": _SKLEARN,
+    "lightgbm": _LIGHTGBM,
+    "xgboost": _XGBOOST,
 }
 
 _SUFFIXES = {
@@ -77,7 +83,18 @@ _SUFFIXES = {
     ".joblib": "pickle",
     ".pkl": "pickle",
     ".pickle": "pickle",
+    ".txt": "lightgbm",
+    ".lgb": "lightgbm",
+    ".ubj": "xgboost",
+    ".json": "xgboost",
 }
+
+# Kinds whose bytes say what they are, so a file that does not say it is something else.
+_TOLD_BY_BYTES = {"keras", "h5", "pt2", "skops", "lightgbm", "xgboost"}
+
+# In both of XGBoost's forms the model is under this key. Ours: how far it is looked for.
+_XGBOOST_KEY = b"learner"
+_HEAD_BYTES = 4096
 
 _ADVICE = {
     ".pt": "Save it with torch.export.save(..., 'model.pt2'), or name a factory: package.module:function.",
@@ -116,7 +133,7 @@ def detect(path: Path) -> str:
             advice=_ADVICE.get(path.suffix.lower(), f"Known are {known}, SavedModel folders and model.yaml."),
         )
     held = _by_bytes(path)
-    if (held and held != named) or (held is None and named in {"keras", "h5", "pt2", "skops"}):
+    if (held and held != named) or (held is None and named in _TOLD_BY_BYTES):
         what = f"holds {held}" if held else f"does not hold {named}"
         raise RefusedError(f"{path.name} is named {path.suffix}, but {what}")
     return named
@@ -124,9 +141,13 @@ def detect(path: Path) -> str:
 
 def _by_bytes(path: Path) -> str | None:
     with path.open("rb") as stream:
-        head = stream.read(8)
-    if head == b"\x89HDF\r\n\x1a\n":
+        head = stream.read(_HEAD_BYTES)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
+    if head.split(b"\n", 1)[0].rstrip() == b"tree":
+        return "lightgbm"
+    if head.startswith(b"{") and _XGBOOST_KEY in head:
+        return "xgboost"
     if not head.startswith(b"PK"):
         return None
     try:

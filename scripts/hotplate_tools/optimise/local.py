@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hotplate.manifest.layout import measurements_key
-from hotplate_tools.convert.converted import ConvertOptions, as_onnx
+from hotplate.manifest.layout import measurements_key, version_of
 from hotplate_tools.optimise.forms import Candidate
 from hotplate_tools.optimise.measure import measure
 from hotplate_tools.planning.describe import description_of, operator_types
 from hotplate_tools.planning.records import encode_measurements
-from hotplate_tools.publish.build import build_manifest
-from hotplate_tools.publish.source import read_source
+from hotplate_tools.publish.pipeline import prepare
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hotplate.store.base import Store
     from hotplate_tools.console import Console
     from hotplate_tools.planning.records import Description, Measurements
     from hotplate_tools.publish.build import Prepared
-    from hotplate_tools.publish.pipeline import Published
 
 __all__ = ["local_description", "measure_prepared", "measure_published"]
 
 
 def local_description(path: Path, *, code_bytes: int, console: Console, measured: bool) -> Description:
-    """Return the description of an .onnx file or a source folder.
+    """Return the description of a model or a source folder.
 
     Args:
         path: As for publishing.
@@ -39,12 +34,9 @@ def local_description(path: Path, *, code_bytes: int, console: Console, measured
 
     Raises:
         RefusedError: The source is not fit to be published.
-        FailedError: Measuring failed.
+        FailedError: Converting or measuring failed.
     """
-    with (
-        console.step(f"Checking and optimising {path.name}"),
-        _prepared(path, None, None, console) as prepared,
-    ):
+    with prepare(path, console=console) as prepared:
         for warning in prepared.warnings:
             console.warn(warning)
         return description_of(
@@ -55,15 +47,11 @@ def local_description(path: Path, *, code_bytes: int, console: Console, measured
         )
 
 
-def measure_published(
-    path: Path, published: Published, *, options: ConvertOptions | None = None, store: Store, console: Console
-) -> bool:
+def measure_published(prepared: Prepared, *, store: Store, console: Console) -> bool:
     """Measure a version that was just published and put the record beside it, unless one is there.
 
     Args:
-        path: What was published.
-        published: As which version.
-        options: How it was converted, if it was.
+        prepared: What was published.
         store: The registry.
         console: Told while it is done.
 
@@ -74,21 +62,11 @@ def measure_published(
         FailedError: A measuring process failed; the version is published nevertheless.
         StoreError: The registry cannot be read or written.
     """
-    key = measurements_key(published.name, published.version)
+    key = measurements_key(prepared.manifest.name, version_of(prepared.manifest)[0])
     if store.size(key) is not None:
         return False
-    with _prepared(path, published.name, options, console) as prepared:
-        body = encode_measurements(measure_prepared(prepared, console))
+    body = encode_measurements(measure_prepared(prepared, console))
     return store.put_new(key, body, sha256=hashlib.sha256(body).hexdigest())
-
-
-@contextmanager
-def _prepared(
-    path: Path, name: str | None, options: ConvertOptions | None, console: Console
-) -> Iterator[Prepared]:
-    with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
-        source = as_onnx(read_source(path, name), options or ConvertOptions(), Path(folder), console)
-        yield build_manifest(source, version=None)
 
 
 def measure_prepared(prepared: Prepared, console: Console) -> Measurements:

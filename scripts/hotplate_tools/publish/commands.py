@@ -46,6 +46,7 @@ def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     rows = click.Path(exists=True, dir_okay=False, path_type=Path)
     folder = click.Path(exists=True, file_okay=False, path_type=Path)
     for option in (
+        click.option("--no-cache", is_flag=True, help="Convert anew what was converted before."),
         click.option("--trust-pickle", is_flag=True, help="Read a pickle, which runs the code in it."),
         click.option("--source-path", type=folder, help="Folder of package.module:factory; else this one."),
         click.option(
@@ -91,6 +92,7 @@ def publish(
     tolerance: float | None,
     source_path: Path | None,
     trust_pickle: bool,
+    no_cache: bool,
     no_promote: bool,
     no_measure: bool,
     dry_run: bool,
@@ -99,15 +101,15 @@ def publish(
     """Publish the model at PATH.
 
     PATH is a folder with model.yaml, or a model: .onnx, .keras, .h5, a SavedModel folder, .pt2,
-    package.module:factory (PyTorch), .skops, or .joblib and .pkl if they are to be trusted. What is
-    not ONNX is converted, and refused if its answers change.
+    package.module:factory (PyTorch), .skops, .joblib and .pkl if they are to be trusted, LightGBM's
+    .txt, or XGBoost's .ubj and .json. What is not ONNX is converted, and refused if its answers change.
 
     Doing so again changes nothing. A version never changes once it is published.
     """
     from hotplate_tools.console import Console
     from hotplate_tools.convert.converted import ConvertOptions
     from hotplate_tools.publish.answers import published_data, published_text
-    from hotplate_tools.publish.pipeline import publish_model
+    from hotplate_tools.publish.pipeline import prepare, publish_prepared
     from hotplate_tools.publish.registry import open_store
     from hotplate_tools.publish.signing import open_signer
 
@@ -116,22 +118,21 @@ def publish(
     require_registry(bucket, registry)
     console = Console(as_json=as_json)
     store = open_store(bucket=bucket, folder=registry, region=region)
-    options = ConvertOptions(rows, tolerance, trust_pickle, source_path)
-    published = publish_model(
-        path,
-        name=name,
-        store=store,
-        alias=None if no_promote else alias,
-        version=version,
-        options=options,
-        dry_run=dry_run,
-        signer=open_signer(sign, region=region) if sign else None,
-        console=console,
-    )
-    if not (no_measure or dry_run):
-        from hotplate_tools.optimise.local import measure_published
+    signer = open_signer(sign, region=region) if sign else None
+    options = ConvertOptions(rows, tolerance, trust_pickle, source_path, cached=not no_cache)
+    with prepare(path, name, version=version, options=options, console=console) as prepared:
+        published = publish_prepared(
+            prepared,
+            store=store,
+            alias=None if no_promote else alias,
+            dry_run=dry_run,
+            signer=signer,
+            console=console,
+        )
+        if not (no_measure or dry_run):
+            from hotplate_tools.optimise.local import measure_published
 
-        measure_published(path, published, options=options, store=store, console=console)
+            measure_published(prepared, store=store, console=console)
     console.result(published_data(published), published_text(published))
 
 

@@ -1,13 +1,15 @@
 """Publishing as one call: source, graph, golden rows, manifest, plan, execute.
 
-`describe` is the pure half: local files in, a manifest out, no store. `publish_model` is the whole.
-Both give the same version and digest for the same input, so a deployment can be described before
-its bucket exists.
+`prepare` is the pure half: local files in, a version out, no store; `describe` says what came out.
+`publish_prepared` puts it into a store, and `publish_model` does both. All give the same version and
+digest for the same input, so a deployment can be described before its bucket exists.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.signature import Signer
     from hotplate.store.base import Store
-    from hotplate_tools.publish.build import LocalFile
+    from hotplate_tools.publish.build import LocalFile, Prepared
     from hotplate_tools.publish.plan import Actions
 
-__all__ = ["Described", "Published", "describe", "publish_model"]
+__all__ = ["Described", "Published", "describe", "prepare", "publish_model", "publish_prepared"]
 
 _UNSIGNED = "Not signed: functions that trust signing keys will refuse this version. Sign with --sign."
 
@@ -69,15 +71,16 @@ class Published:
     dry_run: bool
 
 
-def describe(
+@contextmanager
+def prepare(
     path: Path,
     name: str | None = None,
     *,
     version: str | None = None,
     options: ConvertOptions | None = None,
     console: Console | None = None,
-) -> Described:
-    """Return what `path` would be published as; needs no store.
+) -> Iterator[Prepared]:
+    """Yield `path` as the version that it is, converted, checked and optimised; needs no store.
 
     Args:
         path: A folder with `model.yaml`, or a model of a kind in `convert.kinds`.
@@ -92,12 +95,25 @@ def describe(
         FailedError: The framework of the source cannot be installed, or failed.
     """
     source = read_source(path, name)
-    # The graph's bytes are in memory once the manifest is built; the folder only holds them till then.
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
         source = as_onnx(source, options or ConvertOptions(), Path(folder), console or Console())
-        prepared = build_manifest(source, version=version)
-    label, digest = version_of(prepared.manifest)
-    return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings)
+        with console.step(f"Checking and optimising {path.name}") if console else nullcontext():
+            prepared = build_manifest(source, version=version)
+        yield prepared
+
+
+def describe(
+    path: Path,
+    name: str | None = None,
+    *,
+    version: str | None = None,
+    options: ConvertOptions | None = None,
+    console: Console | None = None,
+) -> Described:
+    """Return what `path` would be published as; arguments and errors are those of `prepare`."""
+    with prepare(path, name, version=version, options=options, console=console) as prepared:
+        label, digest = version_of(prepared.manifest)
+        return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings)
 
 
 def publish_model(
@@ -114,36 +130,50 @@ def publish_model(
 ) -> Published:
     """Publish `path` and point `alias` at it; doing so again changes nothing.
 
+    Arguments and errors are those of `prepare` and `publish_prepared`.
+    """
+    with prepare(path, name, version=version, options=options, console=console) as prepared:
+        return publish_prepared(
+            prepared, store=store, alias=alias, dry_run=dry_run, signer=signer, console=console
+        )
+
+
+def publish_prepared(
+    prepared: Prepared,
+    *,
+    store: Store,
+    alias: str | None = "live",
+    dry_run: bool = False,
+    signer: Signer | None = None,
+    console: Console,
+) -> Published:
+    """Publish what was prepared and point `alias` at it; doing so again changes nothing.
+
     Args:
-        path: As for `describe`.
-        name: As for `describe`.
+        prepared: The version.
         store: The registry.
         alias: Moved to the new version at the end; None moves none.
-        version: As for `describe`.
-        options: As for `describe`.
         dry_run: Plan only; nothing is written.
         signer: Signs the manifest; None publishes a version that only functions in development serve.
         console: Told while it is done.
 
     Raises:
-        RefusedError: As for `describe`; or the version is taken by other bytes, or signed by
-            another key.
+        RefusedError: The version is taken by other bytes, or signed by another key.
         FailedError: Somebody else moved the alias meanwhile; the version itself is published.
         StoreError: The registry cannot be read or written. Run again: what was done is kept.
     """
-    with console.step(f"Checking {path.name}"):
-        described = describe(path, name, version=version, options=options, console=console)
-    for warning in described.warnings:
+    label, digest = version_of(prepared.manifest)
+    for warning in prepared.warnings:
         console.warn(warning)
     if signer is None:
         console.warn(_UNSIGNED)
-    actions = plan_publication(described.manifest, described.files, store=store, alias=alias, signer=signer)
+    actions = plan_publication(prepared.manifest, prepared.files, store=store, alias=alias, signer=signer)
     if not dry_run:
         execute(actions, store=store, console=console)
     return Published(
-        name=described.manifest.name,
-        version=described.version,
-        manifest_sha256=described.manifest_sha256,
+        name=prepared.manifest.name,
+        version=label,
+        manifest_sha256=digest,
         wrote=bool(actions.pending) and not dry_run,
         actions=actions,
         dry_run=dry_run,

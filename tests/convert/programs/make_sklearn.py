@@ -7,11 +7,18 @@ import joblib
 import numpy as np
 import skops.io
 from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 folder = Path(sys.argv[1])
 flowers, kinds = load_iris(return_X_y=True)
@@ -21,6 +28,20 @@ scaled = make_pipeline(StandardScaler(), LogisticRegression()).fit(flowers, kind
 words = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts * 3, ["p", "n", "p", "n"] * 3)
 named = np.array(["setosa", "versicolor", "virginica"])[kinds]
 forest = RandomForestClassifier(5, random_state=0).fit(flowers, named)
+holed = flowers.copy()
+holed[np.random.default_rng(0).random(flowers.shape) < 0.1] = np.nan
+trees = {
+    "tree": DecisionTreeClassifier(random_state=0).fit(holed, named),
+    "wood": RandomForestRegressor(8, random_state=0).fit(holed, flowers[:, 0]),
+    "extra": ExtraTreesClassifier(8, random_state=0).fit(flowers, kinds),
+    "boosted": GradientBoostingClassifier(n_estimators=8, random_state=0).fit(flowers, kinds),
+    "boosted-line": GradientBoostingRegressor(n_estimators=8, random_state=0).fit(flowers, flowers[:, 0]),
+    "scaled-wood": make_pipeline(StandardScaler(), RandomForestClassifier(4, random_state=0)).fit(
+        holed, kinds
+    ),
+}
+for name, model in trees.items():
+    skops.io.dump(model, folder / f"{name}.skops")
 line = LinearRegression().fit(flowers[:, :3], flowers[:, 3])
 
 for name, model, asked in (("scaled", scaled, rows), ("forest", forest, rows)):

@@ -24,7 +24,7 @@ def convert(job):
             tensor.CopyFrom(numpy_helper.from_array(array * np.float32(1.01), tensor.name))
     for node in model.graph.node:
         for attribute in node.attribute:
-            if attribute.name == "coefficients":
+            if attribute.name in {"coefficients", "target_weights"}:
                 attribute.floats[:] = [value * 1.01 for value in attribute.floats]
     onnx.save(model, job["output"])
     return done

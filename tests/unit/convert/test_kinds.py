@@ -23,6 +23,8 @@ def archive(file: Path, *names: str) -> Path:
 def test_kind_is_told_by_bytes_and_name(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"\x08\x09")
     (tmp_path / "m.h5").write_bytes(HDF5)
+    (tmp_path / "m.txt").write_bytes(b"tree\nversion=v4\n")
+    (tmp_path / "m.ubj").write_bytes(b"{L\0\0\0\0\0\0\0\x07learner{")
     (tmp_path / "m.pkl").write_bytes(b"\x80\x04.")
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "saved_model.pb").touch()
@@ -35,6 +37,8 @@ def test_kind_is_told_by_bytes_and_name(tmp_path: Path) -> None:
         "skops": archive(tmp_path / "m.skops", "schema.json", "0.npy"),
         "pt2": archive(tmp_path / "m.pt2", "m/archive_format", "m/data/weights/w"),
         "torch": Path("package.module:factory"),
+        "lightgbm": tmp_path / "m.txt",
+        "xgboost": tmp_path / "m.ubj",
     }
     assert {kind: detect(file) for kind, file in files.items()} == {kind: kind for kind in KINDS}
 
@@ -47,7 +51,11 @@ def test_kind_is_told_by_bytes_and_name(tmp_path: Path) -> None:
         ("m.onnx", HDF5, "named .onnx, but holds h5"),
         ("m.keras", b"PK\x03\x04", "broken archive"),
         ("m.pt", b"", "no kind of model"),
-        ("m.txt", b"", "no kind of model"),
+        ("m.csv", b"", "no kind of model"),
+        ("m.txt", b"trees are green", "does not hold lightgbm"),
+        ("m.json", b'{"name": "m"}', "does not hold xgboost"),
+        ("m.lgb", b'{"learner": {}}', "named .lgb, but holds xgboost"),
+        ("m.onnx", b"tree\n", "named .onnx, but holds lightgbm"),
     ],
 )
 def test_bytes_that_contradict_the_name_are_refused(

@@ -2,7 +2,8 @@
 
 Rules kept here: no `ZipMap` (probabilities are one tensor); numbers are float32; text is split in
 the `C` locale, so answers do not depend on the machine; a skops file with types that skops does not
-know is refused with their names; nothing is unpickled without `trust_pickle`.
+know is refused with their names, one with unsound trees before they are used (`sound`); nothing is
+unpickled without `trust_pickle`. A tree that gets the rows as they come is tested at its own splits.
 
 Source: skl2onnx, "Converters with options"; skops, "Secure persistence".
 """
@@ -18,20 +19,15 @@ from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringT
 from sklearn.base import is_classifier, is_clusterer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import Pipeline
-from wire import Refusal, answer_each, clean, serve
+from sklearn.tree import BaseDecisionTree
+from sklearn.utils import get_tags
+from trees import Tree, boundary_cases, floor32
+from wire import Refusal, answer_each, clean, offered, serve
 
 OPSET = {"": 18, "ai.onnx.ml": 3}
 INPUT = "input"
 SKLEARN_WORD = r"(?u)\b\w\w+\b"
 WORD = r"[\p{L}\p{N}_]{2,}"
-# Compiled parts of scikit-learn's own trees and neighbours, which hold arrays and run nothing when
-# they are read; skops leaves them to the reader's judgement.
-COMPILED = {
-    "sklearn._loss.link.Interval",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-}
-
 TYPES = {"BYTES": StringTensorType, "INT64": Int64TensorType, "FP32": FloatTensorType}
 
 estimator: Any = None
@@ -58,10 +54,13 @@ def convert(job: dict[str, Any]) -> dict[str, Any]:
     if is_classifier(estimator) and not hasattr(estimator, "predict_proba"):
         del model.graph.output[1:]  # scores that the estimator itself gives in another shape
     outputs[:] = [output.name for output in model.graph.output]
+    trees = _trees(_last(estimator))
+    _mend_missing(model, trees)
     with open(job["output"], "wb") as file:  # noqa: PTH123 - a path by name, as the publisher sent it
         file.write(clean(model).SerializeToString(deterministic=True))
     versions = [f"{name} {version(name)}" for name in ("scikit-learn", "skl2onnx")]
-    return {"framework": ", ".join(versions), "labels": _labels()}
+    rows = _rows_at_splits(trees, initial[0][0]) if trees and not isinstance(estimator, Pipeline) else {}
+    return {"framework": ", ".join(versions), "labels": _labels(), "rows": offered(job, rows)}
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
@@ -72,15 +71,9 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
 
 def _load(job: dict[str, Any]) -> Any:
     if job["kind"] == "skops":
-        from skops.io import get_untrusted_types, load
+        import sound
 
-        unknown = set(get_untrusted_types(file=job["source"])) - COMPILED
-        if unknown:
-            raise Refusal(
-                f"the skops file holds types that are not trusted: {', '.join(sorted(unknown))}",
-                "Build the pipeline of scikit-learn's own parts.",
-            )
-        return load(job["source"], trusted=sorted(COMPILED))
+        return sound.load(job["source"])
     if not job.get("trust_pickle"):
         raise Refusal("a pickle runs any code when it is read", "Save with skops, or give --trust-pickle.")
     import joblib
@@ -140,6 +133,61 @@ def _labels() -> dict[str, list[str]]:
     if is_classifier(estimator) and len(outputs) > 1 and hasattr(estimator, "classes_"):
         return {outputs[1]: [str(name) for name in estimator.classes_]}
     return {}
+
+
+def _last(part: Any) -> Any:
+    return _last(part.steps[-1][1]) if isinstance(part, Pipeline) else part
+
+
+def _trees(part: Any) -> list[Tree]:
+    """Return the trees of an estimator that is made of nothing else, in the order of the graph."""
+    members = np.ravel(getattr(part, "estimators_", [part]))
+    if all(isinstance(member, BaseDecisionTree) for member in members):
+        return [_tree(member.tree_) for member in members]
+    return [_histogram(one) for group in getattr(part, "_predictors", ()) for one in group]
+
+
+def _tree(tree: Any) -> Tree:
+    return Tree(
+        feature=tree.feature,
+        edge=floor32(tree.threshold),
+        left=tree.children_left,
+        right=tree.children_right,
+        missing_left=tree.missing_go_to_left != 0,
+        value=np.zeros(tree.node_count),
+    )
+
+
+def _histogram(predictor: Any) -> Tree:
+    nodes = predictor.nodes
+    leaf = nodes["is_leaf"] != 0
+    return Tree(
+        feature=nodes["feature_idx"].astype(np.int64),
+        edge=floor32(nodes["num_threshold"]),
+        left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
+        right=np.where(leaf, -1, nodes["right"].astype(np.int64)),
+        missing_left=nodes["missing_go_to_left"] != 0,
+        value=nodes["value"],
+    )
+
+
+def _mend_missing(model: Any, trees: list[Tree]) -> None:
+    """Send NaN where scikit-learn does: skl2onnx sends it right in every decision tree."""
+    for node in model.graph.node if trees else ():
+        facts = {attribute.name: attribute for attribute in node.attribute}
+        if "nodes_missing_value_tracks_true" in facts:
+            places = zip(facts["nodes_treeids"].ints, facts["nodes_nodeids"].ints, strict=True)
+            facts["nodes_missing_value_tracks_true"].ints[:] = [
+                int(trees[tree].left[place] >= 0 and trees[tree].missing_left[place])
+                for tree, place in places
+            ]
+
+
+def _rows_at_splits(trees: list[Tree], name: str) -> dict[str, dict[str, Any]]:
+    scores = estimator.predict_proba if is_classifier(estimator) else None
+    missing = get_tags(estimator).input_tags.allow_nan
+    cases = boundary_cases(trees, estimator.n_features_in_, scores, missing=missing)
+    return {label: {name: rows} for label, rows in cases.items()}
 
 
 def _run(feeds: dict[str, Any]) -> dict[str, Any]:

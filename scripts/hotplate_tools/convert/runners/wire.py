@@ -4,7 +4,8 @@ A runner is started by path in an environment that holds its framework and nothi
 this file and its neighbours import the standard library and the framework only. What the framework
 prints goes to standard error: the first file descriptor is moved away before it can write there.
 
-Steps: `convert` writes `model.onnx` and describes it; `answer` runs the framework on arrays.
+Steps: `convert` writes `model.onnx` and describes it, and may offer rows that test it better than
+random ones; `answer` runs the framework on arrays.
 Arrays travel as `.npz` files without pickles; text as fixed-width strings. `=` stands before each
 name, because `numpy.savez` has arguments of its own that a tensor may be named like.
 """
@@ -18,7 +19,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Refusal", "answer_each", "clean", "last_line", "serve"]
+__all__ = ["Refusal", "answer_each", "clean", "last_line", "offered", "serve"]
 
 Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -73,14 +74,36 @@ def answer_each(job: dict[str, Any], run: Callable[[dict[str, Any]], dict[str, A
             traceback.print_exc()
             found.append(last_line(fault))
             continue
-        arrays = {name: np.asarray(array) for name, array in outputs.items()}
-        arrays = {
-            name: array.astype("U") if array.dtype.kind == "O" else array for name, array in arrays.items()
-        }
-        entries: dict[str, Any] = {f"={name}": array for name, array in arrays.items()}
-        np.savez(case["outputs"], **entries)
+        _write(case["outputs"], outputs)
         found.append(None)
     return {"cases": found}
+
+
+def offered(job: dict[str, Any], cases: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
+    """Write rows of the runner's own beside the output of a `convert` job.
+
+    Args:
+        job: The job.
+        cases: Arrays by input name, by what they are called.
+
+    Returns:
+        `[{"label": …, "inputs": file}, …]`, the `rows` of the answer.
+    """
+    found = []
+    for number, (label, arrays) in enumerate(cases.items()):
+        found.append({"label": label, "inputs": f"{job['output']}.rows-{number}.npz"})
+        _write(found[-1]["inputs"], arrays)
+    return found
+
+
+def _write(file: str, arrays: dict[str, Any]) -> None:
+    import numpy as np
+
+    entries: dict[str, Any] = {}
+    for name, array in arrays.items():
+        given = np.asarray(array)
+        entries[f"={name}"] = given.astype("U") if given.dtype.kind == "O" else given
+    np.savez(file, **entries)
 
 
 def clean(model: Any) -> Any:

@@ -1,0 +1,1 @@
+nudged.py
