@@ -33,7 +33,7 @@ from hotplate_tools.convert.converted import golden_documents
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
 from hotplate_tools.optimise.forms import optimise
-from hotplate_tools.publish.card import card_of, refuse_wrong_head
+from hotplate_tools.publish.card import card_of, read_head
 from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
 from hotplate_tools.publish.signature import refuse_disagreement
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from hotplate_tools.convert.converted import Conversion
     from hotplate_tools.optimise.forms import Served
-    from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
     Role = Literal["graph", "weights", "native-graph", "native-weights", "golden", "card"]
@@ -107,7 +106,6 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     golden, rows, warnings = _golden(source, graph, served.session, transforms)
     files = form_files(served)
     files += [_file("golden.jsonl", "golden", rows)] if golden else []
-    files += [_file("card.md", "card", _card(source.spec, source))] if source.spec else []
     files.sort(key=lambda file: file.entry.path)
     spec = source.spec
     manifest = Manifest(
@@ -125,6 +123,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         parity=conversion.parity if conversion else None,
         provenance=_provenance(source),
     )
+    manifest, files = _with_card(manifest, files, source)
     try:
         checked = decode(encode(manifest))
     except ManifestError as fault:
@@ -145,9 +144,17 @@ def form_files(served: Served) -> list[LocalFile]:
 
 def _provenance(source: Source) -> Provenance:
     stated = Provenance(**source.spec.provenance.model_dump()) if source.spec else Provenance()
-    if stated.framework or not source.conversion:
-        return stated
-    return msgspec.structs.replace(stated, framework=source.conversion.parity.framework)
+    if source.revision and stated.git_revision not in (None, source.revision):
+        raise RefusedError(
+            f"model.yaml states git_revision {stated.git_revision}, git says {source.revision}",
+            advice="State it there, or have it recorded; not both.",
+        )
+    made_by = source.conversion.parity.framework if source.conversion else ""
+    return msgspec.structs.replace(
+        stated,
+        framework=stated.framework or made_by,
+        git_revision=stated.git_revision or source.revision,
+    )
 
 
 def load_transforms(name: str) -> Transforms | None:
@@ -165,12 +172,19 @@ def load_transforms(name: str) -> Transforms | None:
     return Transforms(module.preprocess, module.postprocess)
 
 
-def _card(spec: ModelSpec, source: Source) -> bytes:
-    if source.card is None:
-        return card_of(spec)
-    raw = source.card.read_bytes()
-    refuse_wrong_head(raw, spec)
-    return raw
+def _with_card(
+    manifest: Manifest, files: list[LocalFile], source: Source
+) -> tuple[Manifest, list[LocalFile]]:
+    """Return the manifest and its files with the source's card, or with one written from the manifest."""
+    spec = source.spec
+    raw = source.card.read_bytes() if source.card else b""
+    if not source.card:
+        raw = card_of(manifest, license_name=spec.license if spec else None)
+    head = read_head(raw, spec)
+    files = sorted([*files, _file("card.md", "card", raw)], key=lambda file: file.entry.path)
+    entries = tuple(file.entry for file in files)
+    parameters = {"card": head} if head else {}
+    return msgspec.structs.replace(manifest, files=entries, parameters=parameters), files
 
 
 def _session(graph: Graph, source: Source) -> Session:

@@ -73,6 +73,7 @@ def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     show_envvar=True,
     help="Sign the manifest with this key file, or with this key of AWS KMS.",
 )
+@click.option("--record-revision", is_flag=True, help="Record the git commit that last changed the source.")
 @click.option("--no-promote", is_flag=True, help="Move no alias.")
 @click.option("--no-measure", is_flag=True, help="Do not measure the version on this machine.")
 @click.option("--dry-run", is_flag=True, help="Print the plan; write nothing.")
@@ -91,6 +92,7 @@ def publish(
     tolerance: float | None,
     source_path: Path | None,
     trust_pickle: bool,
+    record_revision: bool,
     no_promote: bool,
     no_measure: bool,
     dry_run: bool,
@@ -124,6 +126,7 @@ def publish(
         alias=None if no_promote else alias,
         version=version,
         options=options,
+        record_revision=record_revision,
         dry_run=dry_run,
         signer=open_signer(sign, region=region) if sign else None,
         console=console,

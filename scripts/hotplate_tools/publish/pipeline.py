@@ -8,7 +8,7 @@ its bucket exists.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from hotplate_tools.convert.converted import ConvertOptions, as_onnx
 from hotplate_tools.publish.build import build_manifest
 from hotplate_tools.publish.execute import execute
 from hotplate_tools.publish.plan import plan_publication
+from hotplate_tools.publish.revision import revision_of
 from hotplate_tools.publish.source import read_source
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def describe(
     *,
     version: str | None = None,
     options: ConvertOptions | None = None,
+    record_revision: bool = False,
     console: Console | None = None,
 ) -> Described:
     """Return what `path` would be published as; needs no store.
@@ -84,6 +86,7 @@ def describe(
         name: Model name; None takes the one in `model.yaml`, or the file's.
         version: SemVer to publish under; None names the version after its digest.
         options: How to convert what is not ONNX.
+        record_revision: Whether the source's git revision becomes part of the version.
         console: Told while it is converted.
 
     Raises:
@@ -92,9 +95,12 @@ def describe(
         FailedError: The framework of the source cannot be installed, or failed.
     """
     source = read_source(path, name)
+    options = options or ConvertOptions()
+    if record_revision:
+        source = replace(source, revision=revision_of(source, source_path=options.source_path))
     # The graph's bytes are in memory once the manifest is built; the folder only holds them till then.
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
-        source = as_onnx(source, options or ConvertOptions(), Path(folder), console or Console())
+        source = as_onnx(source, options, Path(folder), console or Console())
         prepared = build_manifest(source, version=version)
     label, digest = version_of(prepared.manifest)
     return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings)
@@ -108,6 +114,7 @@ def publish_model(
     alias: str | None = "live",
     version: str | None = None,
     options: ConvertOptions | None = None,
+    record_revision: bool = False,
     dry_run: bool = False,
     signer: Signer | None = None,
     console: Console,
@@ -121,6 +128,7 @@ def publish_model(
         alias: Moved to the new version at the end; None moves none.
         version: As for `describe`.
         options: As for `describe`.
+        record_revision: As for `describe`.
         dry_run: Plan only; nothing is written.
         signer: Signs the manifest; None publishes a version that only functions in development serve.
         console: Told while it is done.
@@ -132,7 +140,9 @@ def publish_model(
         StoreError: The registry cannot be read or written. Run again: what was done is kept.
     """
     with console.step(f"Checking {path.name}"):
-        described = describe(path, name, version=version, options=options, console=console)
+        described = describe(
+            path, name, version=version, options=options, record_revision=record_revision, console=console
+        )
     for warning in described.warnings:
         console.warn(warning)
     if signer is None:
