@@ -33,6 +33,7 @@ from hotplate_tools.convert.converted import golden_documents
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
 from hotplate_tools.optimise.forms import optimise
+from hotplate_tools.publish.bounds import refuse_huge_signature, refuse_long_names
 from hotplate_tools.publish.card import card_of, read_head
 from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
@@ -93,6 +94,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         inputs = tuple(spec.declared() for spec in source.spec.inputs)
         outputs = tuple(spec.declared() for spec in source.spec.outputs)
         refuse_disagreement(source.spec, graph, has_transforms=transforms is not None)
+    refuse_huge_signature(inputs, outputs)
     session = _session(graph, source)
     owner = source.spec.plan if source.spec else None
     served = optimise(
@@ -124,6 +126,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         provenance=_provenance(source),
     )
     manifest, files = _with_card(manifest, files, source)
+    refuse_long_names(manifest)
     try:
         checked = decode(encode(manifest))
     except ManifestError as fault:

@@ -195,7 +195,7 @@ def tool_accepts(folder: Path, public: Path) -> bool:
     """Ask the package as it is installed, by its own command."""
     tool = ensure("model-signing", CONSOLE) / "model_signing"
     arguments = ["verify", "key", folder, "--signature", folder / "model.sig", "--public_key", public]
-    return subprocess.run([tool, *arguments], check=False, capture_output=True).returncode == 0
+    return subprocess.run([str(tool), *map(str, arguments)], check=False, capture_output=True).returncode == 0
 
 
 def test_openssf_s_own_tool_accepts_the_export_and_no_other_bytes(
