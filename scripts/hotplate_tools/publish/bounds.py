@@ -18,12 +18,18 @@ from hotplate.manifest.schema import encode
 from hotplate_tools.failures import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hotplate.manifest.schema import Manifest
     from hotplate.protocol.types import MetadataTensor
 
-__all__ = ["refuse_huge_shapes", "refuse_huge_signature", "refuse_long_names", "with_shapes"]
+__all__ = [
+    "refuse_huge_shapes",
+    "refuse_huge_signature",
+    "refuse_long_manifest",
+    "refuse_long_names",
+    "with_shapes",
+]
 
 # Ours: a file system's bound on one name; more than any class has.
 MAX_PATH = 255
@@ -88,21 +94,29 @@ def refuse_huge_signature(inputs: Sequence[MetadataTensor], outputs: Sequence[Me
                 )
 
 
-def refuse_long_names(manifest: Manifest) -> None:
-    """Refuse a path or label that is no name any more, and a manifest that functions would not read.
+def refuse_long_names(paths: Iterable[str], labels_of: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a file's path or a label that is no name any more.
 
     Raises:
         RefusedError: Saying which, and how long it may be.
     """
-    for entry in manifest.files:
-        if len(entry.path.encode()) > MAX_PATH:
-            raise RefusedError(f"file name {entry.path[:80]!r}… is longer than {MAX_PATH} bytes")
-    for output, labels in manifest.labels.items():
+    for path in paths:
+        if len(path.encode()) > MAX_PATH:
+            raise RefusedError(f"file name {path[:80]!r}… is longer than {MAX_PATH} bytes")
+    for output, labels in labels_of.items():
         for label in labels:
             if len(label) > MAX_LABEL:
                 raise RefusedError(
                     f"label {label[:80]!r}… of output {output!r} is longer than {MAX_LABEL} characters"
                 )
+
+
+def refuse_long_manifest(manifest: Manifest) -> None:
+    """Refuse a manifest that functions would not read.
+
+    Raises:
+        RefusedError: Saying how long it may be.
+    """
     size = len(encode(manifest))
     if size > MAX_MANIFEST_BYTES:
         raise RefusedError(

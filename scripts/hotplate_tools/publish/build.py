@@ -33,7 +33,7 @@ from hotplate_tools.convert.converted import golden_documents
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
 from hotplate_tools.optimise.forms import optimise
-from hotplate_tools.publish.bounds import refuse_huge_signature, refuse_long_names
+from hotplate_tools.publish.bounds import refuse_huge_signature, refuse_long_manifest, refuse_long_names
 from hotplate_tools.publish.card import card_of, read_head
 from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
@@ -94,7 +94,10 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         inputs = tuple(spec.declared() for spec in source.spec.inputs)
         outputs = tuple(spec.declared() for spec in source.spec.outputs)
         refuse_disagreement(source.spec, graph, has_transforms=transforms is not None)
+    spec = source.spec
+    labels = dict(spec.labels) if spec else dict(conversion.labels) if conversion else {}
     refuse_huge_signature(inputs, outputs)
+    refuse_long_names(graph.weights, labels)
     session = _session(graph, source)
     owner = source.spec.plan if source.spec else None
     served = optimise(
@@ -109,7 +112,6 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     files = form_files(served)
     files += [_file("golden.jsonl", "golden", rows)] if golden else []
     files.sort(key=lambda file: file.entry.path)
-    spec = source.spec
     manifest = Manifest(
         format=FORMAT,
         name=source.name,
@@ -119,14 +121,14 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         version=version,
         task=spec.task if spec else "",
         producer=f"hotplate {hotplate.__version__}",
-        labels=dict(spec.labels) if spec else dict(conversion.labels) if conversion else {},
+        labels=labels,
         golden=golden,
         plan=served.plan,
         parity=conversion.parity if conversion else None,
         provenance=_provenance(source),
     )
     manifest, files = _with_card(manifest, files, source)
-    refuse_long_names(manifest)
+    refuse_long_manifest(manifest)
     try:
         checked = decode(encode(manifest))
     except ManifestError as fault:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from hotplate.protocol.types import MetadataTensor
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish import graph as graph_module
-from hotplate_tools.publish.bounds import refuse_long_names
+from hotplate_tools.publish.bounds import refuse_long_manifest
 from hotplate_tools.publish.graph import inspect_graph
 from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.publish.tensors import declared_bytes
@@ -376,4 +376,4 @@ def test_manifest_that_no_function_would_read_is_refused(tmp_path: Path) -> None
     described = describe(write_folder(tmp_path / "affine"))
     labels = {"y": tuple(f"{number:0500}" for number in range(2200))}
     with pytest.raises(RefusedError, match="functions read at most 1,048,576"):
-        refuse_long_names(msgspec.structs.replace(described.manifest, labels=labels))
+        refuse_long_manifest(msgspec.structs.replace(described.manifest, labels=labels))
