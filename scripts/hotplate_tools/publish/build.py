@@ -42,10 +42,12 @@ from hotplate_tools.publish.signature import refuse_disagreement
 if TYPE_CHECKING:
     from typing import Literal
 
+    from hotplate.protocol.types import MetadataTensor
     from hotplate_tools.convert.converted import Conversion
     from hotplate_tools.optimise.forms import Served
     from hotplate_tools.publish.source import Source
 
+    type _Tensors = tuple[MetadataTensor, ...]
     Role = Literal["graph", "weights", "native-graph", "native-weights", "golden", "card"]
 
 __all__ = ["LocalFile", "Prepared", "build_manifest"]
@@ -88,18 +90,13 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         RefusedError: The graph, the signature or the golden rows are not fit to be published.
     """
     graph, conversion = inspect_graph(source.graph), source.conversion
-    transforms = load_transforms(source.name) if source.spec else None
-    inputs, outputs = graph.inputs, graph.outputs
-    if source.spec:
-        inputs = tuple(spec.declared() for spec in source.spec.inputs)
-        outputs = tuple(spec.declared() for spec in source.spec.outputs)
-        refuse_disagreement(source.spec, graph, has_transforms=transforms is not None)
     spec = source.spec
+    transforms = load_transforms(source.name) if spec else None
+    inputs, outputs = _signature(source, graph, has_transforms=transforms is not None)
     labels = dict(spec.labels) if spec else dict(conversion.labels) if conversion else {}
-    refuse_huge_signature(inputs, outputs)
     refuse_long_names(graph.weights, labels)
     session = _session(graph, source)
-    owner = source.spec.plan if source.spec else None
+    owner = spec.plan if spec else None
     served = optimise(
         source.graph,
         graph,
@@ -134,6 +131,17 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     except ManifestError as fault:
         raise RefusedError(str(fault)) from fault
     return Prepared(checked, tuple(files), (*served.notes, *warnings), graph, served)
+
+
+def _signature(source: Source, graph: Graph, *, has_transforms: bool) -> tuple[_Tensors, _Tensors]:
+    """Return inputs and outputs as callers see them."""
+    inputs, outputs = graph.inputs, graph.outputs
+    if source.spec:
+        inputs = tuple(spec.declared() for spec in source.spec.inputs)
+        outputs = tuple(spec.declared() for spec in source.spec.outputs)
+        refuse_disagreement(source.spec, graph, has_transforms=has_transforms)
+    refuse_huge_signature(inputs, outputs)
+    return inputs, outputs
 
 
 def form_files(served: Served) -> list[LocalFile]:
