@@ -252,7 +252,7 @@ def test_external_weights_inside_of_the_folder_are_found(tmp_path: Path) -> None
         ([("", -1)], "operator set -1"),
         ([("", 17), ("ai.onnx.ml", 99)], "operator set 99 of ai.onnx.ml; known are 1 to"),
         ([("", 17), ("com.microsoft", 2)], "operator set 2 of com.microsoft"),
-        ([("", 17), ("", 18)], "'ai.onnx' twice"),
+        ([("", 17), ("", 18)], "two versions of the operator set 'ai.onnx'"),
         ([], "not valid ONNX"),
     ],
     ids=["too new", "too old", "negative", "too new for trees", "too new for Microsoft's", "twice", "none"],
@@ -267,10 +267,11 @@ def test_operator_set_that_is_not_known_is_refused_before_onnx_runtime_is_asked(
         inspect_graph(write_onnx(tmp_path / "m.onnx", model))
 
 
-def test_domain_of_which_there_is_no_operator_is_left_alone(tmp_path: Path) -> None:
+def test_what_exporters_leave_among_the_operator_sets_is_left_alone(tmp_path: Path) -> None:
     model = one_node("Relu")
-    model.opset_import.append(helper.make_opsetid("pkg.onnxscript.torch_lib", 1))
-    inspect_graph(write_onnx(tmp_path / "m.onnx", model))  # PyTorch's exporter leaves such
+    model.opset_import.append(helper.make_opsetid("pkg.onnxscript.torch_lib", 1))  # as of PyTorch
+    model.opset_import.append(helper.make_opsetid("", 17))  # as of scikit-learn's exporter
+    inspect_graph(write_onnx(tmp_path / "m.onnx", model))
 
 
 HUGE = 2**45
