@@ -20,6 +20,7 @@ from hotplate_tools.options import as_json_option
 from hotplate_tools.planning.commands import plan
 from hotplate_tools.publish import commands as publish
 from hotplate_tools.publish import trust_commands as trust
+from hotplate_tools.publish import version_commands as version
 
 __all__ = ["cli", "main"]
 
@@ -72,6 +73,8 @@ for _command in (
     publish.rollback,
     trust.signing_key,
     trust.verify,
+    version.card,
+    version.export,
     plan,
     local.up,
     local.build,

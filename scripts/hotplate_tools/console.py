@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console as RichConsole
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -68,6 +69,13 @@ class Console:
             sys.stderr.write(json.dumps({"warning": text}) + "\n")
         else:
             self._rich.print(f"[yellow]![/yellow] {escape(text)}")
+
+    def document(self, markdown: str) -> bool:
+        """Show Markdown on a terminal, and return whether standard output is one; else print nothing."""
+        out = RichConsole()
+        if out.is_terminal:
+            out.print(Markdown(markdown))
+        return out.is_terminal
 
     def result(self, value: Mapping[str, Any], text: str) -> None:
         """Print the result on standard output: `text` for people, `value` with `--json`."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hotplate_tools.local.deployed import model_folder
 from tests.support.http_call import call
 
 LENGTH = "Inference-Header-Content-Length"
@@ -183,6 +184,14 @@ def test_model_tells_its_metadata_and_readiness(server: str) -> None:
         ("image_file", "BYTES", [-1]),
     ]
     assert call(server, "GET", "/v2/models/digits/ready").json() == {"name": "digits", "ready": True}
+
+
+def test_model_hands_out_its_card(server: str) -> None:
+    answer = call(server, "GET", "/v2/models/digits/card")
+    assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert answer.body == (model_folder("digits") / "card.md").read_bytes()
+    made = call(server, "GET", "/v2/models/digits").json()["parameters"]["provenance"]
+    assert (made["seed"], made["metrics"]["accuracy"]) == (20, 0.9875)
 
 
 def test_server_tells_that_it_lives(server: str) -> None:

@@ -223,7 +223,7 @@ def test_model_has_the_protocols_routes(model: ServedModel) -> None:
     assert routes(model.function) == {
         (method, prefix + suffix)
         for prefix in (base, version)
-        for method, suffix in (("GET", ""), ("GET", "/ready"), ("POST", "/infer"))
+        for method, suffix in (("GET", ""), ("GET", "/ready"), ("GET", "/card"), ("POST", "/infer"))
     }
 
 

@@ -110,6 +110,11 @@ def republished(manifest: Manifest, blobs: dict[str, bytes], cache_dir: Path | N
     return Published(manifest, settings, reader, blob_key(manifest.file("graph").sha256), key, signature)
 
 
+def sha256_of(body: bytes) -> str:
+    """Return the hex digest of `body`."""
+    return hashlib.sha256(body).hexdigest()
+
+
 def pinned_to(version: Published, raw_manifest: bytes) -> Published:
     """Return the version with other manifest bytes, signed, and with the pin moved to them."""
     digest = hashlib.sha256(raw_manifest).hexdigest()

@@ -13,17 +13,17 @@
 | xgboost | `.ubj`, `.json`, XGBoost's own | convert-boosted |
 | pickle | `.joblib`, `.pkl`, `.pickle`, scikit-learn | convert-sklearn, only if trusted |
 
-Nothing of a source is executed or unpacked here: a few bytes and a list of names are read.
+Nothing of a source is executed here: a few bytes are read, and of an archive what `archives` says.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hotplate_tools.convert.archives import archive_names
 from hotplate_tools.failures import RefusedError
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def detect(path: Path) -> str:
     """Return the kind of the source at `path`: a key of `KINDS`.
 
     Raises:
-        RefusedError: None of them, or the bytes are of another kind than the name says.
+        RefusedError: None of them, the bytes are of another kind than the name says, or an archive is
+            unsafe to unpack.
     """
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
@@ -150,12 +151,8 @@ def _by_bytes(path: Path) -> str | None:
         return "xgboost"
     if not head.startswith(b"PK"):
         return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as fault:
-        raise RefusedError(f"{path.name} is a broken archive: {fault}") from fault
-    if {"config.json", "metadata.json"} <= set(names):
+    names = archive_names(path)
+    if {"config.json", "metadata.json"} <= names:
         return "keras"
     if "schema.json" in names:
         return "skops"

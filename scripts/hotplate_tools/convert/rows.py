@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hotplate.protocol.datatypes import from_name
+from hotplate_tools.convert.archives import archive_names
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish import golden
 from hotplate_tools.publish.arrays import array_of
@@ -149,6 +150,7 @@ def _made_up(spec: MetadataTensor, shape: tuple[int, ...], generator: np.random.
 
 
 def _read_npz(file: Path) -> dict[str, Array]:
+    archive_names(file)
     try:
         with np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

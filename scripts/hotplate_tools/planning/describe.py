@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from hotplate.errors import DigestMismatchError, GraphError, StoreNotFoundError
+from hotplate.errors import GraphError, StoreNotFoundError
 from hotplate.limits import MAX_MANIFEST_BYTES
-from hotplate.manifest.layout import blob_key, manifest_key, measurements_key, version_of
-from hotplate.manifest.schema import decode
+from hotplate.manifest.layout import measurements_key
 from hotplate.protocol.datatypes import from_name
-from hotplate_tools.failures import RefusedError
 from hotplate_tools.planning.records import Description, Measurements, decode_measurements
-from hotplate_tools.publish.aliases import read_alias
+from hotplate_tools.publish.find import find_version, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -84,23 +82,13 @@ def published_description(store: Store, name: str, alias: str, *, code_bytes: in
         DigestMismatchError: A manifest or graph is not the one that was published.
         StoreError: The registry cannot be read.
     """
-    found = read_alias(store, name, alias)
-    if found is None:
-        raise RefusedError(f"{name} has no alias {alias!r}", advice="`hotplate models` lists what there is.")
-    try:
-        manifest = decode(store.get(manifest_key(name, found[0].version), max_bytes=MAX_MANIFEST_BYTES).body)
-    except StoreNotFoundError as fault:
-        raise RefusedError(f"{name} has no version {found[0].version}") from fault
-    version, digest = version_of(manifest)
-    if digest != found[0].manifest_sha256:
-        raise DigestMismatchError(f"{name} {version}: the manifest is not the one that {alias!r} pins")
-    entry = manifest.file("graph")
+    found = find_version(store, name, alias=alias)
     return description_of(
-        manifest,
-        store.get(blob_key(entry.sha256), max_bytes=entry.size).body,
+        found.manifest,
+        read_file(store, found.manifest.file("graph")),
         code_bytes=code_bytes,
-        version=version,
-        measurements=read_measurements(store, name, version),
+        version=found.version,
+        measurements=read_measurements(store, name, found.version),
     )
 
 

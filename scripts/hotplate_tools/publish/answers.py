@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hotplate_tools.naming import logical_prefix
+from hotplate_tools.publish.openssf import BUNDLE
 from hotplate_tools.publish.signing import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hotplate_tools.publish.aliases import MoveAlias
+    from hotplate_tools.publish.export import Exported
     from hotplate_tools.publish.gc import Garbage
     from hotplate_tools.publish.pipeline import Published
     from hotplate_tools.publish.registry import ModelListing
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "deploy_parameters",
+    "exported_data",
+    "exported_text",
     "garbage_data",
     "garbage_text",
     "listing_data",
@@ -208,4 +212,29 @@ def verified_text(found: Sequence[Verified]) -> str:
         verdict = f"{signed}, {each.files} files, {each.size:,} bytes" if not each.faults else "NOT WHOLE"
         lines.append(f"{each.name} {each.version}: {verdict}")
         lines += [f"  {fault}" for fault in each.faults]
+    return "\n".join(lines)
+
+
+def exported_data(exported: Exported) -> dict[str, Any]:
+    """Return what was written to a folder."""
+    return {
+        "name": exported.name,
+        "version": exported.version,
+        "manifest_sha256": exported.manifest_sha256,
+        "folder": str(exported.folder),
+        "files": list(exported.files),
+        "signed_by": exported.signed_by,
+    }
+
+
+def exported_text(exported: Exported) -> str:
+    """Return the same for people."""
+    signed = f"signed by key {exported.signed_by}" if exported.signed_by else "no signature verified"
+    lines = [f"{exported.name} {exported.version}: {signed}", *(f"  {file}" for file in exported.files)]
+    if BUNDLE in exported.files:
+        bundle = exported.folder / BUNDLE
+        lines += [
+            "To verify it elsewhere",
+            f"  model_signing verify key {exported.folder} --signature {bundle} --public_key PUBLIC.pem",
+        ]
     return "\n".join(lines)

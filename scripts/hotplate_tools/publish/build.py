@@ -33,7 +33,8 @@ from hotplate_tools.convert.converted import golden_documents
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
 from hotplate_tools.optimise.forms import optimise
-from hotplate_tools.publish.card import card_of, refuse_wrong_head
+from hotplate_tools.publish.bounds import refuse_huge_signature, refuse_long_manifest, refuse_long_names
+from hotplate_tools.publish.card import card_of, read_head
 from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
 from hotplate_tools.publish.signature import refuse_disagreement
@@ -41,11 +42,12 @@ from hotplate_tools.publish.signature import refuse_disagreement
 if TYPE_CHECKING:
     from typing import Literal
 
+    from hotplate.protocol.types import MetadataTensor
     from hotplate_tools.convert.converted import Conversion
     from hotplate_tools.optimise.forms import Served
-    from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
+    type _Tensors = tuple[MetadataTensor, ...]
     Role = Literal["graph", "weights", "native-graph", "native-weights", "golden", "card"]
 
 __all__ = ["LocalFile", "Prepared", "build_manifest"]
@@ -88,14 +90,13 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         RefusedError: The graph, the signature or the golden rows are not fit to be published.
     """
     graph, conversion = inspect_graph(source.graph), source.conversion
-    transforms = load_transforms(source.name) if source.spec else None
-    inputs, outputs = graph.inputs, graph.outputs
-    if source.spec:
-        inputs = tuple(spec.declared() for spec in source.spec.inputs)
-        outputs = tuple(spec.declared() for spec in source.spec.outputs)
-        refuse_disagreement(source.spec, graph, has_transforms=transforms is not None)
+    spec = source.spec
+    transforms = load_transforms(source.name) if spec else None
+    inputs, outputs = _signature(source, graph, has_transforms=transforms is not None)
+    labels = dict(spec.labels) if spec else dict(conversion.labels) if conversion else {}
+    refuse_long_names(graph.weights, labels)
     session = _session(graph, source)
-    owner = source.spec.plan if source.spec else None
+    owner = spec.plan if spec else None
     served = optimise(
         source.graph,
         graph,
@@ -107,9 +108,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     golden, rows, warnings = _golden(source, graph, served.session, transforms)
     files = form_files(served)
     files += [_file("golden.jsonl", "golden", rows)] if golden else []
-    files += [_file("card.md", "card", _card(source.spec, source))] if source.spec else []
     files.sort(key=lambda file: file.entry.path)
-    spec = source.spec
     manifest = Manifest(
         format=FORMAT,
         name=source.name,
@@ -119,17 +118,30 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         version=version,
         task=spec.task if spec else "",
         producer=f"hotplate {hotplate.__version__}",
-        labels=dict(spec.labels) if spec else dict(conversion.labels) if conversion else {},
+        labels=labels,
         golden=golden,
         plan=served.plan,
         parity=conversion.parity if conversion else None,
         provenance=_provenance(source),
     )
+    manifest, files = _with_card(manifest, files, source)
+    refuse_long_manifest(manifest)
     try:
         checked = decode(encode(manifest))
     except ManifestError as fault:
         raise RefusedError(str(fault)) from fault
     return Prepared(checked, tuple(files), (*served.notes, *warnings), graph, served)
+
+
+def _signature(source: Source, graph: Graph, *, has_transforms: bool) -> tuple[_Tensors, _Tensors]:
+    """Return inputs and outputs as callers see them."""
+    inputs, outputs = graph.inputs, graph.outputs
+    if source.spec:
+        inputs = tuple(spec.declared() for spec in source.spec.inputs)
+        outputs = tuple(spec.declared() for spec in source.spec.outputs)
+        refuse_disagreement(source.spec, graph, has_transforms=has_transforms)
+    refuse_huge_signature(inputs, outputs)
+    return inputs, outputs
 
 
 def form_files(served: Served) -> list[LocalFile]:
@@ -145,9 +157,17 @@ def form_files(served: Served) -> list[LocalFile]:
 
 def _provenance(source: Source) -> Provenance:
     stated = Provenance(**source.spec.provenance.model_dump()) if source.spec else Provenance()
-    if stated.framework or not source.conversion:
-        return stated
-    return msgspec.structs.replace(stated, framework=source.conversion.parity.framework)
+    if source.revision and stated.git_revision not in (None, source.revision):
+        raise RefusedError(
+            f"model.yaml states git_revision {stated.git_revision}, git says {source.revision}",
+            advice="State it there, or have it recorded; not both.",
+        )
+    made_by = source.conversion.parity.framework if source.conversion else ""
+    return msgspec.structs.replace(
+        stated,
+        framework=stated.framework or made_by,
+        git_revision=stated.git_revision or source.revision,
+    )
 
 
 def load_transforms(name: str) -> Transforms | None:
@@ -165,12 +185,19 @@ def load_transforms(name: str) -> Transforms | None:
     return Transforms(module.preprocess, module.postprocess)
 
 
-def _card(spec: ModelSpec, source: Source) -> bytes:
-    if source.card is None:
-        return card_of(spec)
-    raw = source.card.read_bytes()
-    refuse_wrong_head(raw, spec)
-    return raw
+def _with_card(
+    manifest: Manifest, files: list[LocalFile], source: Source
+) -> tuple[Manifest, list[LocalFile]]:
+    """Return the manifest and its files with the source's card, or with one written from the manifest."""
+    spec = source.spec
+    raw = source.card.read_bytes() if source.card else b""
+    if not source.card:
+        raw = card_of(manifest, license_name=spec.license if spec else None)
+    head = read_head(raw, spec)
+    files = sorted([*files, _file("card.md", "card", raw)], key=lambda file: file.entry.path)
+    entries = tuple(file.entry for file in files)
+    parameters = {"card": head} if head else {}
+    return msgspec.structs.replace(manifest, files=entries, parameters=parameters), files
 
 
 def _session(graph: Graph, source: Source) -> Session:

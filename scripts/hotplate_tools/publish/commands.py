@@ -74,6 +74,7 @@ def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     show_envvar=True,
     help="Sign the manifest with this key file, or with this key of AWS KMS.",
 )
+@click.option("--record-revision", is_flag=True, help="Record the git commit that last changed the source.")
 @click.option("--no-promote", is_flag=True, help="Move no alias.")
 @click.option("--no-measure", is_flag=True, help="Do not measure the version on this machine.")
 @click.option("--dry-run", is_flag=True, help="Print the plan; write nothing.")
@@ -93,6 +94,7 @@ def publish(
     source_path: Path | None,
     trust_pickle: bool,
     no_cache: bool,
+    record_revision: bool,
     no_promote: bool,
     no_measure: bool,
     dry_run: bool,
@@ -120,7 +122,9 @@ def publish(
     store = open_store(bucket=bucket, folder=registry, region=region)
     signer = open_signer(sign, region=region) if sign else None
     options = ConvertOptions(rows, tolerance, trust_pickle, source_path, cached=not no_cache)
-    with prepare(path, name, version=version, options=options, console=console) as prepared:
+    with prepare(
+        path, name, version=version, options=options, record_revision=record_revision, console=console
+    ) as prepared:
         published = publish_prepared(
             prepared,
             store=store,

@@ -3,11 +3,11 @@
 Rules kept here:
 
 1. The length is capped before the file is parsed.
-2. Refused: operators that ONNX Runtime does not bring along, tensors kept outside of the model's
-   folder or whose bytes are not what their shape needs, and inputs or outputs that the Open
-   Inference Protocol cannot carry.
-3. Whether ONNX Runtime can load it (operator sets, IR version) is asked of ONNX Runtime itself, by
-   the same `Session` that serves.
+2. Refused: operator sets that are not known, operators that ONNX Runtime does not bring along,
+   tensors kept outside of the model's folder, whose bytes are not what their shape needs, or which no
+   function can hold, and inputs or outputs that the Open Inference Protocol cannot carry.
+3. Whether ONNX Runtime can load it is then asked of ONNX Runtime itself, by the same `Session` that
+   serves.
 
 Source: ONNX, "Open Neural Network Exchange Intermediate Representation Specification" and
 "External Data".
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import onnx
+import onnx.defs
 import onnx.external_data_helper
 import onnx.shape_inference
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -29,6 +30,7 @@ from hotplate.errors import GraphError
 from hotplate.protocol.datatypes import from_ort, shape_of
 from hotplate.protocol.types import MetadataTensor
 from hotplate_tools.failures import RefusedError
+from hotplate_tools.publish.bounds import refuse_huge_shapes, with_shapes
 from hotplate_tools.publish.source import inside
 from hotplate_tools.publish.tensors import declared_bytes, refuse_wrong_size
 
@@ -40,7 +42,14 @@ __all__ = ["MAX_GRAPH_BYTES", "Graph", "inspect_graph"]
 # Protocol Buffers' limit on one message, in bytes; larger models keep their weights outside.
 MAX_GRAPH_BYTES = 2 * 1024**3 - 1
 
-_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
+# ONNX Runtime's documentation, "Compatibility", promises operator sets from 7 on.
+_ONNX = (7, onnx.defs.onnx_opset_version())
+_OPSETS = {
+    "": _ONNX,
+    "ai.onnx": _ONNX,
+    "ai.onnx.ml": (1, onnx.defs.onnx_ml_opset_version()),
+    "com.microsoft": (1, 1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +81,15 @@ def inspect_graph(file: Path) -> Graph:
         )
     body = file.read_bytes()
     model = _parse(body, file)
+    _refuse_operator_sets(model)
     _refuse_custom_operators(model)
     weights = _external_files(model, file.parent)
-    model = _with_shapes(model)
+    model = _with_output_shapes(model)
     initialized = {tensor.name for tensor in model.graph.initializer}
     inputs = _signature("input", [node for node in model.graph.input if node.name not in initialized])
     outputs = _signature("output", model.graph.output)
     _check(file if weights else model, file.name)
+    refuse_huge_shapes(with_shapes(model))
     return Graph(body, weights, inputs, outputs)
 
 
@@ -111,10 +122,26 @@ def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
                 waiting.extend(graph.node)
 
 
+def _refuse_operator_sets(model: onnx.ModelProto) -> None:
+    """Refuse a version of a known domain that is none; an unknown domain matters if a node is of it."""
+    versions: dict[str, int] = {}
+    for opset in model.opset_import:
+        domain = opset.domain or "ai.onnx"
+        # The same one twice is what skl2onnx writes.
+        if versions.setdefault(domain, opset.version) != opset.version:
+            raise RefusedError(f"the model imports two versions of the operator set {domain!r}")
+        least, most = _OPSETS.get(opset.domain, (None, None))
+        if least and not least <= opset.version <= most:
+            raise RefusedError(
+                f"operator set {opset.version} of {domain}; known are {least} to {most}",
+                advice="Export the model again for one of those.",
+            )
+
+
 def _refuse_custom_operators(model: onnx.ModelProto) -> None:
     own = {(function.domain, function.name) for function in model.functions}
     for node in _nodes(model):
-        known = node.domain in _DOMAINS or node.domain.startswith("com.microsoft.")
+        known = node.domain in _OPSETS or node.domain.startswith("com.microsoft.")
         if not known and (node.domain, node.op_type) not in own:
             raise RefusedError(
                 f"operator {node.op_type!r} is of domain {node.domain!r}, which ONNX Runtime does not have",
@@ -170,7 +197,7 @@ def _external_file(location: str, folder: Path) -> Path:
     return inside(folder, location, "external data")
 
 
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with shapes for the outputs that its exporter left without."""
     if all(node.type.tensor_type.HasField("shape") for node in model.graph.output):
         return model

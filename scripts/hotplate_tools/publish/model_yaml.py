@@ -38,6 +38,7 @@ __all__ = [
 MAX_YAML_BYTES = 256 * 1024
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Revision = Annotated[str, Field(pattern="^[0-9a-f]{7,64}(-dirty)?$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Tolerance = Annotated[Number, Field(ge=0)]
 
@@ -92,6 +93,7 @@ class ProvenanceSpec(_Section):
     data_sha256: Digest | None = None
     seed: int | None = None
     framework: str = ""
+    git_revision: Revision | None = None
     metrics: dict[str, Number] = Field(default_factory=dict)
 
 
@@ -99,11 +101,13 @@ class ModelSpec(_Section):
     """All of `model.yaml`. Files are named relative to its folder and stay inside it.
 
     `artefact` is a file or folder of any kind in `convert.kinds`, or `package.module:factory`;
+    `license` is a name for the card's head, such as `mit`;
     `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
     task: str = ""
+    license: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")] | None = None
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     labels: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from hotplate_tools.convert.converted import ConvertOptions, as_onnx
 from hotplate_tools.publish.build import build_manifest
 from hotplate_tools.publish.execute import execute
 from hotplate_tools.publish.plan import plan_publication
+from hotplate_tools.publish.revision import revision_of
 from hotplate_tools.publish.source import read_source
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def prepare(
     *,
     version: str | None = None,
     options: ConvertOptions | None = None,
+    record_revision: bool = False,
     console: Console | None = None,
 ) -> Iterator[Prepared]:
     """Yield `path` as the version that it is, converted, checked and optimised; needs no store.
@@ -87,6 +89,7 @@ def prepare(
         name: Model name; None takes the one in `model.yaml`, or the file's.
         version: SemVer to publish under; None names the version after its digest.
         options: How to convert what is not ONNX.
+        record_revision: Whether the source's git revision becomes part of the version.
         console: Told while it is converted.
 
     Raises:
@@ -95,8 +98,11 @@ def prepare(
         FailedError: The framework of the source cannot be installed, or failed.
     """
     source = read_source(path, name)
+    options = options or ConvertOptions()
+    if record_revision:
+        source = replace(source, revision=revision_of(source, source_path=options.source_path))
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
-        source = as_onnx(source, options or ConvertOptions(), Path(folder), console or Console())
+        source = as_onnx(source, options, Path(folder), console or Console())
         with console.step(f"Checking and optimising {path.name}") if console else nullcontext():
             prepared = build_manifest(source, version=version)
         yield prepared
@@ -108,10 +114,13 @@ def describe(
     *,
     version: str | None = None,
     options: ConvertOptions | None = None,
+    record_revision: bool = False,
     console: Console | None = None,
 ) -> Described:
     """Return what `path` would be published as; arguments and errors are those of `prepare`."""
-    with prepare(path, name, version=version, options=options, console=console) as prepared:
+    with prepare(
+        path, name, version=version, options=options, record_revision=record_revision, console=console
+    ) as prepared:
         label, digest = version_of(prepared.manifest)
         return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings)
 

@@ -35,6 +35,7 @@ class Source:
         golden, card, evaluation: Files of a source folder, if it has them.
         spec: What `model.yaml` says; None for a bare file.
         conversion: What converting brought; None for what is ONNX by itself.
+        revision: Of git, if it is to be recorded.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Source:
     spec: ModelSpec | None
     evaluation: Path | None = None
     conversion: Conversion | None = None
+    revision: str | None = None
 
 
 def read_source(path: Path, name: str | None) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,32 @@ from hotplate_tools.publish.commands import registry_options, require_registry
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
 
-__all__ = ["signing_key", "verify"]
+__all__ = ["signing_key", "trusted_keys", "trusted_options", "verify"]
+
+
+def trusted_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that say whose signature is trusted."""
+    for option in (
+        click.option("--unsigned", is_flag=True, help="Ask for no signature."),
+        click.option(
+            "--key",
+            "keys",
+            multiple=True,
+            metavar="BASE64|FILE|kms:KEY",
+            help="A key that is trusted; may be given several times. Required, unless --unsigned.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def trusted_keys(keys: tuple[str, ...], *, unsigned: bool, region: str | None) -> list[bytes]:
+    """Return the raw public keys that `trusted_options` name; none if no signature is asked for."""
+    from hotplate_tools.publish.signing import public_key_of
+
+    if bool(keys) == unsigned:
+        raise click.UsageError("give --key, or --unsigned to ask for no signature")
+    return [public_key_of(key, region=region) for key in keys]
 
 
 @click.group(name="signing-key")
@@ -57,14 +83,7 @@ def show(key: str, region: str | None, *, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("version", required=False)
 @registry_options
-@click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    metavar="BASE64|FILE|kms:KEY",
-    help="A key that is trusted; may be given several times. Required, unless --unsigned.",
-)
-@click.option("--unsigned", is_flag=True, help="Ask for no signature.")
+@trusted_options
 @as_json_option
 def verify(
     name: str,
@@ -81,13 +100,10 @@ def verify(
     from hotplate_tools.console import Console
     from hotplate_tools.publish.answers import verified_data, verified_text
     from hotplate_tools.publish.registry import open_store
-    from hotplate_tools.publish.signing import public_key_of
     from hotplate_tools.publish.verify import refuse_faults, verify_model
 
     require_registry(bucket, registry)
-    if bool(keys) == unsigned:
-        raise click.UsageError("give --key, or --unsigned to ask for no signature")
-    trusted = [public_key_of(key, region=region) for key in keys]
+    trusted = trusted_keys(keys, unsigned=unsigned, region=region)
     store = open_store(bucket=bucket, folder=registry, region=region)
     found = verify_model(store, name, version, trusted=trusted)
     Console(as_json=as_json).result(verified_data(found), verified_text(found))

@@ -37,7 +37,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def roles(described: Described) -> dict[str, str]:
-    return {entry.path: entry.role for entry in described.manifest.files if entry.role != "golden"}
+    return {
+        entry.path: entry.role for entry in described.manifest.files if entry.role not in ("golden", "card")
+    }
 
 
 def loaded(described: Described) -> Published:

@@ -125,10 +125,31 @@ def test_version_given_is_the_version(tmp_path: Path) -> None:
     assert (described.version, described.manifest.version) == ("1.2.3", "1.2.3")
 
 
+def test_model_without_a_card_gets_one_that_is_the_same_next_time(tmp_path: Path) -> None:
+    bare = describe(write_onnx(tmp_path / "m.onnx", affine()))
+    assert body(bare, "card.md").decode().startswith("---\nlibrary_name: onnx\nmodel_name: m\n---\n\n# m\n")
+    assert bare.manifest.parameters == {"card": {"library_name": "onnx", "model_name": "m"}}
+    folder = write_folder(tmp_path / "affine", card=None, license="mit")
+    written = describe(folder)
+    assert written.manifest.parameters["card"]["license"] == "mit"
+    assert b"- accuracy: 0.98\n" in body(written, "card.md")
+    assert describe(folder).version == written.version
+
+
+def test_head_of_an_own_card_becomes_part_of_the_manifest(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "affine")
+    assert describe(folder).manifest.parameters == {}
+    (folder / "card.md").write_text("---\nlicense: mit\ntags: [a, b]\n---\n# Affine\n")
+    described = describe(folder)
+    assert described.manifest.parameters == {"card": {"license": "mit", "tags": ["a", "b"]}}
+    assert body(described, "card.md") == (folder / "card.md").read_bytes()
+
+
 def test_small_external_weights_are_published_inside_the_graph(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(np.arange(3, dtype="<f4").tobytes())
     described = describe(write_onnx(tmp_path / "shift.onnx", with_external_weights("w.bin")))
     assert [(entry.path, entry.role) for entry in described.manifest.files] == [
+        ("card.md", "card"),
         ("golden.jsonl", "golden"),
         ("model.onnx", "graph"),
     ]
@@ -159,13 +180,13 @@ def test_graph_without_stable_answers_is_published_without_rows_but_said(
         model.graph.node[1].input[0] = "zero"
     described = describe(write_onnx(tmp_path / "m.onnx", model))
     assert (described.manifest.golden, len(described.warnings)) == (None, 1)
-    assert [entry.path for entry in described.manifest.files] == ["model.onnx"]
+    assert [entry.path for entry in described.manifest.files] == ["card.md", "model.onnx"]
 
 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (one_node("Relu", opset=99), "does not load"),
+        (one_node("Relu", opset=99), "operator set 99"),
         (one_node("NoSuchThing", domain="com.microsoft"), "does not load"),
     ],
     ids=["operator set too new", "operator that is not there"],

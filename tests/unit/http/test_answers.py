@@ -26,7 +26,11 @@ def instance(kind: type[errors.HotplateError]) -> errors.HotplateError:
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_family_decides_the_class_of_status(kind: type[errors.HotplateError]) -> None:
-    caller = issubclass(kind, errors.RequestError) or kind in (errors.ModelError, errors.ModelNotFoundError)
+    caller = issubclass(kind, errors.RequestError) or kind in (
+        errors.ModelError,
+        errors.ModelNotFoundError,
+        errors.CardNotFoundError,
+    )
     assert status_of(instance(kind)) // 100 == (4 if caller else 5)
 
 

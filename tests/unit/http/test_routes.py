@@ -18,7 +18,9 @@ def request(method: str, path: str) -> HttpRequest:
     [
         ("GET", "/v2/models/m", Route("metadata", "m", None)),
         ("GET", "/v2/models/m/ready", Route("ready", "m", None)),
+        ("GET", "/v2/models/m/card", Route("card", "m", None)),
         ("POST", "/v2/models/m/infer", Route("infer", "m", None)),
+        ("GET", "/v2/models/m/versions/1/card", Route("card", "m", "1")),
         ("GET", "/v2/models/m/versions/1", Route("metadata", "m", "1")),
         ("GET", "/v2/models/m/versions/1/ready", Route("ready", "m", "1")),
         ("POST", "/v2/models/m/versions/1/infer", Route("infer", "m", "1")),
@@ -35,6 +37,7 @@ def test_path_is_understood(method: str, path: str, route: Route) -> None:
         ("GET", "/v2/models/m/infer"),
         ("POST", "/v2/models/m"),
         ("DELETE", "/v2/models/m"),
+        ("POST", "/v2/models/m/card"),
         ("GET", "/v2/models"),
         ("GET", "/v1/models/m"),
         ("GET", "/"),

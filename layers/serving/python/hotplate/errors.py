@@ -14,6 +14,7 @@ HotplateError
 │  └─ PayloadTooLargeError    more bytes than Lambda accepts in one call
 ├─ ModelError                 wrong or absent model
 │  ├─ ModelNotFoundError      no such model or version here
+│  ├─ CardNotFoundError       the version was published without a card
 │  └─ ModelNotReadyError      known, but not loaded (yet)
 ├─ ArtifactError              bytes that must not be trusted
 │  ├─ ManifestError           not a manifest, or one that contradicts itself
@@ -100,6 +101,10 @@ class ModelError(HotplateError):
 
 class ModelNotFoundError(ModelError):
     """No such model or version is served here."""
+
+
+class CardNotFoundError(ModelError):
+    """The version was published without a model card."""
 
 
 class ModelNotReadyError(ModelError):

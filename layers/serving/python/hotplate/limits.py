@@ -25,6 +25,9 @@ MAX_UNZIPPED_BYTES = 262_144_000
 # A manifest longer than this is refused before it is parsed, in bytes. Ours; real ones are < 64 KiB.
 MAX_MANIFEST_BYTES = 1 * MIB
 
+# A model card longer than this is neither published nor read, in bytes. Ours; a long one is 30 KB.
+MAX_CARD_BYTES = 256 * 1024
+
 # A signature document longer than this is refused unread, in bytes. Ours; real ones are 167 bytes.
 MAX_SIGNATURE_BYTES = 4096
 

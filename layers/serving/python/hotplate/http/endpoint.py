@@ -16,7 +16,9 @@ import orjson
 
 from hotplate.errors import ModelNotFoundError, ModelNotReadyError
 from hotplate.http.answers import RETRY_AFTER_S, answer_error, status_of
+from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
+from hotplate.http.metadata import metadata_of
 from hotplate.http.routes import Route, route_of
 from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hotplate.http.event import LambdaContext
-    from hotplate.protocol.types import InferenceRequest, MetadataTensor
+    from hotplate.manifest.schema import Manifest
+    from hotplate.protocol.types import InferenceRequest
     from hotplate.runtime.model import Model
 
 __all__ = ["Endpoint"]
@@ -37,9 +40,17 @@ _LENGTH_HEADER = "inference-header-content-length"
 class Endpoint:
     """Callable as a Lambda handler: `endpoint(event, context)` returns a proxy result."""
 
-    def __init__(self, load: Callable[[], Model]) -> None:
-        """Load the model now; `load` is called again later if that fails."""
+    def __init__(
+        self, load: Callable[[], Model], read_card: Callable[[Manifest], bytes] | None = None
+    ) -> None:
+        """Load the model now.
+
+        Args:
+            load: Called again later if it fails.
+            read_card: Returns the card of the version, when it is first asked for; None: it has none.
+        """
         self._load = load
+        self._cards = CardShelf(read_card)
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -72,7 +83,9 @@ class Endpoint:
             return _infer(request, model, usage)
         if route.verb == "ready":
             return HttpResponse(200, orjson.dumps({"name": model.manifest.name, "ready": True}))
-        return HttpResponse(200, orjson.dumps(_metadata(model)))
+        if route.verb == "card":
+            return self._cards.answer(model.manifest)
+        return HttpResponse(200, orjson.dumps(metadata_of(model.manifest, model.version)))
 
     def _finish(self, response: HttpResponse, usage: _Usage, started: float) -> HttpResponse:
         """Return the response with the headers that every answer carries."""
@@ -139,25 +152,6 @@ def _check_served(route: Route, model: Model) -> None:
             f"unknown version {str(route.version)[:80]!r} of {served!r}; "
             f"this endpoint serves {model.version!r}"
         )
-
-
-def _metadata(model: Model) -> dict[str, Any]:
-    manifest = model.manifest
-    return {
-        "name": manifest.name,
-        "versions": [model.version],
-        "platform": manifest.platform,
-        "inputs": [_tensor_metadata(spec) for spec in manifest.inputs],
-        "outputs": [_tensor_metadata(spec) for spec in manifest.outputs],
-        "parameters": {"task": manifest.task, "labels": manifest.labels, **manifest.parameters},
-    }
-
-
-def _tensor_metadata(spec: MetadataTensor) -> dict[str, Any]:
-    more = {"one_of": spec.one_of, "description": spec.description}
-    parameters = {name: value for name, value in more.items() if value}
-    metadata: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
-    return metadata | ({"parameters": parameters} if parameters else {})
 
 
 def _rows(request: InferenceRequest) -> int:

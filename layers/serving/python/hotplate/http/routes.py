@@ -4,6 +4,7 @@
 |---|---|---|
 | GET | | metadata |
 | GET | `/ready` | readiness |
+| GET | `/card` | the model card; ours, not the protocol's |
 | POST | `/infer` | inference |
 
 Source: Open Inference Protocol v2, "HTTP/REST".
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Route", "route_of"]
 
-type Verb = Literal["metadata", "ready", "infer"]
+type Verb = Literal["metadata", "ready", "card", "infer"]
 
 _VERBS: dict[tuple[str, tuple[str, ...]], Verb] = {
     ("GET", ()): "metadata",
     ("GET", ("ready",)): "ready",
+    ("GET", ("card",)): "card",
     ("POST", ("infer",)): "infer",
 }
 
@@ -58,6 +60,6 @@ def route_of(request: HttpRequest) -> Route:
 def _unknown(request: HttpRequest) -> UnknownPathError:
     return UnknownPathError(
         "path",
-        expected="GET /v2/models/{model}[/versions/{version}][/ready] or POST …/infer",
+        expected="GET /v2/models/{model}[/versions/{version}][/ready|/card] or POST …/infer",
         received=f"{request.method} /{'/'.join(request.segments)}"[:200],
     )

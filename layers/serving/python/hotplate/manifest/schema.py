@@ -40,6 +40,7 @@ __all__ = [
 FORMAT = 1
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Revision = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{7,64}(-dirty)?\Z")]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}\Z")]
 Tier = Literal["lambda-zip", "lambda-image", "sagemaker-async", "sagemaker-realtime"]
 InitMode = Literal["init", "first-invoke", "snap-start", "provisioned"]
@@ -143,13 +144,22 @@ class Plan(_Record, frozen=True):
 
 
 class Provenance(_Record, frozen=True):
-    """Where the model came from: enough to make it again. Recorded, never used to serve."""
+    """Where the model came from: enough to make it again. Recorded, never used to serve.
+
+    Attributes:
+        command: What trained it.
+        data, data_sha256: What it was trained on.
+        seed, framework: As said.
+        git_revision: The commit that last changed the source, `-dirty` behind it if that was not all.
+        metrics: As the owner measured them.
+    """
 
     command: str = ""
     data: str = ""
     data_sha256: Sha256 | None = None
     seed: int | None = None
     framework: str = ""
+    git_revision: Revision | None = None
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
 
 
