@@ -21,6 +21,7 @@ from hotplate_tools.publish.source import read_source
 if TYPE_CHECKING:
     from hotplate.store.base import Store
     from hotplate_tools.console import Console
+    from hotplate_tools.optimise.variants import VariantOptions
     from hotplate_tools.planning.records import Description, Measurements
     from hotplate_tools.publish.build import Prepared
     from hotplate_tools.publish.pipeline import Published
@@ -56,7 +57,13 @@ def local_description(path: Path, *, code_bytes: int, console: Console, measured
 
 
 def measure_published(
-    path: Path, published: Published, *, options: ConvertOptions | None = None, store: Store, console: Console
+    path: Path,
+    published: Published,
+    *,
+    options: ConvertOptions | None = None,
+    variants: VariantOptions | None = None,
+    store: Store,
+    console: Console,
 ) -> bool:
     """Measure a version that was just published and put the record beside it, unless one is there.
 
@@ -64,6 +71,7 @@ def measure_published(
         path: What was published.
         published: As which version.
         options: How it was converted, if it was.
+        variants: Which were considered.
         store: The registry.
         console: Told while it is done.
 
@@ -77,18 +85,23 @@ def measure_published(
     key = measurements_key(published.name, published.version)
     if store.size(key) is not None:
         return False
-    with _prepared(path, published.name, options, console) as prepared:
+    with _prepared(path, published.name, options, console, variants) as prepared:
         body = encode_measurements(measure_prepared(prepared, console))
     return store.put_new(key, body, sha256=hashlib.sha256(body).hexdigest())
 
 
 @contextmanager
 def _prepared(
-    path: Path, name: str | None, options: ConvertOptions | None, console: Console
+    path: Path,
+    name: str | None,
+    options: ConvertOptions | None,
+    console: Console,
+    variants: VariantOptions | None = None,
 ) -> Iterator[Prepared]:
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
-        source = as_onnx(read_source(path, name), options or ConvertOptions(), Path(folder), console)
-        yield build_manifest(source, version=None)
+        options = options or ConvertOptions()
+        source = as_onnx(read_source(path, name), options, Path(folder), console)
+        yield build_manifest(source, version=None, variants=variants, rows=options.rows, console=console)
 
 
 def measure_prepared(prepared: Prepared, console: Console) -> Measurements:
@@ -100,5 +113,10 @@ def measure_prepared(prepared: Prepared, console: Console) -> Measurements:
     graph = prepared.graph
     source = Candidate("source", graph.body, graph.weights, "all", "on")
     return measure(
-        prepared.served, source, graph.inputs, operator_types(prepared.served.portable.graph), console=console
+        prepared.served,
+        source,
+        graph.inputs,
+        operator_types(prepared.served.portable.graph),
+        others=prepared.choice.others if prepared.choice else (),
+        console=console,
     )

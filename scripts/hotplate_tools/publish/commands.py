@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from hotplate_tools.options import as_json_option
+
+if TYPE_CHECKING:
+    from hotplate_tools.optimise.variants import VariantOptions
 
 __all__ = [
     "alias_option",
@@ -53,7 +57,29 @@ def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
             type=click.FloatRange(0, 1, min_open=True, max_open=True),
             help="Largest difference of a converted model, as a share of an output's largest value.",
         ),
-        click.option("--rows", type=rows, help="Evaluation rows for a converted model: .npz or .jsonl."),
+        click.option(
+            "--rows", type=rows, help="Evaluation rows for a converted model or a variant: .npz or .jsonl."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def variant_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options of publishing something smaller than the float graph."""
+    for option in (
+        click.option(
+            "--max-quality-loss",
+            type=click.FloatRange(0, 1),
+            help="Most that a variant may lose on the evaluation rows.  [default: 0.01]",
+        ),
+        click.option(
+            "--variant",
+            "variants",
+            multiple=True,
+            type=click.Choice(["int8", "fp16", "int4", "all"]),
+            help="Publish this instead if it is smaller and good enough; may be given again.",
+        ),
     ):
         command = option(command)
     return command
@@ -63,6 +89,7 @@ def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="Model name; else the one in model.yaml, or the file's.")
 @convert_options
+@variant_options
 @registry_options
 @click.option("--version", metavar="X.Y.Z", help="Publish as this version; else it is named by its digest.")
 @alias_option
@@ -91,6 +118,8 @@ def publish(
     tolerance: float | None,
     source_path: Path | None,
     trust_pickle: bool,
+    variants: tuple[str, ...],
+    max_quality_loss: float | None,
     no_promote: bool,
     no_measure: bool,
     dry_run: bool,
@@ -101,6 +130,9 @@ def publish(
     PATH is a folder with model.yaml, or a model: .onnx, .keras, .h5, a SavedModel folder, .pt2,
     package.module:factory (PyTorch), .skops, or .joblib and .pkl if they are to be trusted. What is
     not ONNX is converted, and refused if its answers change.
+
+    With --variant, weights of 8, 16 or 4 bits are tried on the evaluation rows, and the smallest that
+    stays within --max-quality-loss is published instead of the float graph.
 
     Doing so again changes nothing. A version never changes once it is published.
     """
@@ -117,6 +149,7 @@ def publish(
     console = Console(as_json=as_json)
     store = open_store(bucket=bucket, folder=registry, region=region)
     options = ConvertOptions(rows, tolerance, trust_pickle, source_path)
+    wanted = _variants(variants, max_quality_loss)
     published = publish_model(
         path,
         name=name,
@@ -124,6 +157,7 @@ def publish(
         alias=None if no_promote else alias,
         version=version,
         options=options,
+        variants=wanted,
         dry_run=dry_run,
         signer=open_signer(sign, region=region) if sign else None,
         console=console,
@@ -131,7 +165,7 @@ def publish(
     if not (no_measure or dry_run):
         from hotplate_tools.optimise.local import measure_published
 
-        measure_published(path, published, options=options, store=store, console=console)
+        measure_published(path, published, options=options, variants=wanted, store=store, console=console)
     console.result(published_data(published), published_text(published))
 
 
@@ -263,6 +297,17 @@ def _require_source(path: Path) -> None:
 
     if not path.exists() and not is_entry_point(str(path)):
         raise click.BadParameter(f"{str(path)!r} does not exist", param_hint="PATH")
+
+
+def _variants(kinds: tuple[str, ...], loss: float | None) -> VariantOptions | None:
+    if not kinds:
+        if loss is not None:
+            raise click.UsageError("--max-quality-loss is for --variant, which is not there")
+        return None
+    from hotplate_tools.optimise.variants import KINDS, MAX_LOSS, VariantOptions
+
+    wanted = tuple(kind for kind in KINDS if kind in kinds or "all" in kinds)
+    return VariantOptions(wanted, MAX_LOSS if loss is None else loss)
 
 
 def _require_version(version: str | None) -> None:

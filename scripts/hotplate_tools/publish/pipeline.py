@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.signature import Signer
     from hotplate.store.base import Store
+    from hotplate_tools.optimise.variants import Choice, VariantOptions
     from hotplate_tools.publish.build import LocalFile
     from hotplate_tools.publish.plan import Actions
 
@@ -41,6 +42,7 @@ class Described:
         version, manifest_sha256: What a deployment pins.
         files: The bytes of every file of the manifest, in the manifest's order.
         warnings: What the publisher should know, one sentence each.
+        choice: Variants that were considered, if any were asked for.
     """
 
     manifest: Manifest
@@ -48,6 +50,7 @@ class Described:
     manifest_sha256: str
     files: tuple[LocalFile, ...]
     warnings: tuple[str, ...]
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Published:
         wrote: Whether this run changed anything in the registry.
         actions: What was planned; all of it was done unless `dry_run`.
         dry_run: Whether nothing was to be written.
+        choice: Variants that were considered, if any were asked for.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Published:
     wrote: bool
     actions: Actions
     dry_run: bool
+    choice: Choice | None = None
 
 
 def describe(
@@ -75,6 +80,7 @@ def describe(
     *,
     version: str | None = None,
     options: ConvertOptions | None = None,
+    variants: VariantOptions | None = None,
     console: Console | None = None,
 ) -> Described:
     """Return what `path` would be published as; needs no store.
@@ -83,7 +89,8 @@ def describe(
         path: A folder with `model.yaml`, or a model of a kind in `convert.kinds`.
         name: Model name; None takes the one in `model.yaml`, or the file's.
         version: SemVer to publish under; None names the version after its digest.
-        options: How to convert what is not ONNX.
+        options: How to convert what is not ONNX; its `rows` are those of variants too.
+        variants: Smaller variants to consider.
         console: Told while it is converted.
 
     Raises:
@@ -94,10 +101,13 @@ def describe(
     source = read_source(path, name)
     # The graph's bytes are in memory once the manifest is built; the folder only holds them till then.
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
-        source = as_onnx(source, options or ConvertOptions(), Path(folder), console or Console())
-        prepared = build_manifest(source, version=version)
+        options, console = options or ConvertOptions(), console or Console()
+        source = as_onnx(source, options, Path(folder), console)
+        prepared = build_manifest(
+            source, version=version, variants=variants, rows=options.rows, console=console
+        )
     label, digest = version_of(prepared.manifest)
-    return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings)
+    return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings, prepared.choice)
 
 
 def publish_model(
@@ -108,6 +118,7 @@ def publish_model(
     alias: str | None = "live",
     version: str | None = None,
     options: ConvertOptions | None = None,
+    variants: VariantOptions | None = None,
     dry_run: bool = False,
     signer: Signer | None = None,
     console: Console,
@@ -121,6 +132,7 @@ def publish_model(
         alias: Moved to the new version at the end; None moves none.
         version: As for `describe`.
         options: As for `describe`.
+        variants: As for `describe`.
         dry_run: Plan only; nothing is written.
         signer: Signs the manifest; None publishes a version that only functions in development serve.
         console: Told while it is done.
@@ -132,7 +144,7 @@ def publish_model(
         StoreError: The registry cannot be read or written. Run again: what was done is kept.
     """
     with console.step(f"Checking {path.name}"):
-        described = describe(path, name, version=version, options=options, console=console)
+        described = describe(path, name, version=version, options=options, variants=variants, console=console)
     for warning in described.warnings:
         console.warn(warning)
     if signer is None:
@@ -147,4 +159,5 @@ def publish_model(
         wrote=bool(actions.pending) and not dry_run,
         actions=actions,
         dry_run=dry_run,
+        choice=described.choice,
     )
