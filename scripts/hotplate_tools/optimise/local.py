@@ -21,7 +21,7 @@ from hotplate_tools.publish.source import read_source
 if TYPE_CHECKING:
     from hotplate.store.base import Store
     from hotplate_tools.console import Console
-    from hotplate_tools.optimise.variants import VariantOptions
+    from hotplate_tools.optimise.choice import VariantOptions
     from hotplate_tools.planning.records import Description, Measurements
     from hotplate_tools.publish.build import Prepared
     from hotplate_tools.publish.pipeline import Published

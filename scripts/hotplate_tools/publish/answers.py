@@ -12,7 +12,7 @@ from hotplate_tools.publish.signing import pinned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hotplate_tools.optimise.variants import Choice
+    from hotplate_tools.optimise.choice import Choice
     from hotplate_tools.publish.aliases import MoveAlias
     from hotplate_tools.publish.gc import Garbage
     from hotplate_tools.publish.pipeline import Published

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from hotplate.protocol.types import MetadataTensor
+    from hotplate_tools.optimise.choice import Choice, VariantOptions
     from hotplate_tools.optimise.forms import Served
-    from hotplate_tools.optimise.variants import Choice, VariantOptions
     from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
@@ -117,16 +117,16 @@ def build_manifest(
         owner.declared() if owner else Plan(),
         fixed_form=owner.weight_form if owner else None,
     )
+    # Rows are replayed by the form that is served; by the float one always, and to the owner's bounds.
+    golden, body, warnings = pinned_rows(source, graph, served.session, transforms)
     choice = None
-    original: Session | None = None
     if variants:
         choice = _choice(
             source, graph, served, transforms, inputs, outputs, variants, rows, console or Console()
         )
-        if choice.taken:
-            served, original = choice.taken.served, served.session
-    # Rows are replayed by the form that is served.
-    golden, body, warnings = pinned_rows(source, graph, served.session, transforms, original=original)
+    if choice and choice.taken:
+        original, served = served.session, choice.taken.served
+        golden, body, warnings = pinned_rows(source, graph, served.session, transforms, original=original)
     files = form_files(served)
     files += [_file("golden.jsonl", "golden", body)] if golden else []
     files += [_file("card.md", "card", _card(source.spec, source))] if source.spec else []

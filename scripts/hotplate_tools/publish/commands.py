@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from hotplate_tools.options import as_json_option
-
-if TYPE_CHECKING:
-    from hotplate_tools.optimise.variants import VariantOptions
+from hotplate_tools.publish.options import convert_options, variant_options, wanted_variants
 
 __all__ = [
     "alias_option",
@@ -40,46 +37,6 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
             help="A registry in this folder instead of a bucket.",
         ),
         click.option("--bucket", envvar="HOTPLATE_BUCKET", show_envvar=True, help="Bucket of the registry."),
-    ):
-        command = option(command)
-    return command
-
-
-def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options of converting a model that is not ONNX."""
-    rows = click.Path(exists=True, dir_okay=False, path_type=Path)
-    folder = click.Path(exists=True, file_okay=False, path_type=Path)
-    for option in (
-        click.option("--trust-pickle", is_flag=True, help="Read a pickle, which runs the code in it."),
-        click.option("--source-path", type=folder, help="Folder of package.module:factory; else this one."),
-        click.option(
-            "--tolerance",
-            type=click.FloatRange(0, 1, min_open=True, max_open=True),
-            help="Largest difference of a converted model, as a share of an output's largest value.",
-        ),
-        click.option(
-            "--rows", type=rows, help="Evaluation rows for a converted model or a variant: .npz or .jsonl."
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def variant_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options of publishing something smaller than the float graph."""
-    for option in (
-        click.option(
-            "--max-quality-loss",
-            type=click.FloatRange(0, 1),
-            help="Most that a variant may lose on the evaluation rows.  [default: 0.01]",
-        ),
-        click.option(
-            "--variant",
-            "variants",
-            multiple=True,
-            type=click.Choice(["int8", "fp16", "int4", "all"]),
-            help="Publish this instead if it is smaller and good enough; may be given again.",
-        ),
     ):
         command = option(command)
     return command
@@ -149,7 +106,7 @@ def publish(
     console = Console(as_json=as_json)
     store = open_store(bucket=bucket, folder=registry, region=region)
     options = ConvertOptions(rows, tolerance, trust_pickle, source_path)
-    wanted = _variants(variants, max_quality_loss)
+    wanted = wanted_variants(variants, max_quality_loss)
     published = publish_model(
         path,
         name=name,
@@ -297,17 +254,6 @@ def _require_source(path: Path) -> None:
 
     if not path.exists() and not is_entry_point(str(path)):
         raise click.BadParameter(f"{str(path)!r} does not exist", param_hint="PATH")
-
-
-def _variants(kinds: tuple[str, ...], loss: float | None) -> VariantOptions | None:
-    if not kinds:
-        if loss is not None:
-            raise click.UsageError("--max-quality-loss is for --variant, which is not there")
-        return None
-    from hotplate_tools.optimise.variants import KINDS, MAX_LOSS, VariantOptions
-
-    wanted = tuple(kind for kind in KINDS if kind in kinds or "all" in kinds)
-    return VariantOptions(wanted, MAX_LOSS if loss is None else loss)
 
 
 def _require_version(version: str | None) -> None:

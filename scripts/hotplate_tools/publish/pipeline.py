@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.signature import Signer
     from hotplate.store.base import Store
-    from hotplate_tools.optimise.variants import Choice, VariantOptions
+    from hotplate_tools.optimise.choice import Choice, VariantOptions
     from hotplate_tools.publish.build import LocalFile
     from hotplate_tools.publish.plan import Actions
 
