@@ -60,7 +60,7 @@ build: .venv/.complete ## Build functions and layers, print their sizes
 	@$(BIN)/hotplate build
 
 lock: .venv/.complete ## Pin all requirements again, with hashes
-	@for name in dev sam cloud runtime train-digits convert-boosted convert-keras convert-sklearn model-signing; do \
+	@for name in dev sam cloud runtime train-digits convert-boosted convert-keras convert-sklearn model-signing quantise; do \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	    requirements/$$name.in -o requirements/$$name.txt; done
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from hotplate_tools.convert.rows import Case
 
-__all__ = ["TOLERANCE", "Answered", "answered", "compare", "up"]
+__all__ = ["TOLERANCE", "Answered", "answered", "compare", "plain", "up"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -161,7 +161,7 @@ def _labels(title: str, name: str, pairs: Sequence[Answered]) -> OutputParity:
     wrong, total = 0, 0
     lines: list[str] = []
     for pair in pairs:
-        expected, got = _plain(pair.expected[name]), _plain(pair.got[name])
+        expected, got = plain(pair.expected[name]), plain(pair.got[name])
         differ = expected != got
         wrong, total = wrong + int(differ.sum()), total + expected.size
         for where in np.argwhere(differ)[: max(0, SHOWN_ROWS - len(lines))]:
@@ -250,7 +250,7 @@ def _is_number(array: Array) -> bool:
     return bool(array.dtype.kind == "f")
 
 
-def _plain(array: Array) -> Array:
+def plain(array: Array) -> Array:
     """Return labels in one form: text as `str`, numbers as they are."""
     if array.dtype.kind not in "OSU":
         return array

@@ -4,8 +4,8 @@ The user's own evaluation rows where there are any, else rows made up from the s
 generator. Either way they are asked at several batch sizes and, where another dimension is open, at
 several lengths: an export that has its example's sizes baked in answers those and no other.
 
-Rows come as `.npz` (an array an input, rows first; no pickles) or as golden rows, whose answers are
-not looked at here.
+Rows come as `.npz` (an array an input, rows first; no pickles) or as golden rows. Their answers
+(`expected_<output>` in an `.npz`) are not looked at here, but by `optimise.evaluation`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 
     from hotplate.protocol.types import MetadataTensor
 
-__all__ = ["BATCHES", "LENGTHS", "MAX_ROWS", "Case", "made_up_cases", "read_rows", "row_cases"]
+__all__ = [
+    "BATCHES",
+    "EXPECTED",
+    "LENGTHS",
+    "MAX_ROWS",
+    "Case",
+    "made_up_cases",
+    "read_arrays",
+    "read_rows",
+    "row_cases",
+    "typed",
+]
 
 type Array = np.ndarray[Any, Any]
 
@@ -41,6 +52,9 @@ LENGTHS = (5, 12, 33, 65)
 
 # More rows than this of the user's are not asked; evidence, not a benchmark.
 MAX_ROWS = 256
+
+# Before an output's name, in an .npz: the answers that are right.
+EXPECTED = "expected_"
 
 _WORDS = ("the", "hotplate", "is", "Hot", "naïve", "CAFÉ", "42", "don't", "straße", "ok", "no", "again")
 
@@ -96,18 +110,19 @@ def read_rows(file: Path, inputs: Sequence[MetadataTensor]) -> dict[str, Array]:
         RefusedError: Not such a file, or its arrays are not the graph's inputs.
     """
     if file.suffix == ".npz":
-        rows = _read_npz(file)
+        rows = read_arrays(file)
     elif file.suffix == ".jsonl":
         rows = _read_golden(file, inputs)
     else:
         raise RefusedError(f"evaluation rows {file.name}: neither .npz nor .jsonl")
     wanted = {spec.name for spec in inputs}
+    rows = {name: array for name, array in rows.items() if name in wanted or not name.startswith(EXPECTED)}
     if set(rows) != wanted:
         raise RefusedError(
             f"evaluation rows {file.name} hold {', '.join(sorted(rows))}; the graph's inputs are "
             f"{', '.join(sorted(wanted))}"
         )
-    found = {spec.name: _typed(rows[spec.name], spec, file) for spec in inputs}
+    found = {spec.name: typed(rows[spec.name], spec, file) for spec in inputs}
     if len({len(array) for array in found.values()}) != 1 or not len(next(iter(found.values()))):
         raise RefusedError(
             f"evaluation rows {file.name}: every input needs the same number of rows, at least one"
@@ -149,7 +164,12 @@ def _made_up(spec: MetadataTensor, shape: tuple[int, ...], generator: np.random.
     return values.round(3).astype(dtype)
 
 
-def _read_npz(file: Path) -> dict[str, Array]:
+def read_arrays(file: Path) -> dict[str, Array]:
+    """Return the arrays of an `.npz`.
+
+    Raises:
+        RefusedError: Not such a file, or it holds pickles.
+    """
     archive_names(file)
     try:
         with np.load(file, allow_pickle=False) as archive:
@@ -176,7 +196,12 @@ def _read_golden(file: Path, inputs: Sequence[MetadataTensor]) -> dict[str, Arra
         ) from fault
 
 
-def _typed(array: Array, spec: MetadataTensor, file: Path) -> Array:
+def typed(array: Array, spec: MetadataTensor, file: Path) -> Array:
+    """Return rows in the datatype of the input they are for.
+
+    Raises:
+        RefusedError: Another shape, or elements that the datatype does not hold.
+    """
     fits = len(array.shape) == len(spec.shape) and all(
         size in (-1, found) for size, found in zip(spec.shape[1:], array.shape[1:], strict=True)
     )

@@ -78,5 +78,10 @@ def measure_prepared(prepared: Prepared, console: Console) -> Measurements:
     graph = prepared.graph
     source = Candidate("source", graph.body, graph.weights, "all", "on")
     return measure(
-        prepared.served, source, graph.inputs, operator_types(prepared.served.portable.graph), console=console
+        prepared.served,
+        source,
+        graph.inputs,
+        operator_types(prepared.served.portable.graph),
+        others=prepared.choice.others if prepared.choice else (),
+        console=console,
     )

@@ -23,7 +23,7 @@ from hotplate.runtime.session import RUNTIME_VERSION
 from hotplate_tools.failures import FailedError
 from hotplate_tools.optimise.child import Job, Taken
 from hotplate_tools.planning.records import BatchPoint, FormMeasured, Measurements
-from hotplate_tools.planning.weights import choose_prepacking
+from hotplate_tools.planning.weights import choose_prepacking, must_prepack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,7 @@ def measure(
     inputs: Sequence[MetadataTensor],
     operators: frozenset[str],
     *,
+    others: Sequence[Candidate] = (),
     console: Console,
     repeats: int = REPEATS,
 ) -> Measurements:
@@ -56,6 +57,7 @@ def measure(
         source: The graph as given.
         inputs: Of the graph.
         operators: Types of its operators.
+        others: Forms that were considered beside: the float ones, and other variants.
         console: Shown the progress.
         repeats: Fresh processes for each form.
 
@@ -63,7 +65,7 @@ def measure(
         FailedError: A child failed; its last lines say why.
     """
     used = served.native or served.portable
-    candidates = _candidates(served, source, operators)
+    candidates = [*_candidates(served, source, operators), *others]
     threads = served.plan.intra_op_threads or 1
     batches = BATCHES if all(spec.shape[:1] == (-1,) for spec in inputs) else ()
     taken: list[list[Taken]] = [[] for _ in candidates]
@@ -94,7 +96,8 @@ def _candidates(served: Served, source: Candidate, operators: frozenset[str]) ->
     if served.portable.name != "source":
         found.insert(0, source)
     rule = choose_prepacking(operators, served.portable.size).value
-    if rule == "parallel" and served.portable.weights and served.plan.prepacking != "off":
+    can_be_off = not must_prepack(operators) and served.plan.prepacking != "off"
+    if rule == "parallel" and served.portable.weights and can_be_off:
         found.append(replace(served.portable, prepacking="off"))
     return found
 

@@ -32,6 +32,7 @@ def plan_data(proposal: Proposal, prices: Prices) -> dict[str, Any]:
         "name": model.name,
         "version": model.version,
         "model_bytes": model.model_bytes,
+        "variant": msgspec.to_builtins(model.variant) if model.variant else None,
         "measured": proposal.figures.is_measured,
         "plan": {
             key: {"value": getattr(proposal, key).value, "reason": getattr(proposal, key).reason}
@@ -61,7 +62,7 @@ def plan_text(proposal: Proposal, prices: Prices) -> str:
     """Return the plan for people."""
     model = proposal.model
     head = f"{model.name} {model.version}" if model.version else model.name
-    lines = [f"{head}, {megabytes(model.model_bytes)} to fetch", *_source(proposal), ""]
+    lines = [f"{head}, {megabytes(model.model_bytes)} to fetch", *_variant(proposal), *_source(proposal), ""]
     for key, label in _ROWS.items():
         chosen = getattr(proposal, key)
         value = f"{chosen.value:,} MB" if key == "memory_mb" else str(chosen.value)
@@ -70,6 +71,16 @@ def plan_text(proposal: Proposal, prices: Prices) -> str:
     for tier, reasons in proposal.refused.items():
         lines += [f"  {tier if index == 0 else '':<20}{reason}" for index, reason in enumerate(reasons)]
     return "\n".join([*lines, *_money(proposal, prices), *_forms(proposal)])
+
+
+def _variant(proposal: Proposal) -> list[str]:
+    found = proposal.model.variant
+    if not found:
+        return []
+    return [
+        f"{found.kind} instead of the float form's {megabytes(found.float_bytes)}: {found.metric} of "
+        f"{found.output!r} {found.quality:.4f}, was {found.float_quality:.4f}, on {found.rows:,} rows"
+    ]
 
 
 def _source(proposal: Proposal) -> list[str]:
@@ -123,4 +134,4 @@ def _forms(proposal: Proposal) -> list[str]:
 
 def _row(cells: tuple[str, ...]) -> str:
     first, second, *rest = cells
-    return f"  {first:<10}{second:<11}" + "".join(f"{cell:>11}" for cell in rest)
+    return f"  {first:<15}{second:<11}" + "".join(f"{cell:>11}" for cell in rest)

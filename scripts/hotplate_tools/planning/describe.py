@@ -71,6 +71,7 @@ def description_of(
         code_bytes=code_bytes,
         plan=manifest.plan,
         measurements=measurements,
+        variant=manifest.variant,
     )
 
 

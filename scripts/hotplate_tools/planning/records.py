@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from hotplate.errors import ManifestError
-from hotplate.manifest.schema import Plan
+from hotplate.manifest.schema import Plan, Variant
 
 __all__ = [
     "BatchPoint",
@@ -37,14 +37,16 @@ class FormMeasured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way to keep and load the weights; medians over fresh processes.
 
     Attributes:
-        form: `source` (as given), `inline`, `borrowed` or `native`.
+        form: `source` (as given), `inline`, `borrowed` or `native`; of a variant with its kind
+            before it, e.g. `int8-inline`.
         prepacking: `on`, `parallel` or `off`.
         served: Whether this is the form and prepacking that the version uses on this machine.
         bytes: To be fetched at a cold start.
         session_ms, first_run_ms: Building the session; its first run.
         steady_ms: Median of later runs of one row.
         peak_mb: Peak resident memory of the whole process, MiB, before larger batches ran.
-        difference: Largest absolute difference from the source form on the seeded rows.
+        difference: Largest absolute difference from the source form on the seeded rows; of a
+            variant, from the float form on the evaluation rows.
         batches: The batch curve, smallest first; empty if the model has no open first dimension.
     """
 
@@ -101,6 +103,7 @@ class Description:
         code_bytes: Unzipped function with its layers, without the model.
         plan: What model.yaml fixed and the optimiser chose.
         measurements: None if nothing was measured.
+        variant: What it is instead of the float graph, if it is.
     """
 
     name: str
@@ -115,6 +118,7 @@ class Description:
     code_bytes: int
     plan: Plan = field(default_factory=Plan)
     measurements: Measurements | None = None
+    variant: Variant | None = None
 
     @property
     def model_bytes(self) -> int:

@@ -192,6 +192,8 @@ def _form(model: Description) -> Chosen[str]:
     if form == rule.value:
         extra = f"; files for {model.plan.isa} too" if model.plan.isa else ""
         return Chosen(form, rule.reason + extra + (apart if inside > MAX_UNZIPPED_BYTES else ""))
+    if form == "source" and model.variant and model.variant.kind == "fp16":
+        return Chosen(form, "half-size weights are made whole while loading; optimised, they would be before")
     if form == "source":
         return Chosen(form, "kept as given: nothing showed that an optimised graph answers the same")
     return Chosen(form, OWNER)

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from hotplate.manifest.schema import Prepacking
 
-__all__ = ["INLINE_BYTES", "Chosen", "choose_form", "choose_prepacking", "is_convolutional", "megabytes"]
+__all__ = [
+    "INLINE_BYTES",
+    "Chosen",
+    "choose_form",
+    "choose_prepacking",
+    "is_convolutional",
+    "megabytes",
+    "must_prepack",
+]
 
 # At or below this one file loads as fast as two. Ours, from the bench above: 1.2 MB 10 ms either way.
 INLINE_BYTES = 5_000_000
@@ -36,6 +44,11 @@ class Chosen[T](NamedTuple):
 def is_convolutional(operators: frozenset[str]) -> bool:
     """Return whether convolutions do the work, so that a processor's own layout matters."""
     return bool(operators & _CONVOLUTIONS)
+
+
+def must_prepack(operators: frozenset[str]) -> bool:
+    """Return whether an operator computes from unpacked weights so slowly that they are always packed."""
+    return bool(operators & _ALWAYS_PACKED)
 
 
 def choose_form(model_bytes: int) -> Chosen[str]:

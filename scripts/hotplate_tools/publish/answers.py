@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from hotplate_tools.naming import logical_prefix
 from hotplate_tools.publish.openssf import BUNDLE
 from hotplate_tools.publish.signing import pinned
@@ -11,6 +13,7 @@ from hotplate_tools.publish.signing import pinned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hotplate_tools.optimise.choice import Choice
     from hotplate_tools.publish.aliases import MoveAlias
     from hotplate_tools.publish.export import Exported
     from hotplate_tools.publish.gc import Garbage
@@ -57,6 +60,7 @@ def published_data(published: Published) -> dict[str, Any]:
             {"path": blob.path, "sha256": blob.sha256, "size": blob.size, "uploaded": not blob.exists}
             for blob in actions.blobs
         ],
+        **({"variants": _variants_data(published.choice)} if published.choice else {}),
         "signed_by": actions.signature.key_id if actions.signature else None,
         "alias": move_data(actions.alias) if actions.alias else None,
         "parameters": _parameters(published),
@@ -72,6 +76,7 @@ def published_text(published: Published) -> str:
         f"  blob      {blob.path}, {blob.size:,} bytes: {kept if blob.exists else put}"
         for blob in actions.blobs
     ]
+    lines += _variants_text(published.choice, published.dry_run) if published.choice else []
     if actions.signature:
         done = kept if actions.signature.exists else put
         lines.append(f"  signature of key {actions.signature.key_id}: {done}")
@@ -82,6 +87,41 @@ def published_text(published: Published) -> str:
     lines.append("To serve it, deploy with")
     lines += [f"  {key}={value}" for key, value in _parameters(published).items()]
     return "\n".join(lines)
+
+
+def _variants_data(choice: Choice) -> dict[str, Any]:
+    return {
+        "taken": choice.taken.kind if choice.taken else None,
+        "rows": choice.rows,
+        "rows_file": choice.title,
+        "float": {
+            "bytes": choice.float_bytes,
+            "quality": {
+                name: {"metric": metric, "value": value}
+                for name, (metric, value) in choice.float_quality.items()
+            },
+        },
+        "considered": msgspec.to_builtins(choice.considered),
+        "record": msgspec.to_builtins(choice.record) if choice.record else None,
+    }
+
+
+def _variants_text(choice: Choice, dry_run: bool) -> list[str]:
+    found = ", ".join(
+        f"{metric} of {name!r} {value:.4f}" for name, (metric, value) in choice.float_quality.items()
+    )
+    lines = [
+        f"  variants  on {choice.rows:,} rows of {choice.title}",
+        f"    {'float':<6}{choice.float_bytes:>15,} bytes  {found}",
+    ]
+    for kind, one in choice.considered.items():
+        verdict = "would be taken" if dry_run and one.verdict == "taken" else one.verdict
+        if one.bytes is None:
+            lines.append(f"    {kind:<6}{verdict}")
+        else:
+            figures = f"{one.bytes:>15,} bytes  quality {one.quality:.4f}, loss {one.loss:.4f}"
+            lines.append(f"    {kind:<6}{figures}: {verdict}")
+    return lines
 
 
 def _parameters(published: Published) -> dict[str, str]:

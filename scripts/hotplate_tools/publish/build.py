@@ -20,7 +20,6 @@ from hotplate.errors import GraphError, ManifestError
 from hotplate.manifest.schema import (
     FORMAT,
     FileEntry,
-    Golden,
     Manifest,
     Plan,
     Provenance,
@@ -29,21 +28,23 @@ from hotplate.manifest.schema import (
 )
 from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
-from hotplate_tools.convert.converted import golden_documents
+from hotplate_tools.console import Console
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
+from hotplate_tools.optimise.evaluation import read_evaluation
 from hotplate_tools.optimise.forms import optimise
+from hotplate_tools.optimise.variants import choose_variant
 from hotplate_tools.publish.bounds import refuse_huge_signature, refuse_long_manifest, refuse_long_names
 from hotplate_tools.publish.card import card_of, read_head
-from hotplate_tools.publish.golden import generate, read_rows, replay
 from hotplate_tools.publish.graph import Graph, inspect_graph
+from hotplate_tools.publish.pinned_rows import pinned_rows
 from hotplate_tools.publish.signature import refuse_disagreement
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from hotplate.protocol.types import MetadataTensor
-    from hotplate_tools.convert.converted import Conversion
+    from hotplate_tools.optimise.choice import Choice, VariantOptions
     from hotplate_tools.optimise.forms import Served
     from hotplate_tools.publish.source import Source
 
@@ -51,10 +52,6 @@ if TYPE_CHECKING:
     Role = Literal["graph", "weights", "native-graph", "native-weights", "golden", "card"]
 
 __all__ = ["LocalFile", "Prepared", "build_manifest"]
-
-# Generated answers come from this machine's processor; another one rounds differently. Ours.
-GENERATED_RTOL = 1e-3
-GENERATED_ATOL = 1e-4
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -74,6 +71,7 @@ class Prepared:
     Attributes:
         manifest, files, warnings: As said.
         graph, served: The graph as given and the form that is published, for measuring.
+        choice: Variants that were considered; None if none were asked for.
     """
 
     manifest: Manifest
@@ -81,10 +79,25 @@ class Prepared:
     warnings: tuple[str, ...]
     graph: Graph
     served: Served
+    choice: Choice | None = None
 
 
-def build_manifest(source: Source, *, version: str | None) -> Prepared:
+def build_manifest(
+    source: Source,
+    *,
+    version: str | None,
+    variants: VariantOptions | None = None,
+    rows: Path | None = None,
+    console: Console | None = None,
+) -> Prepared:
     """Return the version that `source` is.
+
+    Args:
+        source: Its graph is ONNX.
+        version: SemVer to publish under, or None.
+        variants: Smaller variants to consider; None publishes the float graph.
+        rows: Evaluation rows for them; None takes those of `model.yaml`.
+        console: Told while variants are made.
 
     Raises:
         RefusedError: The graph, the signature or the golden rows are not fit to be published.
@@ -104,10 +117,18 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         owner.declared() if owner else Plan(),
         fixed_form=owner.weight_form if owner else None,
     )
-    # Rows are replayed by the form that is served.
-    golden, rows, warnings = _golden(source, graph, served.session, transforms)
+    # Rows are replayed by the form that is served; by the float one always, and to the owner's bounds.
+    golden, body, warnings = pinned_rows(source, graph, served.session, transforms)
+    choice = None
+    if variants:
+        choice = _choice(
+            source, graph, served, transforms, inputs, outputs, variants, rows, console or Console()
+        )
+    if choice and choice.taken:
+        original, served = served.session, choice.taken.served
+        golden, body, warnings = pinned_rows(source, graph, served.session, transforms, original=original)
     files = form_files(served)
-    files += [_file("golden.jsonl", "golden", rows)] if golden else []
+    files += [_file("golden.jsonl", "golden", body)] if golden else []
     files.sort(key=lambda file: file.entry.path)
     manifest = Manifest(
         format=FORMAT,
@@ -122,6 +143,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         golden=golden,
         plan=served.plan,
         parity=conversion.parity if conversion else None,
+        variant=choice.record if choice else None,
         provenance=_provenance(source),
     )
     manifest, files = _with_card(manifest, files, source)
@@ -130,7 +152,34 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         checked = decode(encode(manifest))
     except ManifestError as fault:
         raise RefusedError(str(fault)) from fault
-    return Prepared(checked, tuple(files), (*served.notes, *warnings), graph, served)
+    notes = (*served.notes, *(choice.notes if choice else ()), *warnings)
+    return Prepared(checked, tuple(files), notes, graph, served, choice)
+
+
+def _choice(
+    source: Source,
+    graph: Graph,
+    served: Served,
+    transforms: Transforms | None,
+    inputs: tuple[MetadataTensor, ...],
+    outputs: tuple[MetadataTensor, ...],
+    variants: VariantOptions,
+    rows: Path | None,
+    console: Console,
+) -> Choice:
+    owner = source.spec.plan if source.spec else None
+    return choose_variant(
+        source.graph,
+        graph,
+        served,
+        owner.declared() if owner else Plan(),
+        read_evaluation(rows or source.evaluation or source.golden, inputs, outputs, transforms),
+        variants,
+        fixed_form=owner.weight_form if owner else None,
+        transforms=transforms,
+        holds=lambda session: pinned_rows(source, graph, session, transforms, original=served.session),
+        console=console,
+    )
 
 
 def _signature(source: Source, graph: Graph, *, has_transforms: bool) -> tuple[_Tensors, _Tensors]:
@@ -221,51 +270,6 @@ def _session(graph: Graph, source: Source) -> Session:
             f"ONNX Runtime does not load {source.graph.name}: {fault}",
             advice="Export it again for an operator set that this ONNX Runtime knows.",
         ) from fault
-
-
-def _golden(
-    source: Source, graph: Graph, session: Session, transforms: Transforms | None
-) -> tuple[Golden | None, bytes, tuple[str, ...]]:
-    if source.spec and source.spec.golden and source.golden:
-        raw, rows = read_rows(source.golden)
-        golden = Golden(rows=len(rows), rtol=source.spec.golden.rtol, atol=source.spec.golden.atol)
-        replay(
-            rows,
-            inputs=[spec.declared() for spec in source.spec.inputs],
-            outputs=[spec.declared() for spec in source.spec.outputs],
-            session=session,
-            transforms=transforms,
-            bounds=golden,
-        )
-        return golden, raw, ()
-    if transforms:
-        raise RefusedError(
-            f"{source.name} has pre- and postprocessing of its own, but no golden rows",
-            advice="Name a file of them in model.yaml: only rows can tell whether both fit this graph.",
-        )
-    if source.conversion and source.conversion.golden:
-        golden, raw = source.conversion.golden, source.conversion.golden_rows
-        documents = golden_documents(raw)
-        replay(
-            documents,
-            inputs=graph.inputs,
-            outputs=graph.outputs,
-            session=session,
-            transforms=None,
-            bounds=golden,
-        )
-        return golden, raw, _conversion_warnings(source.conversion)
-    raw, count = generate(graph.inputs, session)
-    if not count:
-        warning = "no golden rows: the graph gives no stable answer to made-up inputs; add some of your own"
-        return None, b"", (warning,)
-    return Golden(rows=count, rtol=GENERATED_RTOL, atol=GENERATED_ATOL), raw, ()
-
-
-def _conversion_warnings(conversion: Conversion) -> tuple[str, ...]:
-    if not conversion.parity.made_up:
-        return ()
-    return ("the conversion was compared on made-up rows; rows of your own (--rows) prove more",)
 
 
 def _file(path: str, role: Role, body: bytes | Path) -> LocalFile:

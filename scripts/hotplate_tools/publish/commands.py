@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from hotplate_tools.options import as_json_option
+from hotplate_tools.publish.options import convert_options, variant_options, wanted_variants
 
 __all__ = [
     "alias_option",
@@ -41,29 +42,11 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
-def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options of converting a model that is not ONNX."""
-    rows = click.Path(exists=True, dir_okay=False, path_type=Path)
-    folder = click.Path(exists=True, file_okay=False, path_type=Path)
-    for option in (
-        click.option("--no-cache", is_flag=True, help="Convert anew what was converted before."),
-        click.option("--trust-pickle", is_flag=True, help="Read a pickle, which runs the code in it."),
-        click.option("--source-path", type=folder, help="Folder of package.module:factory; else this one."),
-        click.option(
-            "--tolerance",
-            type=click.FloatRange(0, 1, min_open=True, max_open=True),
-            help="Largest difference of a converted model, as a share of an output's largest value.",
-        ),
-        click.option("--rows", type=rows, help="Evaluation rows for a converted model: .npz or .jsonl."),
-    ):
-        command = option(command)
-    return command
-
-
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="Model name; else the one in model.yaml, or the file's.")
 @convert_options
+@variant_options
 @registry_options
 @click.option("--version", metavar="X.Y.Z", help="Publish as this version; else it is named by its digest.")
 @alias_option
@@ -95,6 +78,8 @@ def publish(
     trust_pickle: bool,
     no_cache: bool,
     record_revision: bool,
+    variants: tuple[str, ...],
+    max_quality_loss: float | None,
     no_promote: bool,
     no_measure: bool,
     dry_run: bool,
@@ -105,6 +90,9 @@ def publish(
     PATH is a folder with model.yaml, or a model: .onnx, .keras, .h5, a SavedModel folder, .pt2,
     package.module:factory (PyTorch), .skops, .joblib and .pkl if they are to be trusted, LightGBM's
     .txt, or XGBoost's .ubj and .json. What is not ONNX is converted, and refused if its answers change.
+
+    With --variant, weights of 8, 16 or 4 bits are tried on the evaluation rows, and the smallest that
+    stays within --max-quality-loss is published instead of the float graph.
 
     Doing so again changes nothing. A version never changes once it is published.
     """
@@ -123,7 +111,13 @@ def publish(
     signer = open_signer(sign, region=region) if sign else None
     options = ConvertOptions(rows, tolerance, trust_pickle, source_path, cached=not no_cache)
     with prepare(
-        path, name, version=version, options=options, record_revision=record_revision, console=console
+        path,
+        name,
+        version=version,
+        options=options,
+        variants=wanted_variants(variants, max_quality_loss),
+        record_revision=record_revision,
+        console=console,
     ) as prepared:
         published = publish_prepared(
             prepared,

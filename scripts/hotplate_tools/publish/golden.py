@@ -24,7 +24,7 @@ from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.arrays import array_of, difference, jsonable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from hotplate.manifest.schema import Golden
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = [
     "GENERATED_SIZES",
     "MAX_GOLDEN_BYTES",
+    "farthest",
+    "feeds_of",
     "generate",
     "is_stable",
     "line_of",
@@ -94,10 +96,48 @@ def replay(
     Raises:
         RefusedError: Naming the first row, output and element that differ, and by how much.
     """
+    for place, got, wanted in _answered(rows, inputs, outputs, session, transforms):
+        found = difference(got, wanted, rtol=bounds.rtol, atol=bounds.atol)
+        if found:
+            raise RefusedError(
+                f"{place}: {found}",
+                advice="The export, the pre- or postprocessing or the rows changed; find out which.",
+            )
+
+
+def farthest(
+    rows: Sequence[Mapping[str, Mapping[str, Any]]],
+    *,
+    inputs: Sequence[MetadataTensor],
+    outputs: Sequence[MetadataTensor],
+    session: Session,
+    transforms: Transforms | None,
+) -> float:
+    """Return the largest absolute difference of any float from what the rows say.
+
+    Raises:
+        RefusedError: As `replay`, but for how far an answer is.
+    """
+    largest = 0.0
+    for _, got, wanted in _answered(rows, inputs, outputs, session, transforms):
+        if got.dtype.kind == "f" and got.shape == wanted.shape and got.size:
+            gap = np.abs(got.astype(np.float64) - wanted)
+            largest = max(largest, float(np.where(np.isfinite(gap), gap, 0.0).max()))
+    return largest
+
+
+def _answered(
+    rows: Sequence[Mapping[str, Mapping[str, Any]]],
+    inputs: Sequence[MetadataTensor],
+    outputs: Sequence[MetadataTensor],
+    session: Session,
+    transforms: Transforms | None,
+) -> Iterator[tuple[str, Array, Array]]:
+    """Yield the place, the answer and the expected one of every output that a row names."""
     declared = {spec.name: spec for spec in outputs}
     for number, row in enumerate(rows, start=1):
         place = f"golden row {number}"
-        feeds = _feeds(row["inputs"], inputs, place)
+        feeds = feeds_of(row["inputs"], inputs, place)
         try:
             ready = transforms.preprocess(feeds) if transforms else feeds
             results = session.run(ready, session.output_names)
@@ -108,13 +148,8 @@ def replay(
         for name, expected in row["outputs"].items():
             if name not in declared:
                 raise RefusedError(f"{place}: the model declares no output {name!r}")
-            wanted = array_of(expected, declared[name].datatype, f"{place}, output {name!r}")
-            found = difference(np.asarray(results[name]), wanted, rtol=bounds.rtol, atol=bounds.atol)
-            if found:
-                raise RefusedError(
-                    f"{place}, output {name!r}: {found}",
-                    advice="The export, the pre- or postprocessing or the rows changed; find out which.",
-                )
+            where = f"{place}, output {name!r}"
+            yield where, np.asarray(results[name]), array_of(expected, declared[name].datatype, where)
 
 
 def generate(inputs: Sequence[MetadataTensor], session: Session) -> tuple[bytes, int]:
@@ -157,7 +192,12 @@ def line_of(feeds: Mapping[str, Array], answers: Mapping[str, Array]) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n"
 
 
-def _feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
+def feeds_of(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
+    """Return the inputs of one row as arrays.
+
+    Raises:
+        RefusedError: They do not fit what the model declares; `place` says where.
+    """
     declared = {spec.name: spec for spec in inputs}
     for name in data:
         if name not in declared:

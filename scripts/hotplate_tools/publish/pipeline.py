@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.signature import Signer
     from hotplate.store.base import Store
+    from hotplate_tools.optimise.choice import Choice, VariantOptions
     from hotplate_tools.publish.build import LocalFile, Prepared
     from hotplate_tools.publish.plan import Actions
 
@@ -44,6 +45,7 @@ class Described:
         version, manifest_sha256: What a deployment pins.
         files: The bytes of every file of the manifest, in the manifest's order.
         warnings: What the publisher should know, one sentence each.
+        choice: Variants that were considered, if any were asked for.
     """
 
     manifest: Manifest
@@ -51,6 +53,7 @@ class Described:
     manifest_sha256: str
     files: tuple[LocalFile, ...]
     warnings: tuple[str, ...]
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Published:
         wrote: Whether this run changed anything in the registry.
         actions: What was planned; all of it was done unless `dry_run`.
         dry_run: Whether nothing was to be written.
+        choice: Variants that were considered, if any were asked for.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Published:
     wrote: bool
     actions: Actions
     dry_run: bool
+    choice: Choice | None = None
 
 
 @contextmanager
@@ -79,6 +84,7 @@ def prepare(
     *,
     version: str | None = None,
     options: ConvertOptions | None = None,
+    variants: VariantOptions | None = None,
     record_revision: bool = False,
     console: Console | None = None,
 ) -> Iterator[Prepared]:
@@ -88,7 +94,8 @@ def prepare(
         path: A folder with `model.yaml`, or a model of a kind in `convert.kinds`.
         name: Model name; None takes the one in `model.yaml`, or the file's.
         version: SemVer to publish under; None names the version after its digest.
-        options: How to convert what is not ONNX.
+        options: How to convert what is not ONNX; its `rows` are those of variants too.
+        variants: Smaller variants to consider.
         record_revision: Whether the source's git revision becomes part of the version.
         console: Told while it is converted.
 
@@ -104,7 +111,9 @@ def prepare(
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
         source = as_onnx(source, options, Path(folder), console or Console())
         with console.step(f"Checking and optimising {path.name}") if console else nullcontext():
-            prepared = build_manifest(source, version=version)
+            prepared = build_manifest(
+                source, version=version, variants=variants, rows=options.rows, console=console
+            )
         yield prepared
 
 
@@ -114,15 +123,22 @@ def describe(
     *,
     version: str | None = None,
     options: ConvertOptions | None = None,
+    variants: VariantOptions | None = None,
     record_revision: bool = False,
     console: Console | None = None,
 ) -> Described:
     """Return what `path` would be published as; arguments and errors are those of `prepare`."""
     with prepare(
-        path, name, version=version, options=options, record_revision=record_revision, console=console
+        path,
+        name,
+        version=version,
+        options=options,
+        variants=variants,
+        record_revision=record_revision,
+        console=console,
     ) as prepared:
         label, digest = version_of(prepared.manifest)
-        return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings)
+        return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings, prepared.choice)
 
 
 def publish_model(
@@ -186,4 +202,5 @@ def publish_prepared(
         wrote=bool(actions.pending) and not dry_run,
         actions=actions,
         dry_run=dry_run,
+        choice=prepared.choice,
     )

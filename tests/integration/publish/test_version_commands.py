@@ -24,7 +24,7 @@ from hotplate_tools.console import Console
 from hotplate_tools.environments import ensure
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.optimise.local import measure_published
-from hotplate_tools.publish.pipeline import Published, publish_model
+from hotplate_tools.publish.pipeline import Published, prepare, publish_model
 from hotplate_tools.publish.signing import pinned
 from hotplate_tools.publish.version_commands import card, export
 from tests.support.signing import SeedSigner
@@ -67,6 +67,11 @@ def refusal(*arguments: str | Path) -> str:
     return f"{fault} {fault.advice}"
 
 
+def measure(source: Path, registry: Path) -> None:
+    with prepare(source) as prepared:
+        measure_published(prepared, store=FilesystemStore(registry), console=CONSOLE)
+
+
 @pytest.mark.parametrize("versions", [(), ("published",)])
 def test_card_is_printed_byte_for_byte(
     published: Published, registry: Path, tmp_path: Path, versions: tuple[str, ...]
@@ -79,7 +84,7 @@ def test_card_is_printed_byte_for_byte(
 def test_card_as_json_has_its_head_and_the_measurements_beside_it(
     published: Published, registry: Path, tmp_path: Path
 ) -> None:
-    measure_published(tmp_path / "source", published, store=FilesystemStore(registry), console=CONSOLE)
+    measure(tmp_path / "source", registry)
     found: dict[str, Any] = json.loads(run("card", "affine", "--registry", registry, "--json").stdout)
     assert (found["version"], found["head"]) == (published.version, {"license": "mit"})
     assert found["card"].endswith("# Größe\n")
@@ -89,7 +94,7 @@ def test_card_as_json_has_its_head_and_the_measurements_beside_it(
 def test_card_on_a_terminal_is_laid_out_with_what_was_measured(
     published: Published, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure_published(tmp_path / "source", published, store=FilesystemStore(registry), console=CONSOLE)
+    measure(tmp_path / "source", registry)
     monkeypatch.setenv("FORCE_COLOR", "1")
     text = run("card", "affine", "--registry", registry).stdout
     assert "Größe" in text

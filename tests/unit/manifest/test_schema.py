@@ -281,3 +281,27 @@ def _shuffled(value: Any, random: Any) -> Any:
         random.shuffle(members)
         return {key: _shuffled(member, random) for key, member in members}
     return [_shuffled(member, random) for member in value] if isinstance(value, list) else value
+
+
+def test_variant_is_kept_and_checked() -> None:
+    variant = {
+        "kind": "int8",
+        "metric": "accuracy",
+        "output": "y",
+        "reference": "expected",
+        "quality": 0.97,
+        "float_quality": 0.98,
+        "loss": 0.01,
+        "budget": 0.01,
+        "rows": 400,
+        "rows_sha256": "a" * 64,
+        "bytes": 25,
+        "float_bytes": 100,
+        "considered": {"int8": {"verdict": "taken", "quality": 0.97, "loss": 0.01, "bytes": 25}},
+    }
+    found = decode(changed(variant=variant)).variant
+    assert found is not None
+    assert (found.kind, found.considered["int8"].loss) == ("int8", 0.01)
+    for wrong in ({"kind": "int3"}, {"rows": 0}, {"rows_sha256": "a"}, {"bytes": -1}, {"hue": 1}):
+        with pytest.raises(ManifestError):
+            decode(changed(variant=variant | wrong))

@@ -23,6 +23,7 @@ from hotplate.protocol.types import MetadataTensor
 
 __all__ = [
     "FORMAT",
+    "Considered",
     "FileEntry",
     "Golden",
     "InitMode",
@@ -33,6 +34,8 @@ __all__ = [
     "Prepacking",
     "Provenance",
     "Tier",
+    "Variant",
+    "VariantKind",
     "decode",
     "encode",
 ]
@@ -45,6 +48,7 @@ ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}\Z")
 Tier = Literal["lambda-zip", "lambda-image", "sagemaker-async", "sagemaker-realtime"]
 InitMode = Literal["init", "first-invoke", "snap-start", "provisioned"]
 Prepacking = Literal["on", "parallel", "off"]
+VariantKind = Literal["int8", "fp16", "int4"]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 
 _UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^\Z|/\Z|[\x00-\x1f]")
@@ -143,6 +147,53 @@ class Plan(_Record, frozen=True):
     native_onnxruntime: str | None = None
 
 
+class Considered(_Record, frozen=True):
+    """A variant that was made and measured, taken or not.
+
+    Attributes:
+        verdict: `taken`, or why not.
+        quality, loss: On the output that lost most; None if it could not be made or did not answer.
+        bytes: What a cold start would fetch; None likewise.
+    """
+
+    verdict: str
+    quality: float | None = None
+    loss: float | None = None
+    bytes: Size | None = None
+
+
+class Variant(_Record, frozen=True):
+    """What was published instead of the float graph, and what that cost on the owner's rows.
+
+    Attributes:
+        kind: `int8`, `fp16` or `int4`.
+        metric: `accuracy` (share of right labels), `r2` (share of variance explained), `agreement`
+            (share of labels as the reference has them), `fidelity` (1 - RMS difference / RMS of the
+            reference); 1 is best.
+        output: The output that lost most.
+        reference: Whether answers were compared with `expected` ones or with the `float` form's.
+        quality, float_quality: By the metric.
+        loss, budget: `float_quality - quality`, and the most it may be.
+        rows, rows_sha256: How many rows that was measured on, and the digest of their file.
+        bytes, float_bytes: What a cold start fetches, and would have to.
+        considered: Everything that was asked for, by kind.
+    """
+
+    kind: VariantKind
+    metric: Literal["accuracy", "r2", "agreement", "fidelity"]
+    output: str
+    reference: Literal["expected", "float"]
+    quality: float
+    float_quality: float
+    loss: float
+    budget: float
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    rows_sha256: Sha256
+    bytes: Size
+    float_bytes: Size
+    considered: dict[VariantKind, Considered] = msgspec.field(default_factory=dict)
+
+
 class Provenance(_Record, frozen=True):
     """Where the model came from: enough to make it again. Recorded, never used to serve.
 
@@ -179,6 +230,8 @@ class Manifest(_Record, frozen=True):
         labels: Names of the classes by output name.
         golden: How to compare the golden rows, if there are any.
         parity: How the graph compared with its framework, if it was converted by the publisher.
+        variant: What is served instead of the float graph, if the publisher chose that; `parity` is
+            then the float graph's.
         plan, provenance, parameters: See the classes; `parameters` is free and shown to callers.
     """
 
@@ -194,6 +247,7 @@ class Manifest(_Record, frozen=True):
     labels: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     golden: Golden | None = None
     parity: Parity | None = None
+    variant: Variant | None = None
     plan: Plan = msgspec.field(default_factory=Plan)
     provenance: Provenance = msgspec.field(default_factory=Provenance)
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
