@@ -37,7 +37,7 @@ def harness() -> Iterator[RuntimeHarness]:
     """The functions on the real Lambda runtime."""
     _only_here()
     with strict_cloud(Console(as_json=True), reserved_concurrency=RESERVED_CONCURRENCY) as strict:
-        yield strict
+        yield strict.harness
 
 
 @pytest.fixture(scope="session", params=["deployed"] if DEPLOYED else ["cloud", "harness"])

@@ -13,11 +13,13 @@ from hotplate_tools.options import as_json_option
 
 __all__ = [
     "alias_option",
+    "convert_options",
     "models",
     "promote",
     "publish",
     "registry_options",
     "require_registry",
+    "require_source",
     "rollback",
 ]
 
@@ -111,7 +113,7 @@ def publish(
     from hotplate_tools.publish.registry import open_store
     from hotplate_tools.publish.signing import open_signer
 
-    _require_source(path)
+    require_source(path)
     _require_version(version)
     require_registry(bucket, registry)
     console = Console(as_json=as_json)
@@ -258,7 +260,8 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
             raise click.UsageError(f"write the options after `{command}`")
 
 
-def _require_source(path: Path) -> None:
+def require_source(path: Path) -> None:
+    """Raise a usage error unless there is something at `path`, or it is an entry point."""
     from hotplate_tools.convert.kinds import is_entry_point
 
     if not path.exists() and not is_entry_point(str(path)):

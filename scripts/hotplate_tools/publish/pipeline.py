@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hotplate_tools.publish.build import LocalFile
     from hotplate_tools.publish.plan import Actions
 
-__all__ = ["Described", "Published", "describe", "publish_model"]
+__all__ = ["Described", "Published", "describe", "publish_described", "publish_model"]
 
 _UNSIGNED = "Not signed: functions that trust signing keys will refuse this version. Sign with --sign."
 
@@ -133,6 +133,27 @@ def publish_model(
     """
     with console.step(f"Checking {path.name}"):
         described = describe(path, name, version=version, options=options, console=console)
+    return publish_described(
+        described, store=store, alias=alias, dry_run=dry_run, signer=signer, console=console
+    )
+
+
+def publish_described(
+    described: Described,
+    *,
+    store: Store,
+    alias: str | None = "live",
+    dry_run: bool = False,
+    signer: Signer | None = None,
+    console: Console,
+) -> Published:
+    """Publish what `describe` gave; as `publish_model` does.
+
+    Raises:
+        RefusedError: The version is taken by other bytes, or signed by another key.
+        FailedError: As for `publish_model`.
+        StoreError: As for `publish_model`.
+    """
     for warning in described.warnings:
         console.warn(warning)
     if signer is None:
