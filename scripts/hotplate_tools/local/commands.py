@@ -126,7 +126,7 @@ def _given(models: Sequence[str], options: ConvertOptions) -> list[GivenModel]:
     for model in models:
         name, sign, path = model.partition("=")
         # A file may have the sign in its own name.
-        named = bool(sign) and not Path(model).exists()
+        named = bool(name and sign) and not Path(model).exists()
         found = Path(path) if named else Path(model)
         require_source(found)
         given.append(GivenModel(found, name if named else None, options))

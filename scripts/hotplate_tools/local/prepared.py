@@ -24,6 +24,7 @@ from hotplate_tools.local.build import GENERIC_FUNCTION, GENERIC_PACKAGE, build,
 from hotplate_tools.local.deployed import deploy_parameters, described_models, served_models
 from hotplate_tools.local.examples import example_request
 from hotplate_tools.local.intrinsics import parse_yaml
+from hotplate_tools.naming import logical_prefix
 from hotplate_tools.new.block import with_model
 from hotplate_tools.project import project_root
 from hotplate_tools.publish.pipeline import describe, publish_described
@@ -145,7 +146,7 @@ def prepare(
     """
     text = (project_root() / "template.yaml").read_text(encoding="utf-8")
     document = parse_yaml(text, "template.yaml")
-    _refuse_names_taken(given, [model.name for model in served_models(document)])
+    _refuse_names_taken(given, document["Resources"])
     own: list[Described] = []
     for model in given:
         with console.step(f"Checking {model.path.name}"):
@@ -165,19 +166,20 @@ def _names(models: Sequence[Described]) -> set[str]:
     return {model.manifest.name for model in models}
 
 
-def _refuse_names_taken(given: Sequence[GivenModel], served: Sequence[str]) -> None:
+def _refuse_names_taken(given: Sequence[GivenModel], resources: Mapping[str, Any]) -> None:
     """Refuse a name that is taken before anything is converted, which can take minutes."""
     seen: dict[str, Path] = {}
     for model in given:
         name = read_source(model.path, model.name).name
-        if name in served:
+        function = f"{logical_prefix(name)}Function"
+        advice = f"Give it another name: NAME={model.path}"
+        if function in resources:
             raise RefusedError(
-                f"the template serves a model {name} already, and {model.path} would be another",
-                advice=f"Give it another name: NAME={model.path}",
+                f"{model.path} would be served as {name} by {function}, which the template has already",
+                advice=advice,
             )
-        if name in seen:
+        if function in seen:
             raise RefusedError(
-                f"{seen[name]} and {model.path} would both be served as {name}",
-                advice=f"Give one of them another name: NAME={model.path}",
+                f"{seen[function]} and {model.path} would both be served by {function}", advice=advice
             )
-        seen[name] = model.path
+        seen[function] = model.path
