@@ -19,8 +19,8 @@ __all__ = ["Requests", "example_command", "example_request"]
 # By model: an inference request in JSON, or None where the model has none that is worth showing.
 type Requests = Mapping[str, dict[str, Any] | None]
 
-# Longer is no line that anybody reads or changes; characters, ours.
-MAX_REQUEST_CHARS = 400
+# A hundred numbers; more is no line that anybody reads or changes. Ours.
+MAX_REQUEST_CHARS = 1000
 
 
 def example_request(model: Described) -> dict[str, Any] | None:

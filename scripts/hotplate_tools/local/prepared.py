@@ -116,13 +116,14 @@ class Prepared:
         built = {*self.build.functions, *self.build.layers}
         resources: dict[str, Any] = {}
         for name, resource in self.document["Resources"].items():
-            properties = dict(resource["Properties"])
+            properties = dict(resource.get("Properties", {}))
             for key in ("CodeUri", "ContentUri"):
                 if key in properties:
                     part = name if name in built else GENERIC_FUNCTION
                     properties[key] = f"{self.build.folder / part}{suffix}"
             resources[name] = {**resource, "Properties": properties}
-        return json.dumps({**self.document, "Resources": resources})
+        # YAML reads `Version: 2012-10-17` without quotes as a date.
+        return json.dumps({**self.document, "Resources": resources}, default=str)
 
 
 def prepare(
@@ -144,26 +145,32 @@ def prepare(
         RefusedError: A model cannot be published, or two would have the same name.
         FailedError: The project cannot be built, or a framework installed.
     """
+    document, own = _with_given(console, given)
+    made = build(console, architecture=host_architecture())
+    served, signer = served_models(document), KeySigner.throw_away()
+    taken = {model.manifest.name for model in own}
+    with console.step("Checking the models"):
+        models = (*described_models(each for each in served if each.name not in taken), *own)
+    values = deploy_parameters(served, models, reserved_concurrency, public_key=signer.public_key)
+    return Prepared(made, document if given else None, values | dict(parameters or {}), models, signer)
+
+
+def _with_given(
+    console: Console, given: Sequence[GivenModel]
+) -> tuple[Mapping[str, Any], tuple[Described, ...]]:
+    """Return the project's template with a block for each given model, and these as they are published."""
     text = (project_root() / "template.yaml").read_text(encoding="utf-8")
     document = parse_yaml(text, "template.yaml")
     _refuse_names_taken(given, document["Resources"])
     own: list[Described] = []
     for model in given:
         with console.step(f"Checking {model.path.name}"):
-            own.append(describe(model.path, model.name, options=model.options, console=console))
-        name, version, sha256 = own[-1].manifest.name, own[-1].version, own[-1].manifest_sha256
-        text = with_model(text, document, name, version, sha256, package=GENERIC_PACKAGE)
+            described = describe(model.path, model.name, options=model.options, console=console)
+        pins = described.manifest.name, described.version, described.manifest_sha256
+        text = with_model(text, document, *pins, package=GENERIC_PACKAGE)
         document = parse_yaml(text, "template.yaml")
-    made = build(console, architecture=host_architecture())
-    served, signer = served_models(document), KeySigner.throw_away()
-    with console.step("Checking the models"):
-        models = (*described_models(each for each in served if each.name not in _names(own)), *own)
-    values = deploy_parameters(served, models, reserved_concurrency, public_key=signer.public_key)
-    return Prepared(made, document if given else None, values | dict(parameters or {}), models, signer)
-
-
-def _names(models: Sequence[Described]) -> set[str]:
-    return {model.manifest.name for model in models}
+        own.append(described)
+    return document, tuple(own)
 
 
 def _refuse_names_taken(given: Sequence[GivenModel], resources: Mapping[str, Any]) -> None:
