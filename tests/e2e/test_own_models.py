@@ -40,11 +40,7 @@ def test_own_model_answers_as_it_should(
 
 def test_own_models_are_in_the_catalogue_and_the_templates_model_is_still_there(local_url: str) -> None:
     refused = call(local_url, "GET", "/v2/models/absent").json()["error"]
-    assert {name for name in ("digits", "onnx", "onnx-external") if name in refused} == {
-        "digits",
-        "onnx",
-        "onnx-external",
-    }
+    assert refused.endswith("this server has: digits, onnx, onnx-external")
     assert call(local_url, "GET", "/v2/models/digits/ready").status == 200
 
 
