@@ -50,7 +50,7 @@ integration: .venv/.complete ## Run the integration tests
 e2e: .venv/.complete ## Run the end-to-end tests
 	@$(BIN)/pytest tests/e2e
 
-convert: .venv/.complete ## Convert and publish a model of every framework (installs them)
+convert: .venv/.complete ## Convert, publish and serve a model of every framework (installs them)
 	@$(BIN)/pytest tests/convert
 
 bench: .venv/.complete ## Run the benches; they print ratios

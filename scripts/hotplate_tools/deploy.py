@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hotplate_tools.environments import ensure
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local.build import build
-from hotplate_tools.local.deployed import deploy_parameters, served_models
+from hotplate_tools.local.deployed import deploy_parameters, described_models, served_models
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.sizes import measure, refuse_oversize
 from hotplate_tools.project import project_root
@@ -46,7 +46,8 @@ def deploy(
     made = build(console, architecture=architecture)
     refuse_oversize(measure(made))
     public_key = public_key_of(signing_key, region=None) if signing_key else None
-    pins = deploy_parameters(served_models(read_yaml(made.template)), None, public_key=public_key)
+    models = served_models(read_yaml(made.template))
+    pins = deploy_parameters(models, described_models(models), None, public_key=public_key)
     pins["Architecture"] = architecture
     root = project_root()
     command = [str(ensure("sam", console) / "sam"), "deploy", "--template-file", str(made.template)]

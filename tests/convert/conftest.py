@@ -10,6 +10,7 @@ import pytest
 from hotplate_tools.console import Console
 from hotplate_tools.convert.kinds import KINDS, Converter
 from hotplate_tools.environments import ensure
+from tests.support.sources import write_onnx_sources
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -32,6 +33,11 @@ def made(kind: str, program: str, folder: Path) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def onnx_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_onnx_sources(tmp_path_factory.mktemp("onnx"))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.pipeline import Published, publish_model
 from tests.support.memory_store import MemoryStore
 from tests.support.published import republished
+from tests.support.sources import asked_and_expected
 
 PROGRAMS = Path(__file__).parent / "programs"
 SKLEARN = "sklearn_models"
@@ -49,21 +50,6 @@ def answers(manifest: Manifest, store: MemoryStore, feeds: dict[str, Any]) -> di
     wanted = tuple(RequestOutput(spec.name, binary=True) for spec in manifest.outputs)
     response = model.predict(InferenceRequest("1", tensors, wanted))
     return {tensor.name: tensor.array for tensor in response.outputs}
-
-
-def asked_and_expected(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    with np.load(file) as archive:
-        feeds = {name[3:]: _bytes(archive[name]) for name in archive.files if name.startswith("in_")}
-        expected = {name[4:]: _bytes(archive[name]) for name in archive.files if name.startswith("out_")}
-    return feeds, expected
-
-
-def _bytes(array: Any) -> Any:
-    if array.dtype.kind != "U":
-        return array
-    cells = np.empty(array.size, object)
-    cells[:] = [text.encode() for text in array.ravel().tolist()]
-    return cells.reshape(array.shape)
 
 
 @pytest.mark.parametrize(

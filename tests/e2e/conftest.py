@@ -14,9 +14,11 @@ import pytest
 from hotplate_tools.console import Console
 from hotplate_tools.local.strict import strict_cloud
 from hotplate_tools.local.up import LocalCloud, local_cloud
+from tests.support.sources import ONNX_SOURCES, write_onnx_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from hotplate_tools.local.harness import RuntimeHarness
 
@@ -25,19 +27,27 @@ DEPLOYED = os.environ.get("HOTPLATE_URL", "").rstrip("/")
 
 
 @pytest.fixture(scope="session")
-def cloud() -> Iterator[LocalCloud]:
-    """The local cloud with everything in it."""
+def onnx_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of models that are not the template's, and what they answer."""
+    return write_onnx_sources(tmp_path_factory.mktemp("onnx"))
+
+
+@pytest.fixture(scope="session")
+def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
+    """The local cloud with everything in it, and models of the user's own."""
     _only_here()
-    with local_cloud(Console(as_json=True), reserved_concurrency=RESERVED_CONCURRENCY) as local:
+    given = [source.given(request) for source in ONNX_SOURCES]
+    with local_cloud(Console(as_json=True), given, reserved_concurrency=RESERVED_CONCURRENCY) as local:
         yield local
 
 
 @pytest.fixture(scope="session")
-def harness() -> Iterator[RuntimeHarness]:
-    """The functions on the real Lambda runtime."""
+def harness(request: pytest.FixtureRequest) -> Iterator[RuntimeHarness]:
+    """The functions on the real Lambda runtime, and models of the user's own."""
     _only_here()
-    with strict_cloud(Console(as_json=True), reserved_concurrency=RESERVED_CONCURRENCY) as strict:
-        yield strict
+    given = [source.given(request) for source in ONNX_SOURCES]
+    with strict_cloud(Console(as_json=True), given, reserved_concurrency=RESERVED_CONCURRENCY) as strict:
+        yield strict.harness
 
 
 @pytest.fixture(scope="session", params=["deployed"] if DEPLOYED else ["cloud", "harness"])

@@ -64,6 +64,11 @@ class ConvertOptions:
     program: Path | None = None
     cached: bool = True
 
+    @property
+    def is_default(self) -> bool:
+        """Whether nothing was said."""
+        return self == ConvertOptions()
+
 
 def as_onnx(source: Source, options: ConvertOptions, folder: Path, console: Console) -> Source:
     """Return the source with an ONNX graph and its `conversion`; an ONNX source as it is.

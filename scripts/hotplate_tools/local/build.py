@@ -5,7 +5,9 @@ After `sam build`:
 1. What a function never imports is removed from the wheels (`_UNUSED`).
 2. All Python is compiled with unchecked hashes. Lambda's code and layers are read-only, so a `.pyc`
    that is missing or stale costs every cold start: two to three times the import.
-3. Each function and layer is zipped once, and `local.yaml` beside the built template names the
+3. The generic function `functions/tensor`, which no block of the template names, is laid out as SAM lays out
+   a function, for the models that `hotplate up MODEL` adds.
+4. Each function and layer is zipped once, and `local.yaml` beside the built template names the
    zips, so that the local cloud does not wait for them to be compressed at every start.
 
 A build is kept until one of its sources changes: template, functions, layers, requirements, or the
@@ -37,7 +39,7 @@ from hotplate_tools.project import project_root
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
 
-__all__ = ["Build", "build", "host_architecture", "run_sam"]
+__all__ = ["GENERIC_FUNCTION", "GENERIC_PACKAGE", "Build", "build", "host_architecture", "run_sam"]
 
 # Never imported by a function: tests, stubs, sources of compiled parts, ONNX Runtime's training-time
 # tools, and its C library, whose code the Python module holds a second time.
@@ -57,6 +59,11 @@ _UNUSED = (
     "onnxruntime/capi/libonnxruntime.so.*",
 )
 _STAMP = ".sources"
+
+# The folder of `functions` that serves any graph as it is, and its own folder in a build.
+GENERIC_PACKAGE = "tensor"
+GENERIC_FUNCTION = "TensorFunction"
+
 _CODE = re.compile(r"^( +(?:ContentUri|CodeUri): )(\w+)$", re.MULTILINE)
 
 
@@ -156,7 +163,10 @@ def _build(made: Build, root: Path, console: Console, architecture: str) -> None
     path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command = ["build", "--cached", "--parallel", "--parameter-overrides", f"Architecture={architecture}"]
     run_sam(command, console, environment={**os.environ, "PATH": path}, cwd=root)
-    for name in (*made.functions, *made.layers):
+    package = Path("functions", GENERIC_PACKAGE)
+    # It has no requirements, so that there is nothing for SAM to install.
+    shutil.copytree(root / package, made.folder / GENERIC_FUNCTION / package)
+    for name in (*made.functions, GENERIC_FUNCTION, *made.layers):
         # Where Lambda puts it, so that tracebacks name files that are there.
         home = "/opt" if name in made.layers else "/var/task"
         packages = made.folder / name / "python" if name in made.layers else made.folder / name

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack, suppress
-from functools import partial
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hotplate_tools.console import Console
 from hotplate_tools.options import as_json_option
+from hotplate_tools.publish.options import convert_options, require_source
 
 if TYPE_CHECKING:
-    from hotplate_tools.local.up import LocalCloud
+    from collections.abc import Mapping, Sequence
+
+    from hotplate_tools.convert.converted import ConvertOptions
+    from hotplate_tools.local.prepared import GivenModel
 
 __all__ = ["build", "check_template", "up"]
 
@@ -44,6 +48,8 @@ def check_template(*, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@convert_options
 @click.option("--port", type=click.IntRange(1, 65535), help="TCP port on 127.0.0.1; a free one if not given.")
 @click.option(
     "--reserved-concurrency",
@@ -67,7 +73,9 @@ def check_template(*, as_json: bool) -> None:
 )
 @as_json_option
 def up(
+    models: tuple[str, ...],
     *,
+    options: ConvertOptions,
     port: int | None,
     reserved_concurrency: int | None,
     parameters: dict[str, str],
@@ -76,48 +84,58 @@ def up(
 ) -> None:
     """Run everything here: template deployed into a local cloud, models published, logs shown.
 
+    Each MODEL, a PATH as `publish` takes it or NAME=PATH, is served beside the models of the template.
+    Nothing of the project is changed for it.
+
     Ctrl-C, or SIGTERM, stops it and leaves nothing behind. With --json one line is printed when the
     cloud is ready.
     """
     from hotplate_tools.local import strict
     from hotplate_tools.local import up as cloud
+    from hotplate_tools.local.examples import example_command
 
+    given = _given(models, options)
     console = Console(as_json=as_json)
-    with cloud.terminate_gently(), ExitStack() as stack:
-        if runtime == "rie":
-            harness = stack.enter_context(
-                strict.strict_cloud(
-                    console, port=port, reserved_concurrency=reserved_concurrency, parameters=parameters
-                )
-            )
-            ready, text = {"url": harness.url, "endpoint": harness.lambda_url}, _invitation(harness.url, [])
-            follow = partial(strict.follow, harness, console)
-        else:
-            local = stack.enter_context(
-                cloud.local_cloud(
-                    console, port=port, reserved_concurrency=reserved_concurrency, parameters=parameters
-                )
-            )
-            ready, text = _ready(local), _invitation(local.url, _services(local))
-            follow = partial(cloud.follow, local, console)
-        sys.stdout.write((json.dumps(ready) if as_json else text) + "\n")
+    start = strict.strict_cloud if runtime == "rie" else cloud.local_cloud
+    with (
+        cloud.terminate_gently(),
+        start(
+            console, given, port=port, reserved_concurrency=reserved_concurrency, parameters=parameters
+        ) as running,
+    ):
+        examples = {name: example_command(running.url, name, each) for name, each in running.requests.items()}
+        ready = {**running.ready(), "examples": examples}
+        sys.stdout.write((json.dumps(ready) if as_json else _invitation(ready)) + "\n")
         sys.stdout.flush()
         # Ready was the result; being told to stop now is no failure.
         with suppress(KeyboardInterrupt):
-            follow()
+            running.follow(console)
 
 
-def _ready(local: LocalCloud) -> dict[str, Any]:
-    names = ("url", "endpoint", "bucket", "region", "port", "pid", "models")
-    return {name: getattr(local, name) for name in names} | {"functions": dict(local.functions)}
+def _given(models: Sequence[str], options: ConvertOptions) -> list[GivenModel]:
+    from hotplate_tools.local.prepared import GivenModel
+
+    if not models and not options.is_default:
+        raise click.UsageError(
+            "--rows, --tolerance, --source-path, --trust-pickle and --no-cache are for a MODEL"
+        )
+    given = []
+    for model in models:
+        name, sign, path = model.partition("=")
+        # A file may have the sign in its own name.
+        named = bool(name and sign) and not Path(model).exists()
+        found = Path(path) if named else Path(model)
+        require_source(found)
+        given.append(GivenModel(found, name if named else None, options))
+    return given
 
 
-def _services(local: LocalCloud) -> list[str]:
-    return [f"AWS_ENDPOINT_URL={local.endpoint} reaches its S3, Lambda and logs; bucket {local.bucket}"]
-
-
-def _invitation(url: str, more: list[str]) -> str:
-    return "\n  ".join([f"Ready at {url}", f"curl {url}/v2", *more, "Ctrl-C stops it."])
+def _invitation(ready: Mapping[str, Any]) -> str:
+    lines = [f"Ready at {ready['url']}", f"curl {ready['url']}/v2", *ready["examples"].values()]
+    if "bucket" in ready:
+        more = f"reaches its S3, Lambda and logs; bucket {ready['bucket']}"
+        lines.append(f"AWS_ENDPOINT_URL={ready['endpoint']} {more}")
+    return "\n  ".join([*lines, "Ctrl-C stops it."])
 
 
 def _pairs(values: tuple[str, ...]) -> dict[str, str]:

@@ -6,11 +6,11 @@ A model function is one with `HOTPLATE_MODEL` in its environment; the parameters
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hotplate_tools.models
 from hotplate_tools.failures import RefusedError
@@ -19,7 +19,17 @@ from hotplate_tools.naming import module_name
 from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.publish.signing import pinned
 
-__all__ = ["SIGNING_KEYS", "ServedModel", "deploy_parameters", "model_folder", "served_models"]
+if TYPE_CHECKING:
+    from hotplate_tools.publish.pipeline import Described
+
+__all__ = [
+    "SIGNING_KEYS",
+    "ServedModel",
+    "deploy_parameters",
+    "described_models",
+    "model_folder",
+    "served_models",
+]
 
 # The template's parameter with the public keys that all its model functions trust.
 SIGNING_KEYS = "SigningKeys"
@@ -69,26 +79,44 @@ def model_folder(name: str) -> Path:
     return Path(str(files(hotplate_tools.models) / module_name(name)))
 
 
+def described_models(models: Iterable[ServedModel]) -> list[Described]:
+    """Return those of the models that have a source folder in the project, as they would be published.
+
+    Raises:
+        RefusedError: A model does not give its golden answers.
+    """
+    return [
+        describe(model_folder(model.name), model.name)
+        for model in models
+        if model_folder(model.name).is_dir()
+    ]
+
+
 def deploy_parameters(
-    models: list[ServedModel], reserved_concurrency: int | None, *, public_key: bytes | None
+    models: Iterable[ServedModel],
+    described: Iterable[Described],
+    reserved_concurrency: int | None,
+    *,
+    public_key: bytes | None,
 ) -> dict[str, str]:
     """Return the template's parameters for a deployment of these models on this machine.
 
     Args:
-        models: As `served_models` gives them; those without a source folder keep the template's defaults.
+        models: As `served_models` gives them; those that are not described keep the template's defaults.
+        described: What is pinned.
         reserved_concurrency: For each model function; None leaves the template's.
         public_key: Raw, of whose signatures the functions are to trust; None leaves the template's.
 
     Raises:
-        RefusedError: A model does not give its golden answers, or its concurrency is no parameter.
+        RefusedError: The concurrency of a model is no parameter.
     """
     values = {"Architecture": host_architecture()}
     if public_key is not None:
         values[SIGNING_KEYS] = pinned(public_key)
+    versions = {each.manifest.name: each for each in described}
     for model in models:
-        if model_folder(model.name).is_dir():
-            described = describe(model_folder(model.name), model.name)
-            pins = {model.version: described.version, model.manifest_sha256: described.manifest_sha256}
+        if found := versions.get(model.name):
+            pins = {model.version: found.version, model.manifest_sha256: found.manifest_sha256}
             values |= {parameter: value for parameter, value in pins.items() if parameter}
         if reserved_concurrency is None:
             continue

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["NO_VALUE", "PSEUDO_PARAMETERS", "Resolver", "read_yaml"]
+__all__ = ["NO_VALUE", "PSEUDO_PARAMETERS", "Resolver", "parse_yaml", "read_yaml"]
 
 PSEUDO_PARAMETERS: Mapping[str, str] = {
     "AWS::AccountId": "012345678912",
@@ -67,11 +67,28 @@ def read_yaml(path: Path) -> dict[str, Any]:
         FailedError: It is absent, or no YAML mapping.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError) as fault:
+        text = path.read_text(encoding="utf-8")
+    except OSError as fault:
         raise FailedError(f"{path} cannot be read as a template: {fault}") from fault
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, place: str) -> dict[str, Any]:
+    """Return the template `text`, short tags in their long form.
+
+    Args:
+        text: Of the template.
+        place: Where it is from, for errors.
+
+    Raises:
+        FailedError: It is no YAML mapping.
+    """
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as fault:
+        raise FailedError(f"{place} cannot be read as a template: {fault}") from fault
     if not isinstance(document, dict):
-        raise FailedError(f"{path} is not a template: it holds {type(document).__name__}, not a mapping")
+        raise FailedError(f"{place} is not a template: it holds {type(document).__name__}, not a mapping")
     return document
 
 

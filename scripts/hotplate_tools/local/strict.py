@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from hotplate.aws.s3_store import S3Store
-from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.cloud import run_cloud
 from hotplate_tools.local.deploy import client
-from hotplate_tools.local.deployed import deploy_parameters, model_folder, served_models
 from hotplate_tools.local.harness import runtime_harness
-from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.logs import readable
-from hotplate_tools.publish.pipeline import publish_model
-from hotplate_tools.publish.signing import KeySigner
+from hotplate_tools.local.prepared import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hotplate_tools.console import Console
+    from hotplate_tools.local.examples import Requests
     from hotplate_tools.local.harness import RuntimeHarness
+    from hotplate_tools.local.prepared import GivenModel
 
-__all__ = ["follow", "strict_cloud"]
+__all__ = ["StrictCloud", "strict_cloud"]
 
 BUCKET = "hotplate-models"
 
@@ -34,57 +33,77 @@ BUCKET = "hotplate-models"
 POLL_S = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class StrictCloud:
+    """The functions on the runtime harness, with their models.
+
+    Attributes:
+        harness: The running functions.
+        requests: For each model that was published.
+    """
+
+    harness: RuntimeHarness
+    requests: Requests
+
+    @property
+    def url(self) -> str:
+        """The API with its stage; `url + "/v2"` answers."""
+        return self.harness.url
+
+    def ready(self) -> dict[str, Any]:
+        """Return what a program needs to use it."""
+        return {"url": self.url, "endpoint": self.harness.lambda_url, "models": [*self.requests]}
+
+    def follow(self, console: Console) -> None:
+        """Print what the functions log, until interrupted."""
+        seen: dict[int, int] = {}
+        while True:
+            for function in self.harness.template.functions:
+                for environment in self.harness.environments(function):
+                    lines = environment.log[seen.get(environment.pid, 0) :]
+                    seen[environment.pid] = seen.get(environment.pid, 0) + len(lines)
+                    for line in lines:
+                        if text := readable(line):
+                            console.say(f"{function} {text}")
+            time.sleep(POLL_S)
+
+
 @contextmanager
 def strict_cloud(
     console: Console,
+    given: Sequence[GivenModel] = (),
     *,
     port: int | None = None,
     reserved_concurrency: int | None = None,
     parameters: Mapping[str, str] | None = None,
-) -> Iterator[RuntimeHarness]:
+) -> Iterator[StrictCloud]:
     """Build, publish into a local S3, serve on the runtime harness; stop and remove all of it at the end.
 
     Args:
         console: Told what is being done.
+        given: Models to serve beside the template's.
         port: TCP port on 127.0.0.1; None takes a free one.
         reserved_concurrency: Environments that each model function may have; None leaves the template's.
         parameters: Values of the template's parameters, over everything that is found out here.
 
     Raises:
         FailedError: It cannot be built or started.
-        RefusedError: A model does not give its golden answers.
+        RefusedError: A model cannot be published; nothing was started.
     """
-    made = build(console, architecture=host_architecture())
-    models = served_models(read_yaml(made.template))
-    signer = KeySigner.throw_away()
-    with console.step("Checking the models"):
-        values = deploy_parameters(models, reserved_concurrency, public_key=signer.public_key) | dict(
-            parameters or {}
-        )
-    with run_cloud(console, runtime=made.runtime) as cloud:
+    prepared = prepare(console, given, reserved_concurrency=reserved_concurrency, parameters=parameters)
+    with run_cloud(console, runtime=prepared.build.runtime) as cloud:
         s3 = client("s3", cloud.endpoint)
         s3.create_bucket(Bucket=BUCKET)
-        store = S3Store(s3, BUCKET)
-        for model in models:
-            if model_folder(model.name).is_dir():
-                publish_model(
-                    model_folder(model.name), name=model.name, store=store, signer=signer, console=console
-                )
+        prepared.publish(S3Store(s3, BUCKET), console)
+        values, requests = prepared.parameters, prepared.requests
+        template = prepared.build_in(cloud.folder).template
+        del prepared  # It holds the models' bytes, which are in the registry now.
         with runtime_harness(
-            console, bucket=BUCKET, s3_endpoint=cloud.endpoint, parameters=values, port=port or 0
+            console,
+            bucket=BUCKET,
+            s3_endpoint=cloud.endpoint,
+            parameters=values,
+            template=template,
+            port=port or 0,
         ) as harness:
-            yield harness
-
-
-def follow(harness: RuntimeHarness, console: Console) -> None:
-    """Print what the functions log, until interrupted."""
-    seen: dict[int, int] = {}
-    while True:
-        for function in harness.template.functions:
-            for environment in harness.environments(function):
-                lines = environment.log[seen.get(environment.pid, 0) :]
-                seen[environment.pid] = seen.get(environment.pid, 0) + len(lines)
-                for line in lines:
-                    if text := readable(line):
-                        console.say(f"{function} {text}")
-        time.sleep(POLL_S)
+            yield StrictCloud(harness, requests)

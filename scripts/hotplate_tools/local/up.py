@@ -1,38 +1,36 @@
 """All of it on this machine: the real template, deployed into a local cloud, and the models published.
 
-    with local_cloud(console) as cloud:
-        requests.get(cloud.url + "/v2/models/digits")
+    with local_cloud(console, [GivenModel(Path("churn.onnx"))]) as cloud:
+        requests.get(cloud.url + "/v2/models/churn")
 
-The models are those that the template serves and that have a source folder of the same name in
-`hotplate_tools/models`; the others are deployed as the parameters say, and answer "not found" until
-they are published to `cloud.bucket`.
+The models are those that are given, and those that the template serves and that have a source folder
+of the same name in `hotplate_tools/models`; the others are deployed as the parameters say, and answer
+"not found" until they are published to `cloud.bucket`.
 """
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hotplate.aws.s3_store import S3Store
-from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.cloud import Cloud, run_cloud
 from hotplate_tools.local.deploy import REGION, client, deploy, environment
-from hotplate_tools.local.deployed import ServedModel, deploy_parameters, model_folder, served_models
-from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.logs import LogTail, readable
-from hotplate_tools.publish.pipeline import publish_model
-from hotplate_tools.publish.signing import KeySigner
+from hotplate_tools.local.prepared import prepare
 
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
     from hotplate_tools.local.deploy import Stack
+    from hotplate_tools.local.examples import Requests
+    from hotplate_tools.local.prepared import GivenModel
 
-__all__ = ["LocalCloud", "follow", "local_cloud", "terminate_gently"]
+__all__ = ["LocalCloud", "local_cloud", "terminate_gently"]
 
 # How often the logs are looked at, in seconds.
 POLL_S = 0.5
@@ -50,7 +48,7 @@ class LocalCloud:
         port: TCP port on 127.0.0.1.
         pid: Of the process that owns the cloud.
         functions: Function name by logical id.
-        models: Names of the models that were published.
+        requests: For each model that was published.
     """
 
     url: str
@@ -60,8 +58,13 @@ class LocalCloud:
     port: int
     pid: int
     functions: Mapping[str, str]
-    models: tuple[str, ...]
+    requests: Requests
     _cloud: Cloud
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that were published."""
+        return tuple(self.requests)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that send an AWS SDK here."""
@@ -86,18 +89,30 @@ class LocalCloud:
         """Return everything that a function, by its logical id, has logged, oldest first."""
         return [line.message for line in self.tail().new() if line.function == function]
 
-    def check(self) -> None:
-        """Raise if the cloud has ended.
+    def ready(self) -> dict[str, Any]:
+        """Return what a program needs to use it."""
+        names = ("url", "endpoint", "bucket", "region", "port", "pid", "models")
+        return {name: getattr(self, name) for name in names} | {"functions": dict(self.functions)}
+
+    def follow(self, console: Console) -> None:
+        """Print what the functions log, until interrupted or the cloud ends.
 
         Raises:
-            FailedError: It has.
+            FailedError: The cloud ended by itself.
         """
-        self._cloud.check()
+        tail = self.tail()
+        while True:
+            self._cloud.check()
+            for line in tail.new():
+                if text := readable(line.message):
+                    console.say(f"{line.function} {text}")
+            time.sleep(POLL_S)
 
 
 @contextmanager
 def local_cloud(
     console: Console,
+    given: Sequence[GivenModel] = (),
     *,
     port: int | None = None,
     reserved_concurrency: int | None = None,
@@ -107,44 +122,24 @@ def local_cloud(
 
     Args:
         console: Told what is being done.
+        given: Models to serve beside the template's.
         port: TCP port on 127.0.0.1; None takes a free one.
         reserved_concurrency: Environments that each model function may have; None leaves the template's.
         parameters: Values of the template's parameters, over everything that is found out here.
 
     Raises:
         FailedError: It cannot be built, started or deployed.
-        RefusedError: A model does not give its golden answers.
+        RefusedError: A model cannot be published; nothing was started.
     """
-    made = build(console, architecture=host_architecture())
-    models = served_models(read_yaml(made.template))
-    signer = KeySigner.throw_away()
-    with console.step("Checking the models"):
-        values = deploy_parameters(models, reserved_concurrency, public_key=signer.public_key) | dict(
-            parameters or {}
-        )
-    with run_cloud(console, runtime=made.runtime, port=port) as cloud:
+    prepared = prepare(console, given, reserved_concurrency=reserved_concurrency, parameters=parameters)
+    with run_cloud(console, runtime=prepared.build.runtime, port=port) as cloud:
+        made = prepared.build_in(cloud.folder)
         with console.step("Deploying the template into the local cloud"):
-            stack = deploy(cloud, made, values, console)
-        local = _local(cloud, stack, made.functions, models)
-        store = S3Store(local.client("s3"), local.bucket)
-        for name in local.models:
-            publish_model(model_folder(name), name=name, store=store, signer=signer, console=console)
+            stack = deploy(cloud, made, prepared.parameters, console)
+        local = _local(cloud, stack, made.functions, prepared.requests)
+        prepared.publish(S3Store(local.client("s3"), local.bucket), console)
+        del prepared  # It holds the models' bytes, which are in the registry now.
         yield local
-
-
-def follow(local: LocalCloud, console: Console) -> None:
-    """Print what the functions log, until interrupted or the cloud ends.
-
-    Raises:
-        FailedError: The cloud ended by itself.
-    """
-    tail = local.tail()
-    while True:
-        local.check()
-        for line in tail.new():
-            if text := readable(line.message):
-                console.say(f"{line.function} {text}")
-        time.sleep(POLL_S)
 
 
 @contextmanager
@@ -165,7 +160,12 @@ def terminate_gently() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _local(cloud: Cloud, stack: Stack, functions: tuple[str, ...], models: list[ServedModel]) -> LocalCloud:
+def _local(
+    cloud: Cloud,
+    stack: Stack,
+    functions: tuple[str, ...],
+    requests: Requests,
+) -> LocalCloud:
     address = urlsplit(stack.outputs["ApiUrl"])
     api = (address.hostname or "").split(".")[0]
     stage = address.path.strip("/")
@@ -177,6 +177,6 @@ def _local(cloud: Cloud, stack: Stack, functions: tuple[str, ...], models: list[
         port=cloud.port,
         pid=cloud.process.pid,
         functions={name: stack.resources[name] for name in functions},
-        models=tuple(model.name for model in models if model_folder(model.name).is_dir()),
+        requests=requests,
         _cloud=cloud,
     )

@@ -18,7 +18,7 @@ from hotplate_tools.local.deployed import served_models
 from hotplate_tools.naming import logical_prefix, module_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from hotplate_tools.local.deployed import ServedModel
 
@@ -38,7 +38,15 @@ class _Entry:
     end: int
 
 
-def with_model(text: str, document: Mapping[str, Any], name: str, version: str, sha256: str) -> str:
+def with_model(
+    text: str,
+    document: Mapping[str, Any],
+    name: str,
+    version: str,
+    sha256: str,
+    *,
+    package: str | None = None,
+) -> str:
     """Return the template `text` with a block for model `name`, pinned to this version and digest.
 
     Args:
@@ -47,6 +55,7 @@ def with_model(text: str, document: Mapping[str, Any], name: str, version: str, 
         name: Of the new model.
         version: Default of its parameter for the version.
         sha256: Default of its parameter for the manifest's digest.
+        package: Folder of `functions` that serves it; None for one named after the model.
 
     Raises:
         RefusedError: The template has such a model already, or none to copy from.
@@ -61,13 +70,14 @@ def with_model(text: str, document: Mapping[str, Any], name: str, version: str, 
     ]
     # The digest first: a version can be its beginning.
     replaced = [*zip(defaults, (sha256, version), strict=True)]
+    owns = _owner(document, old_prefix)
     lines = text.splitlines()
     for section in ("Outputs", "Resources", "Conditions", "Parameters"):
-        entries = [each for each in _entries(lines, section) if old_prefix in each.key]
+        entries = [each for each in _entries(lines, section) if owns(each.key)]
         if entries:
-            copy = _copied(lines, entries)
+            copy = _renamed(_copied(lines, entries), pattern.name, name, old_prefix, replaced, package)
             at = entries[-1].end
-            lines[at:at] = _renamed(copy, pattern.name, name, old_prefix, replaced)
+            lines[at:at] = copy
     return "\n".join(lines) + "\n"
 
 
@@ -80,6 +90,13 @@ def _pattern(document: Mapping[str, Any]) -> ServedModel:
         "template.yaml has no model whose block could be copied",
         advice="A model's function is named after it, and its version and digest are parameters.",
     )
+
+
+def _owner(document: Mapping[str, Any], prefix: str) -> Callable[[str], bool]:
+    """Return what tells if an entry is the pattern's: `MyDigitsRole` holds `Digits`, not its own."""
+    others = {model.function.removesuffix("Function") for model in served_models(document)} - {prefix}
+    longer = [each for each in others if prefix in each]
+    return lambda key: prefix in key and not any(each in key for each in longer)
 
 
 def _entries(lines: list[str], section: str) -> Iterator[_Entry]:
@@ -110,12 +127,18 @@ def _copied(lines: list[str], entries: list[_Entry]) -> list[str]:
 
 
 def _renamed(
-    copy: list[str], old: str, new: str, old_prefix: str, replaced: list[tuple[str, str]]
+    copy: list[str],
+    old: str,
+    new: str,
+    old_prefix: str,
+    replaced: list[tuple[str, str]],
+    package: str | None,
 ) -> list[str]:
     text = "\n".join(copy)
     for before, after in replaced:
         text = text.replace(before, after)
     text = text.replace(old_prefix, logical_prefix(new))
-    word = re.escape(module_name(old))
-    text = re.sub(rf"(functions[./]|hotplate_tools/models/){word}\b", rf"\g<1>{module_name(new)}", text)
+    word, module = re.escape(module_name(old)), module_name(new)
+    text = re.sub(rf"(functions[./]){word}\b", rf"\g<1>{package or module}", text)
+    text = re.sub(rf"(hotplate_tools/models/){word}\b", rf"\g<1>{module}", text)
     return re.sub(rf"(?<![\w.-]){re.escape(old)}(?![\w-])", new, text).split("\n")

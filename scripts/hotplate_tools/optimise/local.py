@@ -17,17 +17,29 @@ if TYPE_CHECKING:
 
     from hotplate.store.base import Store
     from hotplate_tools.console import Console
+    from hotplate_tools.convert.converted import ConvertOptions
+    from hotplate_tools.optimise.choice import VariantOptions
     from hotplate_tools.planning.records import Description, Measurements
     from hotplate_tools.publish.build import Prepared
 
 __all__ = ["local_description", "measure_prepared", "measure_published"]
 
 
-def local_description(path: Path, *, code_bytes: int, console: Console, measured: bool) -> Description:
+def local_description(
+    path: Path,
+    *,
+    options: ConvertOptions | None = None,
+    variants: VariantOptions | None = None,
+    code_bytes: int,
+    console: Console,
+    measured: bool,
+) -> Description:
     """Return the description of a model or a source folder.
 
     Args:
         path: As for publishing.
+        options: How to convert it.
+        variants: Smaller variants to consider.
         code_bytes: Unzipped function and layers.
         console: Told while it works.
         measured: Whether every form is measured here too.
@@ -36,7 +48,7 @@ def local_description(path: Path, *, code_bytes: int, console: Console, measured
         RefusedError: The source is not fit to be published.
         FailedError: Converting or measuring failed.
     """
-    with prepare(path, console=console) as prepared:
+    with prepare(path, options=options, variants=variants, console=console) as prepared:
         for warning in prepared.warnings:
             console.warn(warning)
         return description_of(

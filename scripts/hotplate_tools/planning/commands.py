@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hotplate_tools.options import as_json_option
 from hotplate_tools.publish.commands import alias_option, registry_options, require_registry
+from hotplate_tools.publish.options import convert_options, variant_options
+
+if TYPE_CHECKING:
+    from hotplate_tools.convert.converted import ConvertOptions
+    from hotplate_tools.optimise.choice import VariantOptions
 
 __all__ = ["plan"]
 
 
 @click.command()
 @click.argument("model", metavar="NAME|PATH")
+@convert_options
+@variant_options
 @registry_options
 @alias_option
 @click.option(
@@ -36,16 +44,19 @@ def plan(
     traffic: float | None,
     code_mb: float | None,
     *,
+    options: ConvertOptions,
+    variants: VariantOptions | None,
     arm64: bool,
     no_measure: bool,
     as_json: bool,
 ) -> None:
     """Say how and where to run a model, why not otherwise, and what it costs.
 
-    A PATH (an .onnx file, or a folder with model.yaml) is optimised and measured on this machine first;
-    a NAME is read from the registry with what was measured when it was published.
+    A PATH, as `publish` takes it, is converted, optimised and measured on this machine first; a NAME is
+    read from the registry with what was measured when it was published.
     """
     from hotplate_tools.console import Console
+    from hotplate_tools.convert.kinds import is_entry_point
     from hotplate_tools.planning.answers import plan_data, plan_text
     from hotplate_tools.planning.describe import SERVING_CODE_BYTES, published_description
     from hotplate_tools.planning.prices import read_prices
@@ -54,13 +65,20 @@ def plan(
 
     console = Console(as_json=as_json)
     code_bytes = SERVING_CODE_BYTES if code_mb is None else int(code_mb * 1e6)
-    if Path(model).exists():
+    if Path(model).exists() or is_entry_point(model):
         from hotplate_tools.optimise.local import local_description
 
         described = local_description(
-            Path(model), code_bytes=code_bytes, console=console, measured=not no_measure
+            Path(model),
+            options=options,
+            variants=variants,
+            code_bytes=code_bytes,
+            console=console,
+            measured=not no_measure,
         )
     else:
+        if variants or not options.is_default:
+            raise click.UsageError("options of converting and of variants are for a PATH")
         require_registry(bucket, registry)
         store = open_store(bucket=bucket, folder=registry, region=region)
         described = published_description(store, model, alias, code_bytes=code_bytes)

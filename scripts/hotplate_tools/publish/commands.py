@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from hotplate_tools.options import as_json_option
-from hotplate_tools.publish.options import convert_options, variant_options, wanted_variants
+from hotplate_tools.publish.options import convert_options, require_source, variant_options
+
+if TYPE_CHECKING:
+    from hotplate_tools.convert.converted import ConvertOptions
+    from hotplate_tools.optimise.choice import VariantOptions
 
 __all__ = [
     "alias_option",
@@ -72,14 +77,9 @@ def publish(
     alias: str,
     sign: str | None,
     *,
-    rows: Path | None,
-    tolerance: float | None,
-    source_path: Path | None,
-    trust_pickle: bool,
-    no_cache: bool,
+    options: ConvertOptions,
+    variants: VariantOptions | None,
     record_revision: bool,
-    variants: tuple[str, ...],
-    max_quality_loss: float | None,
     no_promote: bool,
     no_measure: bool,
     dry_run: bool,
@@ -97,25 +97,23 @@ def publish(
     Doing so again changes nothing. A version never changes once it is published.
     """
     from hotplate_tools.console import Console
-    from hotplate_tools.convert.converted import ConvertOptions
     from hotplate_tools.publish.answers import published_data, published_text
     from hotplate_tools.publish.pipeline import prepare, publish_prepared
     from hotplate_tools.publish.registry import open_store
     from hotplate_tools.publish.signing import open_signer
 
-    _require_source(path)
+    require_source(path)
     _require_version(version)
     require_registry(bucket, registry)
     console = Console(as_json=as_json)
     store = open_store(bucket=bucket, folder=registry, region=region)
     signer = open_signer(sign, region=region) if sign else None
-    options = ConvertOptions(rows, tolerance, trust_pickle, source_path, cached=not no_cache)
     with prepare(
         path,
         name,
         version=version,
         options=options,
-        variants=wanted_variants(variants, max_quality_loss),
+        variants=variants,
         record_revision=record_revision,
         console=console,
     ) as prepared:
@@ -255,13 +253,6 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"write the options after `{command}`")
-
-
-def _require_source(path: Path) -> None:
-    from hotplate_tools.convert.kinds import is_entry_point
-
-    if not path.exists() and not is_entry_point(str(path)):
-        raise click.BadParameter(f"{str(path)!r} does not exist", param_hint="PATH")
 
 
 def _require_version(version: str | None) -> None:

@@ -164,7 +164,7 @@ def publish_model(
 
 
 def publish_prepared(
-    prepared: Prepared,
+    prepared: Prepared | Described,
     *,
     store: Store,
     alias: str | None = "live",

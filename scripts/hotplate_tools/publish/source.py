@@ -63,13 +63,14 @@ def read_source(path: Path, name: str | None) -> Source:
     if (path / "model.yaml").is_file():
         source = _read_folder(path.resolve(), name)
     else:
-        detect(path)
-        whole = path.resolve()
-        source = Source(name or path.stem.lower(), whole.parent, whole, None, None, None)
+        kind, whole = detect(path), path.resolve()
+        # "package.module:factory" is no file name with a suffix.
+        own = path.name.rpartition(":")[2] if kind == "torch" else path.stem
+        source = Source(name or own.lower(), whole.parent, whole, None, None, None)
     if not NAME.fullmatch(source.name):
         raise RefusedError(
             f"{source.name!r} is no model name: lower-case letters, digits and ._- only, at most 63",
-            advice="Give one with --name.",
+            advice="Give one: --name NAME; for `hotplate up`, NAME=PATH.",
         )
     return source
 

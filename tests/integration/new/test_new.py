@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,20 @@ def test_two_new_models_stand_side_by_side(project: Path) -> None:
         write_model(project, plan_model(project, name, None))
     resources = read_yaml(project / "template.yaml")["Resources"]
     assert {"DigitsFunction", "ChurnFunction", "PriceFunction"} <= resources.keys()
+
+
+def test_block_is_copied_alone_where_another_models_names_hold_the_patterns(project: Path) -> None:
+    for name in ("my-digits", "digits2", "churn"):
+        write_model(project, plan_model(project, name, None))
+    text = (project / "template.yaml").read_text()
+    entries = re.findall(r"^  (\w+):$", text, re.MULTILINE)
+    assert sorted(entries) == sorted(set(entries))
+    resources = [each for each in read_yaml(project / "template.yaml")["Resources"] if "Digits" not in each]
+    assert {each for each in resources if "Churn" in each} == {
+        "ChurnLogGroup",
+        "ChurnRole",
+        "ChurnFunction",
+    }
 
 
 def test_dry_run_writes_nothing(project: Path) -> None:

@@ -15,6 +15,11 @@ def test_bare_file_is_named_after_itself(tmp_path: Path) -> None:
     assert read_source(file, "other").name == "other"
 
 
+@pytest.mark.parametrize(("named", "name"), [("nets:ResNet", "resnet"), ("my.pkg.nets:vgg", "vgg")])
+def test_model_of_a_factory_is_named_after_the_factory(named: str, name: str) -> None:
+    assert read_source(Path(named), None).name == name
+
+
 def test_folder_gives_its_files(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "affine")
     source = read_source(folder, None)
@@ -31,7 +36,8 @@ def test_bad_name_is_refused_and_says_how_to_give_one(tmp_path: Path, name: str)
     file = write_onnx(tmp_path / "my model.onnx", affine())
     with pytest.raises(RefusedError) as caught:
         read_source(file, name)
-    assert caught.value.advice == "Give one with --name."
+    assert "--name NAME" in caught.value.advice
+    assert "NAME=PATH" in caught.value.advice
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.h5", "absent.onnx"])
