@@ -111,12 +111,18 @@ def read_lightgbm(source: str) -> tuple[Ensemble, str]:
     """Return the model in a text file of LightGBM, and the framework with its version.
 
     Raises:
-        ValueError: It is broken; also `lightgbm.basic.LightGBMError`.
+        ValueError, KeyError: It is broken; also `lightgbm.basic.LightGBMError`.
     """
     import lightgbm
 
-    booster = lightgbm.Booster(model_file=source, params={"verbosity": -1})
-    head, *blocks = booster.model_to_string().partition("\nend of trees")[0].split("\nTree=")
+    with open(source, encoding="utf-8") as file:  # noqa: PTH123 - a path by name, as the publisher sent it
+        text = file.read()
+    # LightGBM reads trees on several threads, and ends the process where one of them is broken.
+    head, blocks = _blocks(text)
+    for block in blocks:
+        _lightgbm_tree(_facts(block), int(_facts(head)["max_feature_idx"]) + 1, 1.0)
+    booster = lightgbm.Booster(model_str=text, params={"verbosity": -1})
+    head, blocks = _blocks(booster.model_to_string())
     facts = _facts(head)
     objective, *words = facts.get("objective", "").split()
     settings = dict(word.split(":", 1) for word in words if ":" in word)
@@ -142,6 +148,12 @@ def read_lightgbm(source: str) -> tuple[Ensemble, str]:
         ),
         f"lightgbm {version('lightgbm')}",
     )
+
+
+def _blocks(text: str) -> tuple[str, list[str]]:
+    """Return the head of a model's text, and that of each tree."""
+    head, *blocks = text.replace("\r\n", "\n").partition("\nend of trees")[0].split("\nTree=")
+    return head, blocks
 
 
 def _facts(block: str) -> dict[str, str]:

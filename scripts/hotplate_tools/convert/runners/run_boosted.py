@@ -94,7 +94,7 @@ def convert(job: dict[str, Any]) -> dict[str, Any]:
     name_of_input = str(declared[0]["name"]) if declared and len(declared) == 1 else INPUT
     try:
         model, framework = (read_lightgbm if job["kind"] == "lightgbm" else read_xgboost)(job["source"])
-    except ValueError as fault:
+    except (KeyError, ValueError) as fault:
         raise Refusal(f"the file holds no sound model: {fault}") from fault
     with open(job["output"], "wb") as file:  # noqa: PTH123 - a path by name, as the publisher sent it
         file.write(clean(_graph(model)).SerializeToString(deterministic=True))
