@@ -3,9 +3,11 @@
 After `sam build`:
 
 1. What a function never imports is removed from the wheels (`_UNUSED`).
-2. All Python is compiled with unchecked hashes. Lambda's code and layers are read-only, so a `.pyc`
+2. A package that a function's layers hold is removed from the function (`local.repeated`): requirements with
+   hashes name every package, those of the layer too.
+3. All Python is compiled with unchecked hashes. Lambda's code and layers are read-only, so a `.pyc`
    that is missing or stale costs every cold start: two to three times the import.
-3. Each function and layer is zipped once, and `local.yaml` beside the built template names the
+4. Each function and layer is zipped once, and `local.yaml` beside the built template names the
    zips, so that the local cloud does not wait for them to be compressed at every start.
 
 A build is kept until one of its sources changes: template, functions, layers, requirements, or the
@@ -32,6 +34,7 @@ from hotplate_tools.environments import ensure
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local.interpreter import find_python
 from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.local.repeated import layers_of, remove_repeated
 from hotplate_tools.project import project_root
 
 if TYPE_CHECKING:
@@ -156,6 +159,7 @@ def _build(made: Build, root: Path, console: Console, architecture: str) -> None
     path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command = ["build", "--cached", "--parallel", "--parameter-overrides", f"Architecture={architecture}"]
     run_sam(command, console, environment={**os.environ, "PATH": path}, cwd=root)
+    remove_repeated(made.folder, layers_of(read_yaml(root / "template.yaml")))
     for name in (*made.functions, *made.layers):
         # Where Lambda puts it, so that tracebacks name files that are there.
         home = "/opt" if name in made.layers else "/var/task"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hotplate.manifest.layout import measurements_key
 from hotplate_tools.convert.converted import ConvertOptions, as_onnx
+from hotplate_tools.failures import RefusedError
 from hotplate_tools.optimise.forms import Candidate
 from hotplate_tools.optimise.measure import measure
 from hotplate_tools.planning.describe import description_of, operator_types
@@ -68,13 +69,15 @@ def measure_published(
         console: Told while it is done.
 
     Returns:
-        Whether a record was written.
+        Whether a record was written; never of a program, whose needs are its owner's to say.
 
     Raises:
         FailedError: A measuring process failed; the version is published nevertheless.
         StoreError: The registry cannot be read or written.
     """
     key = measurements_key(published.name, published.version)
+    if read_source(path, published.name).is_program:
+        return False
     if store.size(key) is not None:
         return False
     with _prepared(path, published.name, options, console) as prepared:
@@ -87,7 +90,13 @@ def _prepared(
     path: Path, name: str | None, options: ConvertOptions | None, console: Console
 ) -> Iterator[Prepared]:
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
-        source = as_onnx(read_source(path, name), options or ConvertOptions(), Path(folder), console)
+        source = read_source(path, name)
+        if source.is_program:
+            raise RefusedError(
+                f"{source.name} is a {source.platform} model, and only graphs can be planned and measured",
+                advice="Say memory_mb under `plan` in its model.yaml.",
+            )
+        source = as_onnx(source, options or ConvertOptions(), Path(folder), console)
         yield build_manifest(source, version=None)
 
 

@@ -94,6 +94,8 @@ def published_description(store: Store, name: str, alias: str, *, code_bytes: in
     version, digest = version_of(manifest)
     if digest != found[0].manifest_sha256:
         raise DigestMismatchError(f"{name} {version}: the manifest is not the one that {alias!r} pins")
+    if manifest.is_program:
+        raise RefusedError(f"{name} is a {manifest.platform} model, and only graphs can be planned")
     entry = manifest.file("graph")
     return description_of(
         manifest,

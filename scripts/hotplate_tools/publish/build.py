@@ -46,9 +46,16 @@ if TYPE_CHECKING:
     from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
-    Role = Literal["graph", "weights", "native-graph", "native-weights", "golden", "card"]
+    Role = Literal["graph", "weights", "native-graph", "native-weights", "asset", "golden", "card"]
 
-__all__ = ["LocalFile", "Prepared", "build_manifest"]
+__all__ = [
+    "LocalFile",
+    "Prepared",
+    "build_manifest",
+    "card_bytes",
+    "local_file",
+    "stated_provenance",
+]
 
 # Generated answers come from this machine's processor; another one rounds differently. Ours.
 GENERATED_RTOL = 1e-3
@@ -106,8 +113,8 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     # Rows are replayed by the form that is served.
     golden, rows, warnings = _golden(source, graph, served.session, transforms)
     files = form_files(served)
-    files += [_file("golden.jsonl", "golden", rows)] if golden else []
-    files += [_file("card.md", "card", _card(source.spec, source))] if source.spec else []
+    files += [local_file("golden.jsonl", "golden", rows)] if golden else []
+    files += [local_file("card.md", "card", card_bytes(source.spec, source))] if source.spec else []
     files.sort(key=lambda file: file.entry.path)
     spec = source.spec
     manifest = Manifest(
@@ -123,7 +130,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         golden=golden,
         plan=served.plan,
         parity=conversion.parity if conversion else None,
-        provenance=_provenance(source),
+        provenance=stated_provenance(source),
     )
     try:
         checked = decode(encode(manifest))
@@ -135,15 +142,16 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
 def form_files(served: Served) -> list[LocalFile]:
     """Return the files of a form, and of the native one where there is one."""
     portable, native = served.portable, served.native
-    files = [_file("model.onnx", "graph", portable.graph)]
-    files += [_file(location, "weights", file) for location, file in portable.weights.items()]
+    files = [local_file("model.onnx", "graph", portable.graph)]
+    files += [local_file(location, "weights", file) for location, file in portable.weights.items()]
     if native:
-        files.append(_file(f"model.{served.plan.isa}.onnx", "native-graph", native.graph))
-        files += [_file(location, "native-weights", file) for location, file in native.weights.items()]
+        files.append(local_file(f"model.{served.plan.isa}.onnx", "native-graph", native.graph))
+        files += [local_file(location, "native-weights", file) for location, file in native.weights.items()]
     return files
 
 
-def _provenance(source: Source) -> Provenance:
+def stated_provenance(source: Source) -> Provenance:
+    """Return what `model.yaml` says of the origin, with the framework that a conversion found."""
     stated = Provenance(**source.spec.provenance.model_dump()) if source.spec else Provenance()
     if stated.framework or not source.conversion:
         return stated
@@ -165,9 +173,14 @@ def load_transforms(name: str) -> Transforms | None:
     return Transforms(module.preprocess, module.postprocess)
 
 
-def _card(spec: ModelSpec, source: Source) -> bytes:
+def card_bytes(spec: ModelSpec, source: Source) -> bytes:
+    """Return the folder's own card, or one written from `model.yaml`.
+
+    Raises:
+        RefusedError: The card contradicts `model.yaml`.
+    """
     if source.card is None:
-        return card_of(spec)
+        return card_of(spec, "spacy" if source.platform == "spacy" else "onnx")
     raw = source.card.read_bytes()
     refuse_wrong_head(raw, spec)
     return raw
@@ -241,7 +254,8 @@ def _conversion_warnings(conversion: Conversion) -> tuple[str, ...]:
     return ("the conversion was compared on made-up rows; rows of your own (--rows) prove more",)
 
 
-def _file(path: str, role: Role, body: bytes | Path) -> LocalFile:
+def local_file(path: str, role: Role, body: bytes | Path) -> LocalFile:
+    """Return one file of a version, hashed."""
     if isinstance(body, bytes):
         return LocalFile(FileEntry(path, role, len(body), hashlib.sha256(body).hexdigest()), body)
     with body.open("rb") as stream:

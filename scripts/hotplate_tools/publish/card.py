@@ -28,9 +28,9 @@ MAX_CARD_BYTES = 256 * 1024
 _HEAD = re.compile(r"\A---\r?\n(.*?\n)---\r?(\n|\Z)", re.DOTALL)
 
 
-def card_of(spec: ModelSpec) -> bytes:
+def card_of(spec: ModelSpec, library: str = "onnx") -> bytes:
     """Return a card that says what `spec` says, as Markdown with a YAML head."""
-    head: dict[str, Any] = {"model_name": spec.name, "library_name": "onnx"}
+    head: dict[str, Any] = {"model_name": spec.name, "library_name": library}
     if spec.task:
         head["pipeline_tag"] = spec.task
     made = spec.provenance

@@ -39,7 +39,9 @@ __all__ = [
     "is_stable",
     "line_of",
     "read_rows",
+    "refuse_difference",
     "replay",
+    "row_feeds",
     "seeded_feeds",
 ]
 
@@ -94,27 +96,42 @@ def replay(
     Raises:
         RefusedError: Naming the first row, output and element that differ, and by how much.
     """
-    declared = {spec.name: spec for spec in outputs}
     for number, row in enumerate(rows, start=1):
         place = f"golden row {number}"
-        feeds = _feeds(row["inputs"], inputs, place)
+        feeds = row_feeds(row["inputs"], inputs, place)
         try:
             ready = transforms.preprocess(feeds) if transforms else feeds
             results = session.run(ready, session.output_names)
             results = dict(transforms.postprocess(results)) if transforms else results
         except (RequestError, InferenceError) as fault:
             raise RefusedError(f"{place}: {fault}") from fault
-        _refuse_undeclared(results, outputs, place)
-        for name, expected in row["outputs"].items():
-            if name not in declared:
-                raise RefusedError(f"{place}: the model declares no output {name!r}")
-            wanted = array_of(expected, declared[name].datatype, f"{place}, output {name!r}")
-            found = difference(np.asarray(results[name]), wanted, rtol=bounds.rtol, atol=bounds.atol)
-            if found:
-                raise RefusedError(
-                    f"{place}, output {name!r}: {found}",
-                    advice="The export, the pre- or postprocessing or the rows changed; find out which.",
-                )
+        refuse_difference(row["outputs"], results, outputs, bounds, place)
+
+
+def refuse_difference(
+    golden: Mapping[str, Any],
+    results: Mapping[str, Any],
+    outputs: Sequence[MetadataTensor],
+    bounds: Golden,
+    place: str,
+) -> None:
+    """Compare a model's answer with the outputs of a golden row.
+
+    Raises:
+        RefusedError: An output is not as declared, or not as the row says.
+    """
+    declared = {spec.name: spec for spec in outputs}
+    _refuse_undeclared(results, outputs, place)
+    for name, expected in golden.items():
+        if name not in declared:
+            raise RefusedError(f"{place}: the model declares no output {name!r}")
+        wanted = array_of(expected, declared[name].datatype, f"{place}, output {name!r}")
+        found = difference(np.asarray(results[name]), wanted, rtol=bounds.rtol, atol=bounds.atol)
+        if found:
+            raise RefusedError(
+                f"{place}, output {name!r}: {found}",
+                advice="The export, the pre- or postprocessing or the rows changed; find out which.",
+            )
 
 
 def generate(inputs: Sequence[MetadataTensor], session: Session) -> tuple[bytes, int]:
@@ -157,12 +174,17 @@ def line_of(feeds: Mapping[str, Array], answers: Mapping[str, Array]) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n"
 
 
-def _feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
+def row_feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
+    """Return the inputs of a golden row as arrays, as a request would bring them.
+
+    Raises:
+        RefusedError: They are not what is declared.
+    """
     declared = {spec.name: spec for spec in inputs}
     for name in data:
         if name not in declared:
             raise RefusedError(f"{place}: the model declares no input {name!r}")
-    groups = [spec.one_of or f"input {spec.name!r}" for spec in inputs]
+    groups = [spec.one_of or f"input {spec.name!r}" for spec in inputs if not spec.optional]
     sent = [spec.one_of or f"input {spec.name!r}" for spec in inputs if spec.name in data]
     for group in groups:
         if sent.count(group) != 1:

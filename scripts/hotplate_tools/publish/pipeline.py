@@ -18,14 +18,16 @@ from hotplate_tools.convert.converted import ConvertOptions, as_onnx
 from hotplate_tools.publish.build import build_manifest
 from hotplate_tools.publish.execute import execute
 from hotplate_tools.publish.plan import plan_publication
+from hotplate_tools.publish.program import build_program
 from hotplate_tools.publish.source import read_source
 
 if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.signature import Signer
     from hotplate.store.base import Store
-    from hotplate_tools.publish.build import LocalFile
+    from hotplate_tools.publish.build import LocalFile, Prepared
     from hotplate_tools.publish.plan import Actions
+    from hotplate_tools.publish.program import PreparedProgram
 
 __all__ = ["Described", "Published", "describe", "publish_model"]
 
@@ -94,8 +96,12 @@ def describe(
     source = read_source(path, name)
     # The graph's bytes are in memory once the manifest is built; the folder only holds them till then.
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
-        source = as_onnx(source, options or ConvertOptions(), Path(folder), console or Console())
-        prepared = build_manifest(source, version=version)
+        said, told = options or ConvertOptions(), console or Console()
+        prepared: Prepared | PreparedProgram
+        if source.is_program:
+            prepared = build_program(source, said, Path(folder), told, version=version)
+        else:
+            prepared = build_manifest(as_onnx(source, said, Path(folder), told), version=version)
     label, digest = version_of(prepared.manifest)
     return Described(prepared.manifest, label, digest, prepared.files, prepared.warnings)
 

@@ -154,7 +154,7 @@ def _metadata(model: Model) -> dict[str, Any]:
 
 
 def _tensor_metadata(spec: MetadataTensor) -> dict[str, Any]:
-    more = {"one_of": spec.one_of, "description": spec.description}
+    more = {"one_of": spec.one_of, "description": spec.description, "optional": spec.optional}
     parameters = {name: value for name, value in more.items() if value}
     metadata: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
     return metadata | ({"parameters": parameters} if parameters else {})
