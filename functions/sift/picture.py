@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from hotplate.errors import UnreadableImageError
@@ -102,6 +101,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _decoded(data: bytes, size: tuple[int, int], place: str) -> Array:
+    import cv2  # here, so that headers are read, and tested, without it
+
     try:
         grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as fault:

@@ -1,4 +1,4 @@
-"""A model that is Python, from outside: two views of a scene match, what is wrong is told, the rest goes on."""
+"""A model that is Python, from outside: two views of a scene match, and what is wrong is told."""
 
 from __future__ import annotations
 
