@@ -126,7 +126,10 @@ def refuse_difference(
         if name not in declared:
             raise RefusedError(f"{place}: the model declares no output {name!r}")
         wanted = array_of(expected, declared[name].datatype, f"{place}, output {name!r}")
-        found = difference(np.asarray(results[name]), wanted, rtol=bounds.rtol, atol=bounds.atol)
+        got = np.asarray(results[name])
+        if wanted.shape == (0,) and not got.size:
+            wanted = wanted.reshape(got.shape)  # an empty list has no more axes than one
+        found = difference(got, wanted, rtol=bounds.rtol, atol=bounds.atol)
         if found:
             raise RefusedError(
                 f"{place}, output {name!r}: {found}",
