@@ -2,7 +2,7 @@
 
 After `sam build`:
 
-1. What a function never imports is removed from the wheels (`_UNUSED`).
+1. What a function never imports is removed from the wheels (`_UNUSED`), and so is debug information.
 2. A package that a function's layers hold is removed from the function (`local.repeated`): requirements with
    hashes name every package, those of the layer too.
 3. All Python is compiled with unchecked hashes. Lambda's code and layers are read-only, so a `.pyc`
@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from hotplate_tools.environments import ensure
 from hotplate_tools.failures import FailedError
+from hotplate_tools.local.elf import remove_debug_information
 from hotplate_tools.local.interpreter import find_python
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.repeated import layers_of, remove_repeated
@@ -165,6 +166,8 @@ def _build(made: Build, root: Path, console: Console, architecture: str) -> None
         home = "/opt" if name in made.layers else "/var/task"
         packages = made.folder / name / "python" if name in made.layers else made.folder / name
         _remove_unused(packages)
+        for library in packages.rglob("*.so"):
+            remove_debug_information(library)
         _compile(python, made.folder / name, home)
         _zip(made.folder / name, made.folder / f"{name}.zip")
     text = made.template.read_text(encoding="utf-8")

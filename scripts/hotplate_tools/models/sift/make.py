@@ -89,7 +89,10 @@ def _golden() -> list[dict[str, Any]]:
     return [
         _row({"image_file": one}, {"keypoints": alone["keypoints"], "descriptors": alone["descriptors"]}),
         _row({"image_file": one, "other_file": one}, {name: itself[name] for name in matched}),
-        _row({"image_file": _png(np.zeros((8, 8), np.uint8))}, {"pairs": np.zeros((0, 2)), "inliers": np.zeros(1, np.int64)}),
+        _row(
+            {"image_file": _png(np.zeros((8, 8), np.uint8))},
+            {"pairs": np.zeros((0, 2)), "inliers": np.zeros(1, np.int64)},
+        ),
     ]
 
 
