@@ -125,7 +125,7 @@ def example() -> dict[str, Array]:
 _REQUIREMENTS_IN = """\
 # What functions/{module}/model.py imports beside NumPy and hotplate, which come with the layers. Then:
 #   uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \\
-#     -c layers/codecs/requirements.txt functions/{module}/requirements.in \\\\
+#     -c layers/codecs/requirements.txt functions/{module}/requirements.in \\
 #     -o functions/{module}/requirements.txt
 """
 _TEST = '''\

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import shutil
 import subprocess
@@ -76,10 +75,8 @@ def test_new_python_model_has_a_layer_without_onnx_runtime_and_passes_its_own_te
     assert tested.returncode == 0, tested.stdout
     resources = read_yaml(project / "template.yaml")["Resources"]
     assert resources["ChurnRiskV2Function"]["Properties"]["Layers"] == [{"Ref": "CodecsLayer"}]
-    described = json.loads(
-        run(project, "-m", "hotplate_tools.cli", "check-template", "--json").stdout or "{}"
-    )
-    assert "error" not in described
+    linted = run(project, "-m", "hotplate_tools.cli", "check-template")
+    assert linted.returncode == 0, linted.stdout + linted.stderr
     for tool in (["ruff", "format", "--check"], ["ruff", "check"]):
         checked = run(project, "-m", *tool, "functions/churn_risk_v2")
         assert checked.returncode == 0, checked.stdout
