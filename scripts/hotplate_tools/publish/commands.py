@@ -47,7 +47,11 @@ def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     folder = click.Path(exists=True, file_okay=False, path_type=Path)
     for option in (
         click.option("--trust-pickle", is_flag=True, help="Read a pickle, which runs the code in it."),
-        click.option("--source-path", type=folder, help="Folder of package.module:factory; else this one."),
+        click.option(
+            "--source-path",
+            type=folder,
+            help="Folder of package.module:factory, or of functions/; else this one.",
+        ),
         click.option(
             "--tolerance",
             type=click.FloatRange(0, 1, min_open=True, max_open=True),

@@ -89,6 +89,7 @@ def build_program(
             advice="Name a file of them in model.yaml: only rows can tell that the function's code fits.",
         )
     refuse_contradiction(spec)
+    _refuse_conversion(source, spec, options)
     for path, file in source.assets:
         _refuse_pickle(path, file)
     raw, rows = read_rows(source.golden)
@@ -129,6 +130,23 @@ def function_converter(root: Path, name: str) -> Converter:
     files = (project / "layers" / "codecs" / "requirements.txt", *([own] if own.is_file() else []))
     python = str(find_python(runtime))
     return Converter(f"functions/{module}", f"function-{module}", "run_python.py", python, None, files)
+
+
+def _refuse_conversion(source: Source, spec: ModelSpec, options: ConvertOptions) -> None:
+    """Refuse what is said about a conversion or a graph, of which there is none here."""
+    said = {
+        "--rows": options.rows,
+        "--tolerance": options.tolerance,
+        "--trust-pickle": options.trust_pickle or None,
+        "evaluation": source.evaluation,
+        "tolerance": spec.tolerance,
+        "plan.weight_form": spec.plan.weight_form,
+        "plan.prepacking": spec.plan.prepacking,
+        "plan.intra_op_threads": spec.plan.intra_op_threads,
+    }
+    for word, value in said.items():
+        if value is not None:
+            raise RefusedError(f"{word} is for graphs, and {source.name} is Python")
 
 
 def _manifest(

@@ -190,6 +190,9 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
     "an asset that is not there": (said(assets=["absent"]), "asset 'absent' is not in model"),
     "an asset in the place of the rows": (said(assets=["golden.jsonl"]), "'golden.jsonl' is there twice"),
     "a graph too": (said(artefact="model.onnx"), "has assets, no artefact"),
+    "rows for a conversion": (said(evaluation="golden.jsonl"), "evaluation is for graphs"),
+    "a tolerance": (said(tolerance=0.1), "tolerance is for graphs"),
+    "a form of weights": (said(plan={"weight_form": "inline"}), r"plan\.weight_form is for graphs"),
     "optional output": (
         said(outputs=[{**SPEC["outputs"][0], "optional": True}, SPEC["outputs"][1]]),
         "one_of and optional are for inputs",
@@ -213,6 +216,12 @@ def test_program_without_code_is_refused(folder: Path) -> None:
     assert caught.value.advice == "`hotplate new tiny-scale --python` writes one."
 
 
+def test_option_of_a_conversion_is_refused(folder: Path) -> None:
+    for options in (ConvertOptions(tolerance=0.1), ConvertOptions(trust_pickle=True)):
+        with pytest.raises(RefusedError, match="is for graphs, and tiny-scale is Python"):
+            describe(folder / "model", options=replace(options, source_path=folder))
+
+
 def test_program_is_neither_measured_nor_planned(folder: Path) -> None:
     store = MemoryStore()
     console = Console(as_json=True)
@@ -229,6 +238,5 @@ def test_program_is_neither_measured_nor_planned(folder: Path) -> None:
 
 
 def test_functions_folder_is_found_by_the_models_name(folder: Path) -> None:
-    renamed = replace(ConvertOptions(), source_path=folder)
     write(folder / "model", name="tiny_scale")
-    assert describe(folder / "model", options=renamed).manifest.name == "tiny_scale"
+    assert described(folder).manifest.name == "tiny_scale"

@@ -218,6 +218,23 @@ def test_program_has_no_graph() -> None:
         load_program(again.settings, again.reader, never)
 
 
+FORKS = """
+import os, pathlib, sys
+from hotplate.runtime.assets import PrivateFolder
+path = PrivateFolder(pathlib.Path(sys.argv[1])).path
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+print(path.exists())
+"""
+
+
+def test_forked_child_that_ends_leaves_its_parents_folder(temporary: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(temporary)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert homes(temporary) == []
+
+
 WAITS = """
 import pathlib, sys, time
 from hotplate.runtime.assets import PrivateFolder

@@ -64,10 +64,13 @@ class PrivateFolder:
             raise SettingsError(
                 f"no folder for the model's assets could be made in {temporary}: {fault}"
             ) from fault
+        self._owner = os.getpid()
         atexit.register(self.remove)
 
     def remove(self) -> None:
-        """Remove it with everything in it."""
+        """Remove it with everything in it; a forked child leaves its parent's alone."""
+        if os.getpid() != self._owner:
+            return
         atexit.unregister(self.remove)
         shutil.rmtree(self._home, ignore_errors=True)
         os.close(self._lock)
