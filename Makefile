@@ -67,6 +67,11 @@ lock: .venv/.complete ## Pin all requirements again, with hashes
 	  requirements/convert-torch.in -o requirements/convert-torch.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	  -c requirements/dev.txt layers/onnxruntime/requirements.in -o layers/onnxruntime/requirements.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
+	  -c layers/onnxruntime/requirements.txt layers/codecs/requirements.in -o layers/codecs/requirements.txt
+	@for folder in functions/sift tests/convert/programs/functions/entities; do \
+	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
+	    -c layers/codecs/requirements.txt $$folder/requirements.in -o $$folder/requirements.txt; done
 
 clean: ## Remove what the tasks made in this folder
 	rm -rf .venv .aws-sam .hotplate .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -35,7 +35,14 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hotplate"
 
 
-def ensure(name: str, console: Console, *, python: str = sys.executable, by_pip: str | None = None) -> Path:
+def ensure(
+    name: str,
+    console: Console,
+    *,
+    python: str = sys.executable,
+    by_pip: str | None = None,
+    requirements: tuple[Path, ...] = (),
+) -> Path:
     """Return the `bin` folder of environment `name`, making the environment if there is none.
 
     Args:
@@ -45,12 +52,13 @@ def ensure(name: str, console: Console, *, python: str = sys.executable, by_pip:
         by_pip: `requirements/<by_pip>.txt` is installed too, by pip and without dependencies: for a
             package whose build for this machine lies where only pip's configuration points, and
             whose dependencies the first file lists.
+        requirements: Files instead of `requirements/<name>.txt`.
 
     Raises:
         FailedError: The requirements could not be installed; the last lines say why.
     """
-    requirements, extra = _files(name, by_pip)
-    pins = pins_of(name, by_pip)
+    files, extra = requirements or _files(name), _extra(by_pip)
+    pins = _bytes_of(*files, *([extra] if extra else []))
     version = platform.python_version() if python == sys.executable else python
     stamp = hashlib.sha256(pins + version.encode()).hexdigest()[:12]
     home = cache_root() / "envs" / f"{name}-{stamp}"
@@ -61,28 +69,36 @@ def ensure(name: str, console: Console, *, python: str = sys.executable, by_pip:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (home / ".complete").exists():
                 with console.step(f"Installing the {name} environment (first use)"):
-                    _make(home, requirements, extra, python)
+                    _make(home, files, extra, python)
     return home / "bin"
 
 
 def pins_of(name: str, by_pip: str | None = None) -> bytes:
     """Return what environment `name` is made from; the arguments are those of `ensure`."""
-    requirements, extra = _files(name, by_pip)
-    return requirements.read_bytes() + (extra.read_bytes() if extra else b"")
+    extra = _extra(by_pip)
+    return _bytes_of(*_files(name), *([extra] if extra else []))
 
 
-def _files(name: str, by_pip: str | None) -> tuple[Path, Path | None]:
-    requirements = project_root() / "requirements" / f"{name}.txt"
-    return requirements, requirements.with_name(f"{by_pip}.txt") if by_pip else None
+def _files(name: str) -> tuple[Path]:
+    return (project_root() / "requirements" / f"{name}.txt",)
 
 
-def _make(home: Path, requirements: Path, extra: Path | None, python: str) -> None:
+def _extra(by_pip: str | None) -> Path | None:
+    return _files(by_pip)[0] if by_pip else None
+
+
+def _bytes_of(*files: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in files)
+
+
+def _make(home: Path, files: tuple[Path, ...], extra: Path | None, python: str) -> None:
     # Made in place because an environment cannot be moved; `.complete` is written last, so a
     # half-made one is never used, and is made again.
     shutil.rmtree(home, ignore_errors=True)
     uv = [sys.executable, "-m", "uv"]
     _run([*uv, "venv", "--quiet", "--python", python, str(home)])
-    install = [*uv, "pip", "install", "--quiet", "--require-hashes", "-r", str(requirements)]
+    install = [*uv, "pip", "install", "--quiet", "--require-hashes"]
+    install += [word for file in files for word in ("-r", str(file))]
     try:
         _run([*install, "--python", str(home / "bin" / "python")])
     except FailedError:

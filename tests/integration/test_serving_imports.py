@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.faulty_s3 import BUCKET, FaultyS3, faulty_s3
-from tests.support.published import published
+from tests.support.published import Published, published, published_program
 from tests.support.signing import SeedSigner
 
 # Each has a lean stand-in on the serving path; see docs/03-cold-start.md.
@@ -31,6 +31,13 @@ import functions.digits.app as app
 print(json.dumps(sorted(sys.modules)))
 """
 
+PYTHON_PROGRAM = """
+import json, sys
+from hotplate.wiring import program_function
+program_function(lambda assets: (assets / "a").read_bytes() and None)
+print(json.dumps(sorted(sys.modules)))
+"""
+
 
 @pytest.fixture
 def s3() -> Iterator[FaultyS3]:
@@ -38,9 +45,11 @@ def s3() -> Iterator[FaultyS3]:
         yield server
 
 
-def cold_start(s3: FaultyS3, trust: dict[str, str]) -> set[str]:
-    """Return the top-level packages that a cold start of digits leaves imported."""
-    version = published(name="digits")
+def cold_start(
+    s3: FaultyS3, trust: dict[str, str], version: Published | None = None, program: str = PROGRAM
+) -> set[str]:
+    """Return the top-level packages that a cold start, of digits if nothing is said, leaves imported."""
+    version = version or published(name="digits")
     s3.objects.update(version.reader.objects)
     environ = {
         "AWS_ACCESS_KEY_ID": "AK",
@@ -49,12 +58,12 @@ def cold_start(s3: FaultyS3, trust: dict[str, str]) -> set[str]:
         "HOTPLATE_BUCKET": BUCKET,
         "HOTPLATE_CACHE_DIR": "off",
         "HOTPLATE_MANIFEST_SHA256": version.settings.manifest_sha256,
-        "HOTPLATE_MODEL": "digits",
+        "HOTPLATE_MODEL": version.manifest.name,
         "HOTPLATE_VERSION": version.settings.version,
         **trust,
     }
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environ, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True, timeout=60
     )
     cold, modules = done.stdout.splitlines()
     assert json.loads(cold)["hotplate"] == "cold", "the model was not loaded, so this proves nothing"
@@ -69,6 +78,14 @@ def test_digits_handler_imports_nothing_heavy(s3: FaultyS3) -> None:
 
 def test_verifier_is_imported_only_for_a_signature(s3: FaultyS3) -> None:
     assert "nacl" not in cold_start(s3, {"HOTPLATE_UNSIGNED": "allowed-for-development"})
+
+
+def test_function_that_is_python_does_not_import_onnx_runtime(s3: FaultyS3) -> None:
+    packages = cold_start(
+        s3, {"HOTPLATE_SIGNING_KEYS": SeedSigner().pinned}, published_program({"a": b"1"}), PYTHON_PROGRAM
+    )
+    assert packages & (BANNED | {"onnxruntime"}) == set()
+    assert {"numpy", "nacl"} <= packages
 
 
 def test_clock_of_the_ledger_starts_before_the_heavy_imports() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -107,7 +108,26 @@ def republished(manifest: Manifest, blobs: dict[str, bytes], cache_dir: Path | N
     )
     signature = signature_key(manifest.name, version)
     reader = MemoryReader({key: encode(manifest), signature: sign(digest, SeedSigner()), **blobs})
-    return Published(manifest, settings, reader, blob_key(manifest.file("graph").sha256), key, signature)
+    graph = "" if manifest.is_program else blob_key(manifest.file("graph").sha256)
+    return Published(manifest, settings, reader, graph, key, signature)
+
+
+def published_program(assets: Mapping[str, bytes], *, cache_dir: Path | None = None) -> Published:
+    """Return a version that is a program: `x` to `y`, FP32 [n, 3], with these assets by path."""
+    digests = {path: hashlib.sha256(body).hexdigest() for path, body in assets.items()}
+    manifest = Manifest(
+        format=1,
+        name="words",
+        inputs=(MetadataTensor("x", "FP32", (-1, 3)),),
+        outputs=(MetadataTensor("y", "FP32", (-1, 3)),),
+        files=(
+            *(FileEntry(path, "asset", len(assets[path]), digests[path]) for path in sorted(assets)),
+            FileEntry("zzz-golden.jsonl", "golden", 1, "0" * 64),
+        ),
+        platform="python",
+    )
+    blobs = {blob_key(digests[path]): body for path, body in assets.items()}
+    return republished(manifest, blobs, cache_dir)
 
 
 def sha256_of(body: bytes) -> str:

@@ -12,6 +12,7 @@
 | lightgbm | `.txt`, `.lgb`, LightGBM's own | convert-boosted |
 | xgboost | `.ubj`, `.json`, XGBoost's own | convert-boosted |
 | pickle | `.joblib`, `.pkl`, `.pickle`, scikit-learn | convert-sklearn, only if trusted |
+| spacy | a folder with `config.cfg` and `meta.json` | nothing: served as it is, see `publish.program` |
 
 Nothing of a source is executed here: a few bytes are read, and of an archive what `archives` says.
 """
@@ -44,6 +45,7 @@ class Converter:
         runner: File in `runners/`.
         python: Interpreter or version, as `environments.ensure` takes it.
         by_pip: Requirements that pip, not uv, installs: see `environments.ensure`.
+        requirements: Files that say what it holds, instead of the one of its name.
     """
 
     title: str
@@ -51,6 +53,7 @@ class Converter:
     runner: str
     python: str = sys.executable
     by_pip: str | None = None
+    requirements: tuple[Path, ...] = ()
 
 
 _KERAS = Converter("Keras", "convert-keras", "run_keras.py")
@@ -109,7 +112,7 @@ def is_entry_point(text: str) -> bool:
 
 
 def detect(path: Path) -> str:
-    """Return the kind of the source at `path`: a key of `KINDS`.
+    """Return the kind of the source at `path`: a key of `KINDS`, or `spacy`.
 
     Raises:
         RefusedError: None of them, the bytes are of another kind than the name says, or an archive is
@@ -118,9 +121,11 @@ def detect(path: Path) -> str:
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
             return "savedmodel"
+        if all((path / name).is_file() for name in ("config.cfg", "meta.json")):
+            return "spacy"
         raise RefusedError(
-            f"{path.name} is neither a folder with model.yaml nor a SavedModel",
-            advice="A SavedModel has a saved_model.pb; a source folder has a model.yaml.",
+            f"{path.name} is neither a folder with model.yaml nor a SavedModel nor a spaCy pipeline",
+            advice="A SavedModel has a saved_model.pb, a spaCy pipeline config.cfg and meta.json.",
         )
     if not path.is_file():
         if is_entry_point(path.name):

@@ -56,8 +56,13 @@ class Runner:
             FailedError: The environment cannot be made.
         """
         self.title = converter.title
-        extra = {"by_pip": converter.by_pip} if converter.by_pip else {}
-        binaries = ensure(converter.environment, console, python=converter.python, **extra)
+        binaries = ensure(
+            converter.environment,
+            console,
+            python=converter.python,
+            by_pip=converter.by_pip,
+            requirements=converter.requirements,
+        )
         self._log = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         self._process = subprocess.Popen(

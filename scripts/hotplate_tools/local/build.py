@@ -2,10 +2,12 @@
 
 After `sam build`:
 
-1. What a function never imports is removed from the wheels (`_UNUSED`).
-2. All Python is compiled with unchecked hashes. Lambda's code and layers are read-only, so a `.pyc`
+1. What a function never imports is removed from the wheels (`_UNUSED`), and so is debug information.
+2. A package that a function's layers hold is removed from the function (`local.repeated`): requirements with
+   hashes name every package, those of the layer too.
+3. All Python is compiled with unchecked hashes. Lambda's code and layers are read-only, so a `.pyc`
    that is missing or stale costs every cold start: two to three times the import.
-3. The generic function `functions/tensor`, which no block of the template names, is laid out as SAM lays out
+4. The generic function `functions/tensor`, which no block of the template names, is laid out as SAM lays out
    a function, for the models that `hotplate up MODEL` adds.
 4. Each function and layer is zipped once, and `local.yaml` beside the built template names the
    zips, so that the local cloud does not wait for them to be compressed at every start.
@@ -32,8 +34,10 @@ from typing import TYPE_CHECKING
 
 from hotplate_tools.environments import ensure
 from hotplate_tools.failures import FailedError
+from hotplate_tools.local.elf import remove_debug_information
 from hotplate_tools.local.interpreter import find_python
 from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.local.repeated import layers_of, remove_repeated
 from hotplate_tools.project import project_root
 
 if TYPE_CHECKING:
@@ -166,11 +170,14 @@ def _build(made: Build, root: Path, console: Console, architecture: str) -> None
     package = Path("functions", GENERIC_PACKAGE)
     # It has no requirements, so that there is nothing for SAM to install.
     shutil.copytree(root / package, made.folder / GENERIC_FUNCTION / package)
+    remove_repeated(made.folder, layers_of(read_yaml(root / "template.yaml")))
     for name in (*made.functions, GENERIC_FUNCTION, *made.layers):
         # Where Lambda puts it, so that tracebacks name files that are there.
         home = "/opt" if name in made.layers else "/var/task"
         packages = made.folder / name / "python" if name in made.layers else made.folder / name
         _remove_unused(packages)
+        for library in packages.rglob("*.so"):
+            remove_debug_information(library)
         _compile(python, made.folder / name, home)
         _zip(made.folder / name, made.folder / f"{name}.zip")
     text = made.template.read_text(encoding="utf-8")

@@ -4,7 +4,8 @@ The new model's parameters, conditions, resources and outputs are copies of thos
 is there: what the template gives one (a role of its own, a log group, pins, routes), it gives all,
 and nothing is written down twice. Text is inserted, so comments and layout stay as they are.
 
-Not copied: anchors (`&name`), which may be there once only.
+Not copied: anchors (`&name`), which may be there once only. Changed: the third-party layer, which is
+not the same for a graph and for Python.
 """
 
 from __future__ import annotations
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
 
     from hotplate_tools.local.deployed import ServedModel
 
-__all__ = ["with_model"]
+__all__ = ["GRAPH_LAYER", "PYTHON_LAYER", "with_model"]
+
+# Logical ids of the layers that hold what a function needs beside hotplate.
+GRAPH_LAYER = "OnnxruntimeLayer"
+PYTHON_LAYER = "CodecsLayer"
 
 _SECTION = re.compile(r"[A-Za-z]\w*:")
 _ENTRY = re.compile(r"  (\w+):")
+_LAYER = re.compile(rf"^( +Layers: \[!Ref )(?:{GRAPH_LAYER}|{PYTHON_LAYER})(\])$")
 _ANCHOR = re.compile(r"(?<=: )&[\w-]+ ?")
 
 
@@ -46,6 +52,7 @@ def with_model(
     sha256: str,
     *,
     package: str | None = None,
+    layer: str = GRAPH_LAYER,
 ) -> str:
     """Return the template `text` with a block for model `name`, pinned to this version and digest.
 
@@ -56,6 +63,7 @@ def with_model(
         version: Default of its parameter for the version.
         sha256: Default of its parameter for the manifest's digest.
         package: Folder of `functions` that serves it; None for one named after the model.
+        layer: Its third-party layer.
 
     Raises:
         RefusedError: The template has such a model already, or none to copy from.
@@ -75,7 +83,8 @@ def with_model(
     for section in ("Outputs", "Resources", "Conditions", "Parameters"):
         entries = [each for each in _entries(lines, section) if owns(each.key)]
         if entries:
-            copy = _renamed(_copied(lines, entries), pattern.name, name, old_prefix, replaced, package)
+            copy = [_LAYER.sub(rf"\g<1>{layer}\g<2>", line) for line in _copied(lines, entries)]
+            copy = _renamed(copy, pattern.name, name, old_prefix, replaced, package)
             at = entries[-1].end
             lines[at:at] = copy
     return "\n".join(lines) + "\n"

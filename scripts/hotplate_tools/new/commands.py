@@ -19,16 +19,19 @@ __all__ = ["new"]
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder with model.yaml to start from; else a model that gives back what it is sent.",
 )
+@click.option("--python", is_flag=True, help="A model that is Python code with files, not a graph.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
 @as_json_option
-def new(name: str, source: Path | None, *, dry_run: bool, as_json: bool) -> None:
+def new(name: str, source: Path | None, *, python: bool, dry_run: bool, as_json: bool) -> None:
     """Add model NAME to the project: function, template block, source folder, test."""
     from hotplate_tools.console import Console
     from hotplate_tools.new.project import plan_model, write_model
     from hotplate_tools.project import project_root
 
+    if python and source:
+        raise click.UsageError("--python and --from exclude each other")
     root = project_root()
-    planned = plan_model(root, name, source)
+    planned = plan_model(root, name, source, python=python)
     if not dry_run:
         write_model(root, planned)
     verb = "would write" if dry_run else "wrote"
@@ -40,8 +43,9 @@ def new(name: str, source: Path | None, *, dry_run: bool, as_json: bool) -> None
     }
     models = f"scripts/hotplate_tools/models/{planned.module}"
     lines = [*(f"{verb} {path}" for path in sorted(planned.files)), f"{verb} a block in template.yaml"]
+    first = f"put your code into functions/{planned.module}/model.py, what it needs into its requirements.in"
+    lines += ["Next:", *([f"  {first}"] if python else [])]
     lines += [
-        "Next:",
         f"  put your model, golden rows and model.yaml into {models}",
         f"  hotplate publish {models} --dry-run      # prints the pins for template.yaml",
         f"  pytest tests/integration/test_{planned.module}.py",

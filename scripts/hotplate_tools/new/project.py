@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hotplate_tools.convert.converted import ConvertOptions
 from hotplate_tools.failures import FailedError, RefusedError
 from hotplate_tools.local.deployed import served_models
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.naming import module_name
-from hotplate_tools.new.block import with_model
-from hotplate_tools.new.starter import copied_folder, starter_folder
+from hotplate_tools.new.block import GRAPH_LAYER, PYTHON_LAYER, with_model
+from hotplate_tools.new.starter import copied_folder, python_folder, starter_folder
 from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.publish.source import NAME
 
@@ -70,6 +71,63 @@ def postprocess(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
     """Return the outputs by public name for the graph's."""
     return outputs
 '''
+_APP_PYTHON = '''\
+"""`POST /v2/models/{name}/infer` and its fellows: a model that is Python."""
+
+from functions.{module}.model import example, load
+from hotplate.wiring import program_function
+
+lambda_handler = program_function(load, example)
+'''
+_PROGRAM = '''\
+"""The model {name}: loaded from its published assets, asked with arrays. Replace it by your own.
+
+What it raises for a caller's fault is a `RequestError` of `hotplate.errors`; anything else is answered 500.
+Nothing of the assets is ever unpickled or run.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["Scale", "example", "load"]
+
+
+class Scale:
+    """The program: every number times one factor."""
+
+    def __init__(self, factor: float) -> None:
+        self._factor = np.float32(factor)
+
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return all outputs of `model.yaml` by name, for its inputs by name; always a batch."""
+        return {{"y": inputs["x"] * self._factor}}
+
+
+def load(assets: Path) -> Scale:
+    """Return the program made from the files in `assets`, verified and read-only."""
+    return Scale(json.loads((assets / "settings.json").read_text("utf-8"))["factor"])
+
+
+def example() -> dict[str, Array]:
+    """Return inputs for a first run before the first request."""
+    return {{"x": np.zeros((1, 4), np.float32)}}
+'''
+_REQUIREMENTS_IN = """\
+# What functions/{module}/model.py imports beside NumPy and hotplate, which come with the layers. Then:
+#   uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \\
+#     -c layers/codecs/requirements.txt functions/{module}/requirements.in \\
+#     -o functions/{module}/requirements.txt
+"""
 _TEST = '''\
 """{name}: its golden rows come out, through what its function does around the graph."""
 
@@ -101,13 +159,14 @@ class NewModel:
     template: str
 
 
-def plan_model(root: Path, name: str, source: Path | None) -> NewModel:
+def plan_model(root: Path, name: str, source: Path | None, *, python: bool = False) -> NewModel:
     """Return what adds model `name` to the project at `root`; writes nothing.
 
     Args:
         root: Folder of `template.yaml`.
         name: Of the model.
         source: A folder with `model.yaml` to copy; None starts with a model that answers what it is sent.
+        python: Start with a model that is Python.
 
     Raises:
         RefusedError: No such name can be, something of it is there already, or `source` cannot be published.
@@ -122,20 +181,35 @@ def plan_model(root: Path, name: str, source: Path | None) -> NewModel:
     for path in (package, models, test):
         if (root / path).exists():
             raise RefusedError(f"{path} is there already", advice="Take another name, or remove it.")
-    folder = copied_folder(source, name) if source else starter_folder(name)
-    version, sha256, has_golden = _described(folder, name)
     words = {"name": name, "module": module}
     texts = {f"{package}/__init__.py": f'"""The function of the model {name}."""\n'}
-    # Steps around a graph are published with golden rows only: nothing else tells whether both fit.
-    texts[f"{package}/app.py"] = (_APP_TRANSFORMS if has_golden else _APP_PLAIN).format(**words)
-    if has_golden:
-        texts[f"{package}/model.py"] = _MODEL.format(**words)
+    if python:
+        folder = python_folder(name)
+        texts[f"{package}/app.py"] = _APP_PYTHON.format(**words)
+        texts[f"{package}/model.py"] = _PROGRAM.format(**words)
+        texts[f"{package}/requirements.in"] = _REQUIREMENTS_IN.format(**words)
+        texts[f"{package}/requirements.txt"] = "# Compiled from requirements.in: nothing.\n"
+        version, sha256, _ = _described(folder, name, texts)
+    else:
+        folder = copied_folder(source, name) if source else starter_folder(name)
+        version, sha256, has_golden = _described(folder, name)
+        # Steps around a graph are published with golden rows only: nothing else tells whether both fit.
+        texts[f"{package}/app.py"] = (_APP_TRANSFORMS if has_golden else _APP_PLAIN).format(**words)
+        if has_golden:
+            texts[f"{package}/model.py"] = _MODEL.format(**words)
     texts[test] = _TEST.format(**words)
     texts[f"{models}/__init__.py"] = f'"""The model {name}: what it is published from."""\n'
     files = {path: text.encode() for path, text in texts.items()}
     files |= {f"{models}/{path}": body for path, body in folder.items() if path != "__init__.py"}
     template = root / "template.yaml"
-    text = with_model(template.read_text("utf-8"), read_yaml(template), name, version, sha256)
+    text = with_model(
+        template.read_text("utf-8"),
+        read_yaml(template),
+        name,
+        version,
+        sha256,
+        layer=PYTHON_LAYER if python else GRAPH_LAYER,
+    )
     return NewModel(name, module, files, text)
 
 
@@ -162,11 +236,19 @@ def write_model(root: Path, new: NewModel) -> None:
         checked.replace(root / "template.yaml")
 
 
-def _described(files: Mapping[str, bytes], name: str) -> tuple[str, str, bool]:
+def _described(
+    files: Mapping[str, bytes], name: str, functions: Mapping[str, str] | None = None
+) -> tuple[str, str, bool]:
+    """Return version, digest and whether there are golden rows; `functions`: those not yet in the project."""
     with tempfile.TemporaryDirectory() as folder:
-        for path, body in files.items():
-            file = Path(folder) / path
+        root = Path(folder)
+        texts = {
+            path: text.encode() for path, text in {"functions/__init__.py": "", **(functions or {})}.items()
+        }
+        for path, body in {**{f"model/{path}": body for path, body in files.items()}, **texts}.items():
+            file = root / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(body)
-        described = describe(Path(folder), name)
+        options = ConvertOptions(source_path=root if functions else None)
+        described = describe(root / "model", name, options=options)
     return described.version, described.manifest_sha256, described.manifest.golden is not None

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import TensorProto, helper
 
+from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.source import inside, read_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["copied_folder", "starter_folder"]
+__all__ = ["copied_folder", "python_folder", "starter_folder"]
 
 _YAML = """\
 # What callers see of {name}. Replace model.onnx, golden.jsonl and what is said here by your own.
@@ -56,6 +57,22 @@ def starter_folder(name: str) -> dict[str, bytes]:
     return {"model.onnx": _identity(), **{path: text.encode() for path, text in texts.items()}}
 
 
+def python_folder(name: str) -> dict[str, bytes]:
+    """Return the files of the starter that is Python, by path; it doubles what it is sent."""
+    spec = _YAML.replace("model.onnx, golden.jsonl", "settings.json, golden.jsonl")
+    spec = spec.replace("artefact: model.onnx", "assets: [settings.json]")
+    spec = spec.replace("name: {name}\n", "name: {name}\nkind: python\n").replace(
+        "The same numbers", "Twice the numbers"
+    )
+    texts = {
+        "model.yaml": spec.format(name=name),
+        "card.md": _CARD.format(name=name).replace("Gives back what", "Doubles what"),
+        "golden.jsonl": _GOLDEN.replace("[[1.0, 2.0, 3.0, 4.0]]}}", "[[2.0, 4.0, 6.0, 8.0]]}}"),
+        "settings.json": '{"factor": 2.0}\n',
+    }
+    return {path: text.encode() for path, text in texts.items()}
+
+
 def copied_folder(folder: Path, name: str) -> dict[str, bytes]:
     """Return the files of a source folder by path, its model named `name`.
 
@@ -63,6 +80,11 @@ def copied_folder(folder: Path, name: str) -> dict[str, bytes]:
         RefusedError: It is no source folder, or a file of it lies outside.
     """
     source = read_source(folder, name)
+    if source.is_program:
+        raise RefusedError(
+            f"{folder.name} is a {source.platform} model, whose code is not in its folder",
+            advice=f"Start with `hotplate new {name} --python`, and put folder and code in its place.",
+        )
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     files = {path: inside(source.folder, path, "file").read_bytes() for path in paths}
     head = files["model.yaml"].decode()

@@ -23,7 +23,7 @@ from hotplate.errors import RequestError
 from hotplate_tools.convert.rows import EXPECTED, read_arrays, typed
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.arrays import array_of
-from hotplate_tools.publish.golden import feeds_of, read_rows
+from hotplate_tools.publish.golden import read_rows, row_feeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,7 +173,7 @@ def _from_lines(
     calls = []
     for number, row in enumerate(read_rows(file)[1], start=1):
         place = f"{file.name} line {number}"
-        feeds = feeds_of(row["inputs"], inputs, place)
+        feeds = row_feeds(row["inputs"], inputs, place)
         if unknown := sorted(set(row["outputs"]) - set(declared)):
             raise RefusedError(f"{place}: the model declares no output {unknown[0]!r}")
         expected = {

@@ -6,11 +6,15 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from hotplate.manifest.layout import measurements_key, version_of
+from hotplate_tools.failures import RefusedError
 from hotplate_tools.optimise.forms import Candidate
 from hotplate_tools.optimise.measure import measure
 from hotplate_tools.planning.describe import description_of, operator_types
 from hotplate_tools.planning.records import encode_measurements
+from hotplate_tools.publish.build import Prepared
 from hotplate_tools.publish.pipeline import prepare
+from hotplate_tools.publish.program import PreparedProgram
+from hotplate_tools.publish.source import read_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from hotplate_tools.convert.converted import ConvertOptions
     from hotplate_tools.optimise.choice import VariantOptions
     from hotplate_tools.planning.records import Description, Measurements
-    from hotplate_tools.publish.build import Prepared
+    from hotplate_tools.publish.source import Source
 
 __all__ = ["local_description", "measure_prepared", "measure_published"]
 
@@ -48,7 +52,9 @@ def local_description(
         RefusedError: The source is not fit to be published.
         FailedError: Converting or measuring failed.
     """
+    _refuse_program(read_source(path, None))
     with prepare(path, options=options, variants=variants, console=console) as prepared:
+        assert isinstance(prepared, Prepared)  # noqa: S101 - no program
         for warning in prepared.warnings:
             console.warn(warning)
         return description_of(
@@ -59,7 +65,7 @@ def local_description(
         )
 
 
-def measure_published(prepared: Prepared, *, store: Store, console: Console) -> bool:
+def measure_published(prepared: Prepared | PreparedProgram, *, store: Store, console: Console) -> bool:
     """Measure a version that was just published and put the record beside it, unless one is there.
 
     Args:
@@ -68,14 +74,14 @@ def measure_published(prepared: Prepared, *, store: Store, console: Console) -> 
         console: Told while it is done.
 
     Returns:
-        Whether a record was written.
+        Whether a record was written; never of a program, whose needs are its owner's to say.
 
     Raises:
         FailedError: A measuring process failed; the version is published nevertheless.
         StoreError: The registry cannot be read or written.
     """
     key = measurements_key(prepared.manifest.name, version_of(prepared.manifest)[0])
-    if store.size(key) is not None:
+    if isinstance(prepared, PreparedProgram) or store.size(key) is not None:
         return False
     body = encode_measurements(measure_prepared(prepared, console))
     return store.put_new(key, body, sha256=hashlib.sha256(body).hexdigest())
@@ -97,3 +103,11 @@ def measure_prepared(prepared: Prepared, console: Console) -> Measurements:
         others=prepared.choice.others if prepared.choice else (),
         console=console,
     )
+
+
+def _refuse_program(source: Source) -> None:
+    if source.is_program:
+        raise RefusedError(
+            f"{source.name} is a {source.platform} model, and only graphs can be planned and measured",
+            advice="Say memory_mb under `plan` in its model.yaml.",
+        )

@@ -11,6 +11,7 @@ from hotplate.errors import GraphError, StoreNotFoundError
 from hotplate.limits import MAX_MANIFEST_BYTES
 from hotplate.manifest.layout import measurements_key
 from hotplate.protocol.datatypes import from_name
+from hotplate_tools.failures import RefusedError
 from hotplate_tools.planning.records import Description, Measurements, decode_measurements
 from hotplate_tools.publish.find import find_version, read_file
 
@@ -84,6 +85,8 @@ def published_description(store: Store, name: str, alias: str, *, code_bytes: in
         StoreError: The registry cannot be read.
     """
     found = find_version(store, name, alias=alias)
+    if found.manifest.is_program:
+        raise RefusedError(f"{name} is a {found.manifest.platform} model, and only graphs can be planned")
     return description_of(
         found.manifest,
         read_file(store, found.manifest.file("graph")),

@@ -49,9 +49,16 @@ if TYPE_CHECKING:
     from hotplate_tools.publish.source import Source
 
     type _Tensors = tuple[MetadataTensor, ...]
-    Role = Literal["graph", "weights", "native-graph", "native-weights", "golden", "card"]
+    Role = Literal["graph", "weights", "native-graph", "native-weights", "asset", "golden", "card"]
 
-__all__ = ["LocalFile", "Prepared", "build_manifest"]
+__all__ = [
+    "LocalFile",
+    "Prepared",
+    "build_manifest",
+    "local_file",
+    "stated_provenance",
+    "with_card",
+]
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -128,7 +135,7 @@ def build_manifest(
         original, served = served.session, choice.taken.served
         golden, body, warnings = pinned_rows(source, graph, served.session, transforms, original=original)
     files = form_files(served)
-    files += [_file("golden.jsonl", "golden", body)] if golden else []
+    files += [local_file("golden.jsonl", "golden", body)] if golden else []
     files.sort(key=lambda file: file.entry.path)
     manifest = Manifest(
         format=FORMAT,
@@ -144,9 +151,9 @@ def build_manifest(
         plan=served.plan,
         parity=conversion.parity if conversion else None,
         variant=choice.record if choice else None,
-        provenance=_provenance(source),
+        provenance=stated_provenance(source),
     )
-    manifest, files = _with_card(manifest, files, source)
+    manifest, files = with_card(manifest, files, source)
     refuse_long_manifest(manifest)
     try:
         checked = decode(encode(manifest))
@@ -196,15 +203,16 @@ def _signature(source: Source, graph: Graph, *, has_transforms: bool) -> tuple[_
 def form_files(served: Served) -> list[LocalFile]:
     """Return the files of a form, and of the native one where there is one."""
     portable, native = served.portable, served.native
-    files = [_file("model.onnx", "graph", portable.graph)]
-    files += [_file(location, "weights", file) for location, file in portable.weights.items()]
+    files = [local_file("model.onnx", "graph", portable.graph)]
+    files += [local_file(location, "weights", file) for location, file in portable.weights.items()]
     if native:
-        files.append(_file(f"model.{served.plan.isa}.onnx", "native-graph", native.graph))
-        files += [_file(location, "native-weights", file) for location, file in native.weights.items()]
+        files.append(local_file(f"model.{served.plan.isa}.onnx", "native-graph", native.graph))
+        files += [local_file(location, "native-weights", file) for location, file in native.weights.items()]
     return files
 
 
-def _provenance(source: Source) -> Provenance:
+def stated_provenance(source: Source) -> Provenance:
+    """Return what `model.yaml` says of the origin, with the framework that a conversion found."""
     stated = Provenance(**source.spec.provenance.model_dump()) if source.spec else Provenance()
     if source.revision and stated.git_revision not in (None, source.revision):
         raise RefusedError(
@@ -234,16 +242,14 @@ def load_transforms(name: str) -> Transforms | None:
     return Transforms(module.preprocess, module.postprocess)
 
 
-def _with_card(
-    manifest: Manifest, files: list[LocalFile], source: Source
-) -> tuple[Manifest, list[LocalFile]]:
+def with_card(manifest: Manifest, files: list[LocalFile], source: Source) -> tuple[Manifest, list[LocalFile]]:
     """Return the manifest and its files with the source's card, or with one written from the manifest."""
     spec = source.spec
     raw = source.card.read_bytes() if source.card else b""
     if not source.card:
         raw = card_of(manifest, license_name=spec.license if spec else None)
     head = read_head(raw, spec)
-    files = sorted([*files, _file("card.md", "card", raw)], key=lambda file: file.entry.path)
+    files = sorted([*files, local_file("card.md", "card", raw)], key=lambda file: file.entry.path)
     entries = tuple(file.entry for file in files)
     parameters = {"card": head} if head else {}
     return msgspec.structs.replace(manifest, files=entries, parameters=parameters), files
@@ -272,7 +278,8 @@ def _session(graph: Graph, source: Source) -> Session:
         ) from fault
 
 
-def _file(path: str, role: Role, body: bytes | Path) -> LocalFile:
+def local_file(path: str, role: Role, body: bytes | Path) -> LocalFile:
+    """Return one file of a version, hashed."""
     if isinstance(body, bytes):
         return LocalFile(FileEntry(path, role, len(body), hashlib.sha256(body).hexdigest()), body)
     with body.open("rb") as stream:

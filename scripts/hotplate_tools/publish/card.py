@@ -36,6 +36,8 @@ __all__ = ["card_of", "read_head", "split_card"]
 _MAX_LABELS = 20
 
 _HEAD = re.compile(r"\A---\r?\n(.*?\n)---\r?(\n|\Z)", re.DOTALL)
+# By platform, in the Hub's words; it has none for a program of one's own.
+_LIBRARIES = {"onnx_onnxv1": "onnx", "python": "python", "spacy": "spacy"}
 _FORMS = {
     "source": "the graph as given, optimised when it is loaded",
     "inline": "optimised by ONNX Runtime before it was published, weights inside of the graph",
@@ -108,7 +110,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _head(manifest: Manifest, license_name: str | None) -> dict[str, Any]:
-    head: dict[str, Any] = {"model_name": manifest.name, "library_name": "onnx"}
+    head: dict[str, Any] = {"model_name": manifest.name, "library_name": _LIBRARIES[manifest.platform]}
     if license_name:
         head["license"] = license_name
     if manifest.task:

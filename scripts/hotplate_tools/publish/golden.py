@@ -36,12 +36,13 @@ __all__ = [
     "GENERATED_SIZES",
     "MAX_GOLDEN_BYTES",
     "farthest",
-    "feeds_of",
     "generate",
     "is_stable",
     "line_of",
     "read_rows",
+    "refuse_difference",
     "replay",
+    "row_feeds",
     "seeded_feeds",
 ]
 
@@ -97,12 +98,7 @@ def replay(
         RefusedError: Naming the first row, output and element that differ, and by how much.
     """
     for place, got, wanted in _answered(rows, inputs, outputs, session, transforms):
-        found = difference(got, wanted, rtol=bounds.rtol, atol=bounds.atol)
-        if found:
-            raise RefusedError(
-                f"{place}: {found}",
-                advice="The export, the pre- or postprocessing or the rows changed; find out which.",
-            )
+        _refuse_far(got, wanted, bounds, place)
 
 
 def farthest(
@@ -134,22 +130,57 @@ def _answered(
     transforms: Transforms | None,
 ) -> Iterator[tuple[str, Array, Array]]:
     """Yield the place, the answer and the expected one of every output that a row names."""
-    declared = {spec.name: spec for spec in outputs}
     for number, row in enumerate(rows, start=1):
         place = f"golden row {number}"
-        feeds = feeds_of(row["inputs"], inputs, place)
+        feeds = row_feeds(row["inputs"], inputs, place)
         try:
             ready = transforms.preprocess(feeds) if transforms else feeds
             results = session.run(ready, session.output_names)
             results = dict(transforms.postprocess(results)) if transforms else results
         except (RequestError, InferenceError) as fault:
             raise RefusedError(f"{place}: {fault}") from fault
-        _refuse_undeclared(results, outputs, place)
-        for name, expected in row["outputs"].items():
-            if name not in declared:
-                raise RefusedError(f"{place}: the model declares no output {name!r}")
-            where = f"{place}, output {name!r}"
-            yield where, np.asarray(results[name]), array_of(expected, declared[name].datatype, where)
+        yield from _compared(row["outputs"], results, outputs, place)
+
+
+def refuse_difference(
+    golden: Mapping[str, Any],
+    results: Mapping[str, Any],
+    outputs: Sequence[MetadataTensor],
+    bounds: Golden,
+    place: str,
+) -> None:
+    """Compare a model's answer with the outputs of a golden row.
+
+    Raises:
+        RefusedError: An output is not as declared, or not as the row says.
+    """
+    for where, got, wanted in _compared(golden, results, outputs, place):
+        _refuse_far(got, wanted, bounds, where)
+
+
+def _compared(
+    golden: Mapping[str, Any], results: Mapping[str, Any], outputs: Sequence[MetadataTensor], place: str
+) -> Iterator[tuple[str, Array, Array]]:
+    declared = {spec.name: spec for spec in outputs}
+    _refuse_undeclared(results, outputs, place)
+    for name, expected in golden.items():
+        if name not in declared:
+            raise RefusedError(f"{place}: the model declares no output {name!r}")
+        where = f"{place}, output {name!r}"
+        wanted = array_of(expected, declared[name].datatype, where)
+        got = np.asarray(results[name])
+        if wanted.shape == (0,) and not got.size:
+            wanted = wanted.reshape(got.shape)  # an empty list has no more axes than one
+        yield where, got, wanted
+
+
+def _refuse_far(got: Array, wanted: Array, bounds: Golden, place: str) -> None:
+    found = difference(got, wanted, rtol=bounds.rtol, atol=bounds.atol)
+    if found:
+        raise RefusedError(
+            f"{place}: {found}",
+            advice="The export, the pre- or postprocessing or the rows changed; find out which.",
+        )
 
 
 def generate(inputs: Sequence[MetadataTensor], session: Session) -> tuple[bytes, int]:
@@ -192,17 +223,17 @@ def line_of(feeds: Mapping[str, Array], answers: Mapping[str, Array]) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS) + b"\n"
 
 
-def feeds_of(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
-    """Return the inputs of one row as arrays.
+def row_feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: str) -> dict[str, Array]:
+    """Return the inputs of a golden row as arrays, as a request would bring them.
 
     Raises:
-        RefusedError: They do not fit what the model declares; `place` says where.
+        RefusedError: They are not what is declared.
     """
     declared = {spec.name: spec for spec in inputs}
     for name in data:
         if name not in declared:
             raise RefusedError(f"{place}: the model declares no input {name!r}")
-    groups = [spec.one_of or f"input {spec.name!r}" for spec in inputs]
+    groups = [spec.one_of or f"input {spec.name!r}" for spec in inputs if not spec.optional]
     sent = [spec.one_of or f"input {spec.name!r}" for spec in inputs if spec.name in data]
     for group in groups:
         if sent.count(group) != 1:

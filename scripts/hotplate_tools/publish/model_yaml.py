@@ -11,10 +11,10 @@ Source: YAML 1.1, as PyYAML reads it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hotplate.manifest.schema import InitMode, Plan, Prepacking, Tier
 from hotplate.protocol.types import DatatypeName, MetadataTensor
@@ -55,6 +55,13 @@ class TensorSpec(_Section):
     shape: tuple[Annotated[int, Field(ge=-1)], ...]
     one_of: str | None = None
     description: str = ""
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if self.optional and self.one_of:
+            raise ValueError("optional and one_of exclude each other")
+        return self
 
     def declared(self) -> MetadataTensor:
         """Return the manifest's form."""
@@ -102,7 +109,8 @@ class ModelSpec(_Section):
 
     `artefact` is a file or folder of any kind in `convert.kinds`, or `package.module:factory`;
     `license` is a name for the card's head, such as `mit`;
-    `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one.
+    `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one. Of kind
+    `python` there is no artefact: the function's own code is the model, `assets` are its files and folders.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -111,13 +119,25 @@ class ModelSpec(_Section):
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     labels: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    artefact: str
+    kind: Literal["python", "spacy"] | None = None
+    artefact: str | None = None
+    assets: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     evaluation: str | None = None
     tolerance: Annotated[Number, Field(gt=0, lt=1)] | None = None
     golden: GoldenSpec | None = None
     card: str | None = None
     plan: PlanSpec = PlanSpec()
     provenance: ProvenanceSpec = ProvenanceSpec()
+
+    @model_validator(mode="after")
+    def _something_to_publish(self) -> Self:
+        if self.kind == "python" and self.artefact is not None:
+            raise ValueError("a model of kind python has assets, no artefact")
+        if self.kind != "python" and self.artefact is None:
+            raise ValueError("artefact is missing; only a model of kind python has none")
+        if self.kind != "python" and self.assets:
+            raise ValueError("assets are for models of kind python")
+        return self
 
 
 def read_spec(file: Path) -> ModelSpec:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 from hotplate.manifest.layout import version_of
 from hotplate_tools.console import Console
 from hotplate_tools.convert.converted import ConvertOptions, as_onnx
+from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.build import build_manifest
 from hotplate_tools.publish.execute import execute
 from hotplate_tools.publish.plan import plan_publication
+from hotplate_tools.publish.program import build_program
 from hotplate_tools.publish.revision import revision_of
 from hotplate_tools.publish.source import read_source
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from hotplate_tools.optimise.choice import Choice, VariantOptions
     from hotplate_tools.publish.build import LocalFile, Prepared
     from hotplate_tools.publish.plan import Actions
+    from hotplate_tools.publish.program import PreparedProgram
+    from hotplate_tools.publish.source import Source
 
 __all__ = ["Described", "Published", "describe", "prepare", "publish_model", "publish_prepared"]
 
@@ -87,7 +91,7 @@ def prepare(
     variants: VariantOptions | None = None,
     record_revision: bool = False,
     console: Console | None = None,
-) -> Iterator[Prepared]:
+) -> Iterator[Prepared | PreparedProgram]:
     """Yield `path` as the version that it is, converted, checked and optimised; needs no store.
 
     Args:
@@ -109,7 +113,12 @@ def prepare(
     if record_revision:
         source = replace(source, revision=revision_of(source, source_path=options.source_path))
     with tempfile.TemporaryDirectory(prefix="hotplate-convert-") as folder:
-        source = as_onnx(source, options, Path(folder), console or Console())
+        told = console or Console()
+        if source.is_program:
+            _refuse_variants(source, variants)
+            yield build_program(source, options, Path(folder), told, version=version)
+            return
+        source = as_onnx(source, options, Path(folder), told)
         with console.step(f"Checking and optimising {path.name}") if console else nullcontext():
             prepared = build_manifest(
                 source, version=version, variants=variants, rows=options.rows, console=console
@@ -164,7 +173,7 @@ def publish_model(
 
 
 def publish_prepared(
-    prepared: Prepared | Described,
+    prepared: Prepared | PreparedProgram | Described,
     *,
     store: Store,
     alias: str | None = "live",
@@ -204,3 +213,8 @@ def publish_prepared(
         dry_run=dry_run,
         choice=prepared.choice,
     )
+
+
+def _refuse_variants(source: Source, variants: VariantOptions | None) -> None:
+    if variants:
+        raise RefusedError(f"{source.name} is a {source.platform} model, and only graphs have variants")

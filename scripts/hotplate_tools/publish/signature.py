@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hotplate_tools.publish.graph import Graph
     from hotplate_tools.publish.model_yaml import ModelSpec
 
-__all__ = ["refuse_disagreement"]
+__all__ = ["refuse_contradiction", "refuse_disagreement"]
 
 
 def refuse_disagreement(spec: ModelSpec, graph: Graph, *, has_transforms: bool) -> None:
@@ -36,9 +36,22 @@ def refuse_disagreement(spec: ModelSpec, graph: Graph, *, has_transforms: bool) 
         for tensor in graph.inputs:
             if tensor.name not in {declared.name for declared in inputs}:
                 raise RefusedError(f"the graph needs input {tensor.name!r}, model.yaml declares none")
+        for tensor in inputs:
+            if tensor.optional:
+                raise RefusedError(f"input {tensor.name!r} is optional, but the graph needs it")
+    refuse_contradiction(spec)
+
+
+def refuse_contradiction(spec: ModelSpec) -> None:
+    """Check the public signature against itself.
+
+    Raises:
+        RefusedError: Naming the tensor.
+    """
+    outputs = [tensor.declared() for tensor in spec.outputs]
     for tensor in outputs:
-        if tensor.one_of:
-            raise RefusedError(f"output {tensor.name!r}: one_of is for inputs")
+        if tensor.one_of or tensor.optional:
+            raise RefusedError(f"output {tensor.name!r}: one_of and optional are for inputs")
     _refuse_labels(spec, outputs)
 
 

@@ -7,9 +7,11 @@ computed from the files here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from hotplate.manifest.schema import PROGRAM_PLATFORMS
 from hotplate_tools.convert.kinds import detect, is_entry_point
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.model_yaml import ModelSpec, read_spec
@@ -31,11 +33,14 @@ class Source:
     Attributes:
         name: Model name.
         folder: Resolved; no file outside it is read.
-        graph: The model: a file or folder of a kind in `convert.kinds`; once converted, the ONNX file.
+        graph: The model: a file or folder of a kind in `convert.kinds`; once converted, the ONNX file; of
+            a program the folder of its assets.
         golden, card, evaluation: Files of a source folder, if it has them.
         spec: What `model.yaml` says; None for a bare file.
         conversion: What converting brought; None for what is ONNX by itself.
         revision: Of git, if it is to be recorded.
+        platform: As in the manifest.
+        assets: A program's files by their path in the version, sorted.
     """
 
     name: str
@@ -47,6 +52,13 @@ class Source:
     evaluation: Path | None = None
     conversion: Conversion | None = None
     revision: str | None = None
+    platform: str = "onnx_onnxv1"
+    assets: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it is Python code with assets, and no graph."""
+        return self.platform in PROGRAM_PLATFORMS
 
 
 def read_source(path: Path, name: str | None) -> Source:
@@ -64,6 +76,11 @@ def read_source(path: Path, name: str | None) -> Source:
         source = _read_folder(path.resolve(), name)
     else:
         kind, whole = detect(path), path.resolve()
+        if kind == "spacy":
+            raise RefusedError(
+                f"{path.name} is a spaCy pipeline, and what callers send and get is not in it",
+                advice="Put a folder with model.yaml around it that says so: see docs/07-converting.md.",
+            )
         # "package.module:factory" is no file name with a suffix.
         own = path.name.rpartition(":")[2] if kind == "torch" else path.stem
         source = Source(name or own.lower(), whole.parent, whole, None, None, None)
@@ -94,15 +111,52 @@ def inside(folder: Path, relative: str, what: str) -> Path:
 
 def _read_folder(folder: Path, name: str | None) -> Source:
     spec = read_spec(inside(folder, "model.yaml", "file"))
-    return Source(
+    source = Source(
         name=name or spec.name,
         folder=folder,
-        graph=_artefact(folder, spec.artefact),
+        graph=folder if spec.artefact is None else _artefact(folder, spec.artefact),
         golden=inside(folder, spec.golden.file, "golden file") if spec.golden else None,
         card=inside(folder, spec.card, "card") if spec.card is not None else None,
         spec=spec,
         evaluation=inside(folder, spec.evaluation, "evaluation rows") if spec.evaluation else None,
     )
+    if spec.artefact is None:
+        return replace(source, platform="python", assets=_assets(folder, spec.assets))
+    if source.graph.is_dir() and detect(source.graph) == "spacy":
+        return replace(source, platform="spacy", assets=_assets(source.graph, (".",)))
+    if spec.kind == "spacy":
+        raise RefusedError(
+            f"artefact {spec.artefact!r} is no spaCy pipeline", advice="Save it with nlp.to_disk."
+        )
+    return source
+
+
+def _assets(folder: Path, named: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    """Return the files named, and those of the folders named, by their path in `folder`."""
+    found: dict[str, Path] = {}
+    for name in named:
+        paths = _files_of(folder, name)
+        found |= {path: inside(folder, path, "asset") for path in paths}
+    return tuple(sorted(found.items()))
+
+
+def _files_of(folder: Path, name: str) -> list[str]:
+    try:
+        home = folder / name
+        if not home.is_dir():
+            return [PurePosixPath(name).as_posix()]
+        if not home.resolve().is_relative_to(folder):
+            raise RefusedError(f"asset {name!r} lies outside of {folder.name}")
+        parts = sorted(home.rglob("*"))
+    except (ValueError, OSError) as fault:
+        raise RefusedError(f"asset {name!r} is no file name: {fault}") from fault
+    for part in parts:
+        if part.is_symlink() and part.is_dir():
+            raise RefusedError(f"asset {name!r} holds {part.name!r}, a link to a folder", advice="Copy it.")
+    files = [part.relative_to(folder).as_posix() for part in parts if not part.is_dir()]
+    if not files:
+        raise RefusedError(f"asset {name!r} is an empty folder")
+    return files
 
 
 def _artefact(folder: Path, named: str) -> Path:
@@ -116,8 +170,8 @@ def _artefact(folder: Path, named: str) -> Path:
         return folder / named
     if not (is_folder and model != folder and model.is_relative_to(folder)):
         return inside(folder, named, "artefact")
-    if detect(model) != "savedmodel":
-        raise RefusedError(f"artefact {named!r} is a folder, but no SavedModel")
+    if detect(model) not in ("savedmodel", "spacy"):
+        raise RefusedError(f"artefact {named!r} is a folder, but no SavedModel and no spaCy pipeline")
     for part in sorted(model.rglob("*")):
         # The framework follows every link in it, so each is looked at.
         if not part.is_dir():

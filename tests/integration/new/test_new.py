@@ -66,6 +66,42 @@ def test_new_model_passes_lint_its_own_test_and_every_check_of_the_template(proj
     assert imported.stdout == "{}\n"
 
 
+def test_new_python_model_has_a_layer_without_onnx_runtime_and_passes_its_own_test(project: Path) -> None:
+    made = run(project, "-m", "hotplate_tools.cli", "new", "churn-risk.v2", "--python")
+    assert made.returncode == 0, made.stderr
+    assert "put your code into functions/churn_risk_v2/model.py" in made.stdout
+    tested = run(
+        project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/integration/test_churn_risk_v2.py"
+    )
+    assert tested.returncode == 0, tested.stdout
+    resources = read_yaml(project / "template.yaml")["Resources"]
+    assert resources["ChurnRiskV2Function"]["Properties"]["Layers"] == [{"Ref": "CodecsLayer"}]
+    linted = run(project, "-m", "hotplate_tools.cli", "check-template")
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+    for tool in (["ruff", "format", "--check"], ["ruff", "check"]):
+        checked = run(project, "-m", *tool, "functions/churn_risk_v2")
+        assert checked.returncode == 0, checked.stdout
+
+
+def test_graph_and_python_stand_side_by_side_whichever_was_first(project: Path) -> None:
+    write_model(project, plan_model(project, "price", None, python=True))
+    write_model(project, plan_model(project, "churn", None))
+    resources = read_yaml(project / "template.yaml")["Resources"]
+    layers = {
+        name: resources[f"{name}Function"]["Properties"]["Layers"] for name in ("Price", "Churn", "Sift")
+    }
+    assert layers == {
+        "Price": [{"Ref": "CodecsLayer"}],
+        "Churn": [{"Ref": "OnnxruntimeLayer"}],
+        "Sift": [{"Ref": "CodecsLayer"}],
+    }
+
+
+def test_program_is_no_folder_to_copy(project: Path) -> None:
+    with pytest.raises(RefusedError, match="python model, whose code is not in its folder"):
+        plan_model(project, "churn", project / "scripts/hotplate_tools/models/sift")
+
+
 def test_template_only_gains_lines(project: Path) -> None:
     before = (project / "template.yaml").read_text()
     planned = plan_model(project, "churn", None)

@@ -263,7 +263,7 @@ def test_large_half_size_weights_are_borrowed_and_made_whole_by_the_session(tmp_
         variants=VariantOptions(("fp16",)),
     )
     record = taken(described)
-    assert [entry.role for entry in described.manifest.files] == ["golden", "graph", "weights"]
+    assert [entry.role for entry in described.manifest.files] == ["card", "golden", "graph", "weights"]
     assert record.bytes < 0.51 * record.float_bytes
     array = trained.rows[:8]
     expected = Session(model.SerializeToString(), weights={}, threads=1).run({"x": array}, ["y"])["y"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ from hotplate.errors import (
     ValueRangeError,
 )
 from hotplate.limits import MAX_RANK, MAX_TENSOR_ELEMENTS
-from hotplate.protocol.request import encode_request
-from hotplate.protocol.types import RequestOutput, Tensor
+from hotplate.protocol.request import decode_request, encode_request
+from hotplate.protocol.types import MetadataTensor, RequestOutput, Tensor
 from tests.unit.protocol.payloads import binary_entry, body_of, declare, decode, decode_binary, entry
 
 if TYPE_CHECKING:
@@ -303,3 +304,20 @@ def test_request_that_json_cannot_hold_is_not_encoded(
 ) -> None:
     with pytest.raises(error):
         encode_request([Tensor("x", datatype, array)], binary=False)
+
+
+def test_optional_input_may_be_left_out_and_is_checked_if_it_comes() -> None:
+    inputs = (MetadataTensor("x", "FP32", (1,)), MetadataTensor("more", "FP32", (1,), optional=True))
+
+    def sent(*names: str) -> list[str]:
+        tensors = [{"name": name, "datatype": "FP32", "shape": [1], "data": [1]} for name in names]
+        body = json.dumps({"inputs": tensors}).encode()
+        request = decode_request(body, header_length=None, inputs=inputs, outputs=inputs)
+        return [tensor.name for tensor in request.inputs]
+
+    assert sent("x") == ["x"]
+    assert sent("more", "x") == ["more", "x"]
+    with pytest.raises(MissingInputError):
+        sent("more")
+    with pytest.raises(MalformedRequestError):
+        sent("x", "more", "more")

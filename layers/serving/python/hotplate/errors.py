@@ -22,13 +22,14 @@ HotplateError
 │  ├─ SignatureError          unsigned, or signed by a key that is not trusted
 │  ├─ DigestMismatchError     not the bytes that were published
 │  ├─ LengthMismatchError     fewer or more bytes than were published
-│  └─ GraphError              ONNX Runtime refuses the model, or it is not what the manifest says
+│  ├─ GraphError              ONNX Runtime refuses the model, or it is not what the manifest says
+│  └─ ProgramError            the function's own code does not load, or its assets may not be read
 ├─ StoreError                 bytes could not be had or put
 │  ├─ StoreNotFoundError      no such object
 │  ├─ StoreDeniedError        not allowed to read or write it
 │  ├─ StoreConflictError      somebody else wrote first
 │  └─ StoreUnavailableError   slow, throttled or broken beyond the retries
-├─ InferenceError             the session failed on input that was valid
+├─ InferenceError             the session or the program failed on input that was valid
 └─ SettingsError              the deployment is wrong
 
 The tree knows nothing of HTTP: `hotplate.http.answers` maps classes to status codes.
@@ -139,6 +140,10 @@ class GraphError(ArtifactError):
     """ONNX Runtime refuses the model, or the graph is not what the manifest says."""
 
 
+class ProgramError(ArtifactError):
+    """A model that is Python does not load, or has an asset that nobody may read."""
+
+
 class StoreError(HotplateError):
     """Bytes could not be had or put."""
 
@@ -160,7 +165,7 @@ class StoreUnavailableError(StoreError):
 
 
 class InferenceError(HotplateError):
-    """The session failed on input that was valid."""
+    """The session or the program failed on input that was valid."""
 
 
 class SettingsError(HotplateError):

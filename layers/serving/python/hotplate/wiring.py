@@ -13,14 +13,17 @@ from hotplate.aws.s3_reader import S3Reader
 from hotplate.aws.sigv4 import Credentials
 from hotplate.http.endpoint import Endpoint
 from hotplate.runtime.card import read_card
-from hotplate.runtime.loader import load_model
 from hotplate.settings import Settings
 
 if TYPE_CHECKING:
-    from hotplate.manifest.schema import Manifest
-    from hotplate.runtime.model import Model, Transforms
+    from collections.abc import Callable
 
-__all__ = ["model_function"]
+    from hotplate.manifest.schema import Manifest
+    from hotplate.runtime.model import Arrays, Model, Transforms
+    from hotplate.runtime.program import Load
+    from hotplate.store.base import Reader
+
+__all__ = ["model_function", "program_function"]
 
 
 def model_function(transforms: Transforms | None = None) -> Endpoint:
@@ -29,11 +32,29 @@ def model_function(transforms: Transforms | None = None) -> Endpoint:
     Args:
         transforms: The function's own steps around the graph; None serves the graph's tensors.
     """
+    # Here, because a function that runs no graph has no ONNX Runtime to import.
+    from hotplate.runtime.loader import load_model
 
+    return _endpoint(lambda settings, reader: load_model(settings, reader, transforms))
+
+
+def program_function(load: Load, example: Callable[[], Arrays] | None = None) -> Endpoint:
+    """Return the Lambda handler of a model that is Python, loaded if it can be.
+
+    Args:
+        load: Takes the folder of the version's assets and returns the program.
+        example: Makes inputs for a first run before the first request; None runs nothing.
+    """
+    from hotplate.runtime.program import load_program
+
+    return _endpoint(lambda settings, reader: load_program(settings, reader, load, example))
+
+
+def _endpoint(load_from: Callable[[Settings, Reader], Model]) -> Endpoint:
     def load() -> Model:
         settings = Settings.from_environ(os.environ)
         with closing(_reader(settings)) as reader:
-            return load_model(settings, reader, transforms)
+            return load_from(settings, reader)
 
     def card(manifest: Manifest) -> bytes:
         # A reader has one deadline for all it reads, so this one begins with the request.

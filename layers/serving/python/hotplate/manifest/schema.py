@@ -23,6 +23,7 @@ from hotplate.protocol.types import MetadataTensor
 
 __all__ = [
     "FORMAT",
+    "PROGRAM_PLATFORMS",
     "Considered",
     "FileEntry",
     "Golden",
@@ -42,6 +43,9 @@ __all__ = [
 
 FORMAT = 1
 
+# Platforms of models that are Python code of their function, with assets instead of a graph.
+PROGRAM_PLATFORMS = ("python", "spacy")
+
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Revision = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{7,64}(-dirty)?\Z")]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}\Z")]
@@ -51,6 +55,7 @@ Prepacking = Literal["on", "parallel", "off"]
 VariantKind = Literal["int8", "fp16", "int4"]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 
+_PROGRAM_ROLES = ("asset", "golden", "card")
 _UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^\Z|/\Z|[\x00-\x1f]")
 
 
@@ -224,7 +229,7 @@ class Manifest(_Record, frozen=True):
             digits of the manifest's own digest.
         task: What the model does, e.g. `image-classification`.
         producer: The program that wrote this, e.g. `hotplate 0.1.0`.
-        platform: The protocol's word for the model format.
+        platform: The protocol's word for the model format; one of `PROGRAM_PLATFORMS` has no graph.
         inputs, outputs: The signature as callers see it.
         files: All files, sorted by path.
         labels: Names of the classes by output name.
@@ -251,6 +256,11 @@ class Manifest(_Record, frozen=True):
     plan: Plan = msgspec.field(default_factory=Plan)
     provenance: Provenance = msgspec.field(default_factory=Provenance)
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def is_program(self) -> bool:
+        """Whether the model is its function's own code, and no graph."""
+        return self.platform in PROGRAM_PLATFORMS
 
     def file(self, role: str) -> FileEntry:
         """Return the one file of a role.
@@ -297,7 +307,7 @@ def _decoded[T](raw: bytes, kind: type[T]) -> T:
 
 
 def check(manifest: Manifest) -> None:
-    """Check what types cannot say: safe, unique and sorted paths, unique tensor names, one graph.
+    """Check what types cannot say: safe, unique and sorted paths, unique tensor names, one graph or none.
 
     Raises:
         ManifestError: Naming the entry at fault.
@@ -307,6 +317,9 @@ def check(manifest: Manifest) -> None:
             raise ManifestError(f"manifest of {manifest.name!r}: unsafe file path {entry.path!r}")
     paths = [entry.path for entry in manifest.files]
     _refuse_twice(manifest, "file path", paths)
+    for path in paths:
+        if any(other.startswith(f"{path}/") for other in paths):
+            raise ManifestError(f"manifest of {manifest.name!r}: {path!r} is a file and a folder")
     if paths != sorted(paths):
         raise ManifestError(f"manifest of {manifest.name!r}: files are not sorted by path")
     if (manifest.plan.isa is None) != all(not entry.role.startswith("native") for entry in manifest.files):
@@ -315,7 +328,13 @@ def check(manifest: Manifest) -> None:
         manifest.file("native-graph")
     _refuse_twice(manifest, "input", [spec.name for spec in manifest.inputs])
     _refuse_twice(manifest, "output", [spec.name for spec in manifest.outputs])
-    manifest.file("graph")
+    if not manifest.is_program:
+        manifest.file("graph")
+    for entry in manifest.files if manifest.is_program else ():
+        if entry.role not in _PROGRAM_ROLES:
+            raise ManifestError(
+                f"manifest of {manifest.name!r}: a {manifest.platform} model has no {entry.role!r} file"
+            )
 
 
 def _refuse_twice(manifest: Manifest, what: str, names: list[str]) -> None:

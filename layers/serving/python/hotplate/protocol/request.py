@@ -6,7 +6,8 @@ Rules kept here, in this order, so that the first fault is the one reported:
 2. `id`, `parameters` and `outputs` are what the protocol says; null counts as absent.
 3. Each input is known, comes once, and has the declared datatype, rank and fixed dimensions.
    A dimension declared -1 takes any size >= 0.
-4. No input is missing: every one without `one_of`, and exactly one of each `one_of` group.
+4. No input is missing: every one that is neither optional nor of a `one_of` group, and exactly one
+   of each group.
 5. Only then are elements looked at.
 
 Outputs are answered in the order asked for, or as declared if none is named. An output is binary if its
@@ -180,7 +181,7 @@ def _check_complete(found: dict[str, SentTensor], declared: Sequence[MetadataTen
     for spec in declared:
         if spec.one_of is not None:
             groups.setdefault(spec.one_of, []).append(spec)
-        elif spec.name not in found:
+        elif spec.name not in found and not spec.optional:
             raise MissingInputError(
                 "inputs of the request", expected=f"input {excerpt(spec.name)}", received="none of that name"
             )

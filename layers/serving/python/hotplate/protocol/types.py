@@ -42,6 +42,7 @@ class MetadataTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         datatype: The protocol's word, e.g. `FP32`.
         shape: Sizes per axis; -1 accepts any size >= 0; `[]` is a scalar.
         one_of: Inputs with the same word here are alternatives: a request sends exactly one of them.
+        optional: Whether a request may leave this input out.
         description: What the tensor means, its axes and units, in words.
     """
 
@@ -50,6 +51,7 @@ class MetadataTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     shape: tuple[Dimension, ...]
     one_of: str | None = None
     description: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

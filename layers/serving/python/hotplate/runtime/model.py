@@ -1,10 +1,10 @@
-"""A loaded model: a session between two pure functions, behind its public signature."""
+"""A loaded model: what computes, behind its public signature."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hotplate.runtime.ledger import Ledger
     from hotplate.runtime.session import Session
 
-__all__ = ["Model", "Transforms"]
+__all__ = ["Arrays", "Model", "Predictor", "TransformedGraph", "Transforms"]
 
 type Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -34,36 +34,62 @@ class Transforms:
     postprocess: Callable[[Arrays], Arrays]
 
 
+class Predictor(Protocol):
+    """What computes: a graph with its steps, or a program."""
+
+    def run(self, inputs: Arrays, wanted: Sequence[str]) -> Arrays:
+        """Return at least the outputs called `wanted`, by public name.
+
+        Args:
+            inputs: Validated, by public name.
+            wanted: Outputs that the caller asked for.
+
+        Raises:
+            RequestError: The values are unfit.
+            InferenceError: It failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransformedGraph:
+    """A graph between two pure functions; without them its tensors are served as they are."""
+
+    session: Session
+    transforms: Transforms | None
+
+    def run(self, inputs: Arrays, wanted: Sequence[str]) -> Arrays:
+        """Preprocess, run, postprocess."""
+        if not self.transforms:
+            return self.session.run(inputs, wanted)
+        feeds = self.transforms.preprocess(inputs)
+        return self.transforms.postprocess(self.session.run(feeds, self.session.output_names))
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """Everything a request needs.
 
     Attributes:
         manifest, version: What is served.
-        session: The graph.
-        transforms: The function's own steps; None serves the graph's tensors as they are.
+        predictor: What computes.
         ledger: How long each phase of loading took.
     """
 
     manifest: Manifest
     version: str
-    session: Session
-    transforms: Transforms | None
+    predictor: Predictor
     ledger: Ledger
 
     def predict(self, request: InferenceRequest) -> InferenceResponse:
-        """Return the answer: preprocess, run, postprocess, the outputs asked for.
+        """Return the answer: the outputs asked for.
 
         Raises:
-            RequestError: Preprocessing found the values unfit.
-            InferenceError: The graph failed, or did not give what the manifest declares.
+            RequestError: The values are unfit.
+            InferenceError: It failed, or did not give what the manifest declares.
         """
         arrays: Arrays = {tensor.name: tensor.array for tensor in request.inputs}
-        if self.transforms:
-            feeds = self.transforms.preprocess(arrays)
-            results = self.transforms.postprocess(self.session.run(feeds, self.session.output_names))
-        else:
-            results = self.session.run(arrays, [output.name for output in request.outputs])
+        results = self.predictor.run(arrays, [output.name for output in request.outputs])
         return InferenceResponse(
             model_name=self.manifest.name,
             model_version=self.version,
