@@ -12,6 +12,7 @@ import click
 
 import hotplate
 from hotplate.errors import HotplateError
+from hotplate_tools.convert.commands import convert
 from hotplate_tools.failures import ToolError
 from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
@@ -20,6 +21,7 @@ from hotplate_tools.options import as_json_option
 from hotplate_tools.planning.commands import plan
 from hotplate_tools.publish import commands as publish
 from hotplate_tools.publish import trust_commands as trust
+from hotplate_tools.training import commands as training
 
 __all__ = ["cli", "main"]
 
@@ -73,6 +75,8 @@ for _command in (
     trust.signing_key,
     trust.verify,
     plan,
+    convert,
+    training.train,
     local.up,
     local.build,
     local.check_template,

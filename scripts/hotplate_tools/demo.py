@@ -19,8 +19,8 @@ from hotplate.protocol.request import encode_request
 from hotplate.protocol.response import decode_response
 from hotplate.protocol.types import Tensor
 from hotplate_tools.failures import FailedError
-from hotplate_tools.local.deployed import model_folder
 from hotplate_tools.local.up import local_cloud
+from hotplate_tools.training.stored import model_folder
 
 if TYPE_CHECKING:
     from hotplate_tools.console import Console

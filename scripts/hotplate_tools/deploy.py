@@ -18,6 +18,7 @@ from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.sizes import measure, refuse_oversize
 from hotplate_tools.project import project_root
 from hotplate_tools.publish.signing import public_key_of
+from hotplate_tools.training.stored import warn_of_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,9 @@ def deploy(
     made = build(console, architecture=architecture)
     refuse_oversize(measure(made))
     public_key = public_key_of(signing_key, region=None) if signing_key else None
-    pins = deploy_parameters(served_models(read_yaml(made.template)), None, public_key=public_key)
+    models = served_models(read_yaml(made.template))
+    warn_of_missing([model.name for model in models], console)
+    pins = deploy_parameters(models, None, public_key=public_key)
     pins["Architecture"] = architecture
     root = project_root()
     command = [str(ensure("sam", console) / "sam"), "deploy", "--template-file", str(made.template)]

@@ -10,11 +10,12 @@ import pytest
 
 from hotplate.manifest.layout import manifest_key, signature_key
 from hotplate_tools.console import Console
-from hotplate_tools.local.deployed import SIGNING_KEYS, ServedModel, model_folder, served_models
+from hotplate_tools.local.deployed import SIGNING_KEYS, ServedModel, served_models
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.lint import lint_template
 from hotplate_tools.project import project_root
 from hotplate_tools.publish.pipeline import describe
+from hotplate_tools.training.stored import model_folder
 from tests.support.signing import SeedSigner
 
 DOCUMENT = read_yaml(project_root() / "template.yaml")

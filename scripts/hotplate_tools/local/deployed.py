@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-import hotplate_tools.models
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import host_architecture
-from hotplate_tools.naming import module_name
 from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.publish.signing import pinned
+from hotplate_tools.training.stored import is_built, model_folder
 
-__all__ = ["SIGNING_KEYS", "ServedModel", "deploy_parameters", "model_folder", "served_models"]
+__all__ = ["SIGNING_KEYS", "ServedModel", "deploy_parameters", "served_models"]
 
 # The template's parameter with the public keys that all its model functions trust.
 SIGNING_KEYS = "SigningKeys"
@@ -64,18 +61,13 @@ def served_models(document: Mapping[str, Any]) -> list[ServedModel]:
     return found
 
 
-def model_folder(name: str) -> Path:
-    """Return the source folder of the model that comes with the project under this name."""
-    return Path(str(files(hotplate_tools.models) / module_name(name)))
-
-
 def deploy_parameters(
     models: list[ServedModel], reserved_concurrency: int | None, *, public_key: bytes | None
 ) -> dict[str, str]:
     """Return the template's parameters for a deployment of these models on this machine.
 
     Args:
-        models: As `served_models` gives them; those without a source folder keep the template's defaults.
+        models: As `served_models` gives them; those that are not built here keep the template's defaults.
         reserved_concurrency: For each model function; None leaves the template's.
         public_key: Raw, of whose signatures the functions are to trust; None leaves the template's.
 
@@ -86,7 +78,7 @@ def deploy_parameters(
     if public_key is not None:
         values[SIGNING_KEYS] = pinned(public_key)
     for model in models:
-        if model_folder(model.name).is_dir():
+        if is_built(model.name):
             described = describe(model_folder(model.name), model.name)
             pins = {model.version: described.version, model.manifest_sha256: described.manifest_sha256}
             values |= {parameter: value for parameter, value in pins.items() if parameter}

@@ -13,12 +13,13 @@ from hotplate.aws.s3_store import S3Store
 from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.cloud import run_cloud
 from hotplate_tools.local.deploy import client
-from hotplate_tools.local.deployed import deploy_parameters, model_folder, served_models
+from hotplate_tools.local.deployed import deploy_parameters, served_models
 from hotplate_tools.local.harness import runtime_harness
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.logs import readable
 from hotplate_tools.publish.pipeline import publish_model
 from hotplate_tools.publish.signing import KeySigner
+from hotplate_tools.training.stored import is_built, model_folder, warn_of_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,6 +57,7 @@ def strict_cloud(
     """
     made = build(console, architecture=host_architecture())
     models = served_models(read_yaml(made.template))
+    warn_of_missing([model.name for model in models], console)
     signer = KeySigner.throw_away()
     with console.step("Checking the models"):
         values = deploy_parameters(models, reserved_concurrency, public_key=signer.public_key) | dict(
@@ -66,7 +68,7 @@ def strict_cloud(
         s3.create_bucket(Bucket=BUCKET)
         store = S3Store(s3, BUCKET)
         for model in models:
-            if model_folder(model.name).is_dir():
+            if is_built(model.name):
                 publish_model(
                     model_folder(model.name), name=model.name, store=store, signer=signer, console=console
                 )

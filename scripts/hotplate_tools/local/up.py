@@ -3,8 +3,8 @@
     with local_cloud(console) as cloud:
         requests.get(cloud.url + "/v2/models/digits")
 
-The models are those that the template serves and that have a source folder of the same name in
-`hotplate_tools/models`; the others are deployed as the parameters say, and answer "not found" until
+The models are those that the template serves and that come with the project and are built on this
+machine (`training/stored.py`); the others are deployed as the parameters say, and answer "not found" until
 they are published to `cloud.bucket`.
 """
 
@@ -22,11 +22,12 @@ from hotplate.aws.s3_store import S3Store
 from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.cloud import Cloud, run_cloud
 from hotplate_tools.local.deploy import REGION, client, deploy, environment
-from hotplate_tools.local.deployed import ServedModel, deploy_parameters, model_folder, served_models
+from hotplate_tools.local.deployed import ServedModel, deploy_parameters, served_models
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.logs import LogTail, readable
 from hotplate_tools.publish.pipeline import publish_model
 from hotplate_tools.publish.signing import KeySigner
+from hotplate_tools.training.stored import is_built, model_folder, warn_of_missing
 
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
@@ -117,6 +118,7 @@ def local_cloud(
     """
     made = build(console, architecture=host_architecture())
     models = served_models(read_yaml(made.template))
+    warn_of_missing([model.name for model in models], console)
     signer = KeySigner.throw_away()
     with console.step("Checking the models"):
         values = deploy_parameters(models, reserved_concurrency, public_key=signer.public_key) | dict(
@@ -177,6 +179,6 @@ def _local(cloud: Cloud, stack: Stack, functions: tuple[str, ...], models: list[
         port=cloud.port,
         pid=cloud.process.pid,
         functions={name: stack.resources[name] for name in functions},
-        models=tuple(model.name for model in models if model_folder(model.name).is_dir()),
+        models=tuple(model.name for model in models if is_built(model.name)),
         _cloud=cloud,
     )

@@ -27,9 +27,10 @@ from hotplate.manifest.schema import (
     decode,
     encode,
 )
-from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
+from hotplate.runtime.transforms import Transforms
 from hotplate_tools.convert.converted import golden_documents
+from hotplate_tools.convert.record import read_record
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
 from hotplate_tools.optimise.forms import optimise
@@ -39,16 +40,18 @@ from hotplate_tools.publish.graph import Graph, inspect_graph
 from hotplate_tools.publish.signature import refuse_disagreement
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
+    from hotplate.manifest.schema import Parity
     from hotplate_tools.convert.converted import Conversion
     from hotplate_tools.optimise.forms import Served
     from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
-    Role = Literal["graph", "weights", "native-graph", "native-weights", "golden", "card"]
+    Role = Literal["graph", "weights", "native-graph", "native-weights", "asset", "golden", "card"]
 
-__all__ = ["LocalFile", "Prepared", "build_manifest"]
+__all__ = ["LocalFile", "Prepared", "build_manifest", "load_transforms"]
 
 # Generated answers come from this machine's processor; another one rounds differently. Ours.
 GENERATED_RTOL = 1e-3
@@ -88,7 +91,11 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         RefusedError: The graph, the signature or the golden rows are not fit to be published.
     """
     graph, conversion = inspect_graph(source.graph), source.conversion
-    transforms = load_transforms(source.name) if source.spec else None
+    transforms = None
+    if source.spec:
+        transforms = load_transforms(
+            source.name, {path: file.read_bytes() for path, file in source.assets.items()}
+        )
     inputs, outputs = graph.inputs, graph.outputs
     if source.spec:
         inputs = tuple(spec.declared() for spec in source.spec.inputs)
@@ -108,6 +115,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
     files = form_files(served)
     files += [_file("golden.jsonl", "golden", rows)] if golden else []
     files += [_file("card.md", "card", _card(source.spec, source))] if source.spec else []
+    files += [_file(path, "asset", file.read_bytes()) for path, file in source.assets.items()]
     files.sort(key=lambda file: file.entry.path)
     spec = source.spec
     manifest = Manifest(
@@ -122,7 +130,7 @@ def build_manifest(source: Source, *, version: str | None) -> Prepared:
         labels=dict(spec.labels) if spec else dict(conversion.labels) if conversion else {},
         golden=golden,
         plan=served.plan,
-        parity=conversion.parity if conversion else None,
+        parity=_parity(source, graph),
         provenance=_provenance(source),
     )
     try:
@@ -150,19 +158,48 @@ def _provenance(source: Source) -> Provenance:
     return msgspec.structs.replace(stated, framework=source.conversion.parity.framework)
 
 
-def load_transforms(name: str) -> Transforms | None:
+def _parity(source: Source, graph: Graph) -> Parity | None:
+    if source.conversion:
+        return source.conversion.parity
+    return read_record(source.parity, graph) if source.parity else None
+
+
+def load_transforms(name: str, assets: Mapping[str, bytes]) -> Transforms | None:
     """Return what `functions.<name>.model` puts around the graph, or None if there is no such module.
 
     `-` and `.` in a model's name are `_` in the folder's.
+
+    Raises:
+        RefusedError: There are assets and nothing that takes them, or not those it needs.
     """
     wanted = f"functions.{module_name(name)}.model"
     try:
         module = importlib.import_module(wanted)
     except ModuleNotFoundError as fault:
         if fault.name and (wanted == fault.name or wanted.startswith(f"{fault.name}.")):
+            _refuse_unused(name, assets)
             return None
         raise
-    return Transforms(module.preprocess, module.postprocess)
+    if not hasattr(module, "transforms"):
+        _refuse_unused(name, assets)
+        return Transforms(module.preprocess, module.postprocess)
+    try:
+        made: Transforms = module.transforms(assets)
+    except (LookupError, ValueError) as fault:
+        raise RefusedError(
+            f"the assets of {name} ({', '.join(sorted(assets)) or 'none'}) are not what {wanted} needs: "
+            f"{type(fault).__name__}: {fault}",
+            advice="Name them in model.yaml: assets: [FILE, ...].",
+        ) from fault
+    return made
+
+
+def _refuse_unused(name: str, assets: Mapping[str, bytes]) -> None:
+    if assets:
+        raise RefusedError(
+            f"{name} has assets ({', '.join(sorted(assets))}), but its function takes none",
+            advice=f"functions/{module_name(name)}/model.py takes them by `transforms(assets)`.",
+        )
 
 
 def _card(spec: ModelSpec, source: Source) -> bytes:

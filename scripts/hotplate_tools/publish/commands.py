@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from hotplate_tools.options import as_json_option
+from hotplate_tools.options import as_json_option, convert_options, require_source
 
 __all__ = [
     "alias_option",
@@ -36,24 +36,6 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
             help="A registry in this folder instead of a bucket.",
         ),
         click.option("--bucket", envvar="HOTPLATE_BUCKET", show_envvar=True, help="Bucket of the registry."),
-    ):
-        command = option(command)
-    return command
-
-
-def convert_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options of converting a model that is not ONNX."""
-    rows = click.Path(exists=True, dir_okay=False, path_type=Path)
-    folder = click.Path(exists=True, file_okay=False, path_type=Path)
-    for option in (
-        click.option("--trust-pickle", is_flag=True, help="Read a pickle, which runs the code in it."),
-        click.option("--source-path", type=folder, help="Folder of package.module:factory; else this one."),
-        click.option(
-            "--tolerance",
-            type=click.FloatRange(0, 1, min_open=True, max_open=True),
-            help="Largest difference of a converted model, as a share of an output's largest value.",
-        ),
-        click.option("--rows", type=rows, help="Evaluation rows for a converted model: .npz or .jsonl."),
     ):
         command = option(command)
     return command
@@ -111,7 +93,7 @@ def publish(
     from hotplate_tools.publish.registry import open_store
     from hotplate_tools.publish.signing import open_signer
 
-    _require_source(path)
+    require_source(path)
     _require_version(version)
     require_registry(bucket, registry)
     console = Console(as_json=as_json)
@@ -256,13 +238,6 @@ def _refuse_misplaced(context: click.Context, command: str) -> None:
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"write the options after `{command}`")
-
-
-def _require_source(path: Path) -> None:
-    from hotplate_tools.convert.kinds import is_entry_point
-
-    if not path.exists() and not is_entry_point(str(path)):
-        raise click.BadParameter(f"{str(path)!r} does not exist", param_hint="PATH")
 
 
 def _require_version(version: str | None) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "PlanSpec",
     "ProvenanceSpec",
     "TensorSpec",
+    "TrainingSpec",
     "read_spec",
 ]
 
@@ -95,11 +96,30 @@ class ProvenanceSpec(_Section):
     metrics: dict[str, Number] = Field(default_factory=dict)
 
 
+class TrainingSpec(_Section):
+    """How `hotplate train` makes the model again; no part of the published version.
+
+    Attributes:
+        environment: `requirements/<environment>.txt`.
+        python: Version of its interpreter, such as 3.11; None takes the tools' own.
+        by_pip: As `environments.ensure` takes it.
+        bars: Least value of each held-out metric; a model below one of them is refused.
+        keep: Name under which the framework's own file is kept beside the graph; None keeps none.
+    """
+
+    environment: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")]
+    python: Annotated[str, Field(pattern=r"^3\.\d+$")] | None = None
+    by_pip: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")] | None = None
+    bars: Annotated[dict[str, Number], Field(min_length=1)]
+    keep: str | None = None
+
+
 class ModelSpec(_Section):
     """All of `model.yaml`. Files are named relative to its folder and stay inside it.
 
     `artefact` is a file or folder of any kind in `convert.kinds`, or `package.module:factory`;
-    `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one.
+    `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one; `parity`
+    is the record of a gate that was passed before. `assets` are what the function's `transforms` gets.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -111,6 +131,9 @@ class ModelSpec(_Section):
     evaluation: str | None = None
     tolerance: Annotated[Number, Field(gt=0, lt=1)] | None = None
     golden: GoldenSpec | None = None
+    parity: str | None = None
+    assets: tuple[str, ...] = ()
+    training: TrainingSpec | None = None
     card: str | None = None
     plan: PlanSpec = PlanSpec()
     provenance: ProvenanceSpec = ProvenanceSpec()

@@ -7,7 +7,7 @@ computed from the files here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hotplate_tools.convert.kinds import detect, is_entry_point
@@ -15,6 +15,7 @@ from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.model_yaml import ModelSpec, read_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hotplate_tools.convert.converted import Conversion
@@ -32,7 +33,8 @@ class Source:
         name: Model name.
         folder: Resolved; no file outside it is read.
         graph: The model: a file or folder of a kind in `convert.kinds`; once converted, the ONNX file.
-        golden, card, evaluation: Files of a source folder, if it has them.
+        golden, card, evaluation, parity: Files of a source folder, if it has them.
+        assets: Files for the function, by their path in the version.
         spec: What `model.yaml` says; None for a bare file.
         conversion: What converting brought; None for what is ONNX by itself.
     """
@@ -45,6 +47,8 @@ class Source:
     spec: ModelSpec | None
     evaluation: Path | None = None
     conversion: Conversion | None = None
+    parity: Path | None = None
+    assets: Mapping[str, Path] = field(default_factory=dict)
 
 
 def read_source(path: Path, name: str | None) -> Source:
@@ -99,6 +103,8 @@ def _read_folder(folder: Path, name: str | None) -> Source:
         card=inside(folder, spec.card, "card") if spec.card is not None else None,
         spec=spec,
         evaluation=inside(folder, spec.evaluation, "evaluation rows") if spec.evaluation else None,
+        parity=inside(folder, spec.parity, "parity record") if spec.parity else None,
+        assets={path: inside(folder, path, "asset") for path in spec.assets},
     )
 
 

@@ -27,7 +27,7 @@ from hotplate.manifest.schema import FileEntry, encode
 from hotplate.manifest.signature import sign
 from hotplate.protocol.types import InferenceRequest, RequestOutput, Tensor
 from hotplate.runtime.loader import load_model
-from hotplate.runtime.model import Transforms
+from hotplate.runtime.transforms import Transforms
 from tests.support.published import Published, affine_graph, pinned_to, published, republished
 from tests.support.signing import SeedSigner
 

@@ -15,16 +15,18 @@ from hotplate.runtime.loader import load_model
 from hotplate.settings import Settings
 
 if TYPE_CHECKING:
-    from hotplate.runtime.model import Model, Transforms
+    from hotplate.runtime.model import Model
+    from hotplate.runtime.transforms import MakeTransforms, Transforms
 
 __all__ = ["model_function"]
 
 
-def model_function(transforms: Transforms | None = None) -> Endpoint:
+def model_function(transforms: Transforms | MakeTransforms | None = None) -> Endpoint:
     """Return the Lambda handler of the model that the environment names, loaded if it can be.
 
     Args:
-        transforms: The function's own steps around the graph; None serves the graph's tensors.
+        transforms: The function's own steps around the graph, or what makes them of the version's
+            assets; None serves the graph's tensors.
     """
 
     def load() -> Model:

@@ -1,8 +1,8 @@
-"""A loaded model: a session between two pure functions, behind its public signature."""
+"""A loaded model: a session between pure functions, behind its public signature."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,23 +15,11 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.ledger import Ledger
     from hotplate.runtime.session import Session
+    from hotplate.runtime.transforms import Transforms
 
-__all__ = ["Model", "Transforms"]
+__all__ = ["Model"]
 
 type Arrays = Mapping[str, np.ndarray[Any, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Transforms:
-    """What a function puts around its graph. Both are pure; neither knows where it runs.
-
-    Attributes:
-        preprocess: Validated inputs by public name → the graph's feeds. Raises `RequestError`s.
-        postprocess: The graph's outputs → outputs by public name.
-    """
-
-    preprocess: Callable[[Arrays], Arrays]
-    postprocess: Callable[[Arrays], Arrays]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +48,7 @@ class Model:
         """
         arrays: Arrays = {tensor.name: tensor.array for tensor in request.inputs}
         if self.transforms:
-            feeds = self.transforms.preprocess(arrays)
-            results = self.transforms.postprocess(self.session.run(feeds, self.session.output_names))
+            results = self.transforms.apply(arrays, self.session.run_all)
         else:
             results = self.session.run(arrays, [output.name for output in request.outputs])
         return InferenceResponse(
