@@ -77,6 +77,7 @@ for _command in (
     plan,
     convert,
     training.train,
+    training.evaluate,
     local.up,
     local.build,
     local.check_template,

@@ -23,6 +23,7 @@ from hotplate_tools.publish.model_yaml import read_spec
 
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
+    from hotplate_tools.publish.model_yaml import ModelSpec
 
 __all__ = [
     "MAX_COMMITTED_BYTES",
@@ -31,6 +32,7 @@ __all__ = [
     "missing_models",
     "model_folder",
     "source_folder",
+    "trained_models",
     "warn_of_missing",
 ]
 
@@ -68,8 +70,12 @@ def model_folder(name: str) -> Path:
 
 def missing_models() -> list[str]:
     """Return the models that have a source folder, but are still to be built on this machine."""
-    names = [read_spec(file).name for file in sorted(MODELS.glob("*/model.yaml"))]
-    return [name for name in names if not is_built(name)]
+    return [spec.name for spec in _specs() if not is_built(spec.name)]
+
+
+def trained_models() -> list[str]:
+    """Return the models that have a trainer and are built on this machine."""
+    return [spec.name for spec in _specs() if spec.training and is_built(spec.name)]
 
 
 def warn_of_missing(names: Sequence[str], console: Console) -> None:
@@ -95,6 +101,10 @@ def built_folder(name: str) -> Path:
         body = part.read_bytes() if part.is_file() else b""
         digest.update(f"{part.name} {len(body)}\n".encode() + body)
     return cache_root() / "models" / name / digest.hexdigest()[:12]
+
+
+def _specs() -> list[ModelSpec]:
+    return [read_spec(file) for file in sorted(MODELS.glob("*/model.yaml"))]
 
 
 def _found(name: str) -> Path | None:

@@ -94,7 +94,7 @@ def export(network: keras.Model, training: Patients, held_out: Arrays, folder: P
     keras.Model(network.input, {"progression": network.output}).save(folder / "diabetes.h5")
     (folder / SCALER).write_bytes(_scaler(training))
     steps = transforms({SCALER: _scaler(training)})
-    np.savez(folder / ROWS, **steps.preprocess({"features": held_out["features"]}))
+    np.savez(folder / ROWS, scaled=steps.preprocess({"features": held_out["features"]})["scaled"])
     return "diabetes.h5"
 
 
