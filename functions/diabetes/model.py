@@ -82,7 +82,10 @@ def _features(records: Array) -> Array:
 def _described(record: Any) -> str:
     if not isinstance(record, dict):
         return _kind(record)
-    missing, unknown = ", ".join(set(COLUMNS) - set(record)), len(set(record) - set(COLUMNS))
+    missing, unknown = (
+        ", ".join(name for name in COLUMNS if name not in record),
+        len(set(record) - set(COLUMNS)),
+    )
     return f"one without {missing}" if missing else f"{unknown} more"
 
 

@@ -3,9 +3,9 @@
 Rules kept here:
 
 1. Pure, NumPy and the standard library only. The vocabulary is the version's asset.
-2. Of a whole mail the kind of content, the subject and the text are read, and a mark for each HTML tag.
-   The other headers are left out: in the data they tell on whose machine a mail arrived, which says
-   more about the data than about spam.
+2. Of a whole mail the subject and the text are read, and a mark for each HTML tag. The other headers are
+   left out: in the data they tell on whose machine a mail arrived, which says more about the data
+   than about spam.
 3. Any bytes are a text: what is no UTF-8 is replaced, because mails come in every encoding.
 4. The first `TOKENS` tokens are read, the last of them first: the network ends with the subject.
 """
@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["LABELS", "TOKENS", "VOCABULARY", "token_numbers", "transforms", "words"]
+__all__ = [
+    "FIRST",
+    "LABELS",
+    "PADDING",
+    "TOKENS",
+    "UNKNOWN",
+    "VOCABULARY",
+    "token_numbers",
+    "transforms",
+    "words",
+]
 
 TOKENS = 100
 LABELS = (b"ham", b"spam")
@@ -40,7 +50,6 @@ MAX_TEXT = 100_000
 _TOKEN = re.compile(r"[a-z]+|[0-9]+|[!$%#<>@?*=]")
 _FIELD = re.compile(r"[!-9;-~]+:")
 _BLANK_LINE = re.compile(r"\r?\n\r?\n")
-_TOLD = ("content-type", "subject")
 # What stands between the tags of these is not read by people.
 _TAG = re.compile(r"<(/?)(script\b|style\b)?[^<>]{0,400}>", re.IGNORECASE)
 
@@ -99,7 +108,7 @@ def _parted(text: str) -> tuple[str, str]:
     told, is_told = [], False
     for line, is_folded in zip(head, folded, strict=True):
         name, _, value = ("", "", line) if is_folded else line.partition(":")
-        is_told = is_told if is_folded else name.lower() in _TOLD
+        is_told = is_told if is_folded else name.lower() == "subject"
         told += [value] if is_told else []
     return " ".join(told), text[end.end() :]
 
