@@ -100,6 +100,6 @@ def evaluated_table(found: Sequence[Evaluated]) -> str:
             if name in each.bars
         )
         cold = "was warm" if each.cold_ms is None else f"{each.cold_ms:.0f} ms"
-        size = f"{each.size / 1e6:.2f} MB"
+        size = f"{each.size / 1e6:.2f} MB" if each.size >= 1e5 else f"{each.size / 1e3:.0f} kB"
         lines.append(f"| `{each.name}` | {each.task} | {metrics} | {size} | {cold} | {each.warm_ms:g} ms |")
     return "\n".join(lines)

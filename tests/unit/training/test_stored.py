@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from hotplate_tools.console import Console
 from hotplate_tools.failures import RefusedError
+from hotplate_tools.local.deployed import ServedModel, deploy_parameters
 from hotplate_tools.training import stored
 
 SPEC = """\
@@ -52,6 +55,19 @@ def test_graph_beside_its_model_yaml_is_taken_first(big: Path) -> None:
     (big / "model.onnx").write_bytes(b"")
     assert stored.model_folder("big") == big
     assert stored.missing_models() == []
+
+
+def test_model_that_is_not_built_is_left_out_in_one_line(
+    big: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored.warn_of_missing(["big", "no-such"], Console(as_json=True))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line) == {"warning": "left out, because not built on this machine: big (`make models`)"}
+
+
+def test_deployment_keeps_the_templates_pins_of_a_model_that_is_not_built(big: Path) -> None:
+    served = ServedModel("BigFunction", "big", "BigModelVersion", "BigManifestSha256", None)
+    assert set(deploy_parameters([served], None, public_key=None)) == {"Architecture"}
 
 
 def test_name_that_no_model_has_is_refused() -> None:
