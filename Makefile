@@ -10,7 +10,7 @@ FIND_PYTHON = for name in python3.13 python3.14 python3.12 python3 \
 	$$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[342].*/bin/python 2>/dev/null | sort -r); do \
 	"$$name" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$name" && break; done
 
-.PHONY: help demo test check up unit integration e2e convert bench build lock clean
+.PHONY: help demo test check up unit integration e2e models convert bench build lock clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ integration: .venv/.complete ## Run the integration tests
 e2e: .venv/.complete ## Run the end-to-end tests
 	@$(BIN)/pytest tests/e2e
 
+models: .venv/.complete ## Train the models that are too large to be committed and not built here
+	@$(BIN)/hotplate train --missing
+
 convert: .venv/.complete ## Convert, publish and serve a model of every framework (installs them)
 	@$(BIN)/pytest tests/convert
 
@@ -60,7 +63,7 @@ build: .venv/.complete ## Build functions and layers, print their sizes
 	@$(BIN)/hotplate build
 
 lock: .venv/.complete ## Pin all requirements again, with hashes
-	@for name in dev sam cloud runtime train-digits convert-boosted convert-keras convert-sklearn model-signing quantise; do \
+	@for name in dev sam cloud runtime train-keras convert-boosted convert-keras convert-sklearn model-signing quantise; do \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	    requirements/$$name.in -o requirements/$$name.txt; done
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

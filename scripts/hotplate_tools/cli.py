@@ -12,6 +12,7 @@ import click
 
 import hotplate
 from hotplate.errors import HotplateError
+from hotplate_tools.convert.commands import convert
 from hotplate_tools.failures import ToolError
 from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
@@ -21,6 +22,7 @@ from hotplate_tools.planning.commands import plan
 from hotplate_tools.publish import commands as publish
 from hotplate_tools.publish import trust_commands as trust
 from hotplate_tools.publish import version_commands as version
+from hotplate_tools.training import commands as training
 
 __all__ = ["cli", "main"]
 
@@ -76,6 +78,9 @@ for _command in (
     version.card,
     version.export,
     plan,
+    convert,
+    training.train,
+    training.evaluate,
     local.up,
     local.build,
     local.check_template,

@@ -5,22 +5,17 @@ The stack is the real template, deployed into the local cloud; the weights come 
 
 from __future__ import annotations
 
-import http.client
-import re
 import statistics
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from hotplate.protocol.request import encode_request
-from hotplate.protocol.response import decode_response
 from hotplate.protocol.types import Tensor
 from hotplate_tools.failures import FailedError
-from hotplate_tools.local.deployed import model_folder
+from hotplate_tools.infer import infer
 from hotplate_tools.local.up import local_cloud
+from hotplate_tools.training.stored import model_folder
 
 if TYPE_CHECKING:
     from hotplate_tools.console import Console
@@ -28,19 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Demonstration", "demonstrate"]
 
 WARM_REQUESTS = 30
-
-_LENGTH = "Inference-Header-Content-Length"
-_TIMING = re.compile(r"(\w+);dur=([\d.]+)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """One answer: the digit, the function's own timings, and how long the caller waited, in ms."""
-
-    digit: int
-    version: str
-    timings_ms: dict[str, float]
-    waited_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,41 +72,17 @@ def demonstrate(console: Console) -> Demonstration:
     tensor = Tensor("image_file", "BYTES", np.array([image.read_bytes()], dtype=object))
     with local_cloud(console) as cloud:
         with console.step("Asking, cold"):
-            first = _ask(cloud.url, tensor)
+            first = infer(cloud.url, "digits", [tensor])
         with console.step("Asking, warm"):
-            warm = [_ask(cloud.url, tensor) for _ in range(WARM_REQUESTS)]
-    cold = {phase: ms for phase, ms in first.timings_ms.items() if phase != "total"}
-    if "fetch" not in cold:
+            warm = [infer(cloud.url, "digits", [tensor]) for _ in range(WARM_REQUESTS)]
+    if not first.cold_ms:
         raise FailedError("the first answer was not a cold start")
     return Demonstration(
         image=image.name,
-        digit=first.digit,
+        digit=int(first.outputs["digit"][0]),
         version=first.version,
-        cold_ms=cold,
+        cold_ms=first.cold_ms,
         first_ms=round(first.waited_ms, 1),
         warm_ms=round(statistics.median(answer.waited_ms for answer in warm), 1),
         warm_function_ms=statistics.median(answer.timings_ms["total"] for answer in warm),
-    )
-
-
-def _ask(url: str, tensor: Tensor) -> _Answer:
-    body, length = encode_request([tensor])
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
-    started = time.perf_counter()
-    try:
-        connection.request("POST", f"{parts.path}/v2/models/digits/infer", body, {_LENGTH: str(length)})
-        answer = connection.getresponse()
-        content = answer.read()
-    finally:
-        connection.close()
-    waited_ms = (time.perf_counter() - started) * 1000
-    if answer.status != http.client.OK:
-        raise FailedError(f"the model answered {answer.status}: {content[:300].decode(errors='replace')}")
-    outputs = {
-        output.name: output.array for output in decode_response(content, answer.getheader(_LENGTH)).outputs
-    }
-    timings = {name: float(ms) for name, ms in _TIMING.findall(answer.getheader("server-timing", ""))}
-    return _Answer(
-        int(outputs["digit"][0]), answer.getheader("hotplate-model-version", ""), timings, waited_ms
     )

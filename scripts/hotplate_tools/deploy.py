@@ -18,6 +18,7 @@ from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.sizes import measure, refuse_oversize
 from hotplate_tools.project import project_root
 from hotplate_tools.publish.signing import public_key_of
+from hotplate_tools.training.stored import warn_of_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ def deploy(
     refuse_oversize(measure(made))
     public_key = public_key_of(signing_key, region=None) if signing_key else None
     models = served_models(read_yaml(made.template))
+    warn_of_missing([model.name for model in models], console)
     pins = deploy_parameters(models, described_models(models), None, public_key=public_key)
     pins["Architecture"] = architecture
     root = project_root()

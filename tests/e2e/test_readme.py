@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hotplate_tools.publish.model_yaml import read_spec
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PRINTED_PORT = "8080"
@@ -82,7 +84,5 @@ def test_demo_shows_the_digit_the_ledger_and_the_warm_time() -> None:
 
 
 def test_model_table_states_the_metric_of_the_manifest() -> None:
-    model = (ROOT / "scripts/hotplate_tools/models/digits/model.yaml").read_text()
-    accuracy = re.search(r"accuracy: ([\d.]+)", model)
-    assert accuracy
-    assert f"{float(accuracy[1]) * 100:.2f} %" in README
+    spec = read_spec(ROOT / "scripts/hotplate_tools/models/digits/model.yaml")
+    assert f"{spec.provenance.metrics['accuracy'] * 100:.2f} %" in README

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotplate_tools.local.deployed import model_folder
+from hotplate_tools.training.stored import model_folder
 from tests.support.http_call import call
 
 LENGTH = "Inference-Header-Content-Length"

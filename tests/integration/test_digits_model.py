@@ -14,7 +14,7 @@ import yaml
 
 from functions.digits.model import postprocess, preprocess
 from hotplate_tools.models import digits
-from hotplate_tools.models.digits.data import SHA256
+from hotplate_tools.models.digits.data import PACKAGE
 from hotplate_tools.models.digits.drawing import draw
 
 Array = np.ndarray[Any, Any]
@@ -101,6 +101,6 @@ def test_outputs_are_what_the_model_declares(session: onnxruntime.InferenceSessi
 
 
 def test_provenance_names_the_data_that_the_trainer_fetches() -> None:
-    assert SPEC["provenance"]["data_sha256"] == SHA256
+    assert SPEC["provenance"]["data_sha256"] == PACKAGE.sha256
     assert SPEC["provenance"]["metrics"]["accuracy"] >= 0.98
     assert SPEC["provenance"]["metrics"]["accuracy_image_file"] >= 0.965

@@ -28,7 +28,6 @@ from hotplate_tools.environments import ensure
 from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.cloud import run_cloud
 from hotplate_tools.local.deploy import REGION, client, environment
-from hotplate_tools.local.deployed import model_folder
 from hotplate_tools.local.engine import Engine, container_engine, forward
 from hotplate_tools.local.image import IMAGE_SETTINGS, stamp, write_image
 from hotplate_tools.local.intrinsics import read_yaml
@@ -36,6 +35,7 @@ from hotplate_tools.local.lambda_runtime import LambdaRuntime, ensure_rie, ensur
 from hotplate_tools.local.template import Template, read_template
 from hotplate_tools.publish.pipeline import publish_model
 from hotplate_tools.publish.signing import KeySigner, pinned
+from hotplate_tools.training.stored import is_built, model_folder, warn_of_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,9 +89,10 @@ def _publish(console: Console, template: Template, endpoint: str) -> dict[str, d
     store = S3Store(s3, _BUCKET)
     signer = KeySigner.throw_away()
     variables: dict[str, dict[str, str]] = {}
-    for name, function in template.functions.items():
-        model = function.environment.get("HOTPLATE_MODEL")
-        if model:
+    models = {name: each.environment.get("HOTPLATE_MODEL") for name, each in template.functions.items()}
+    warn_of_missing([model for model in models.values() if model], console)
+    for name, model in models.items():
+        if model and is_built(model):
             published = publish_model(model_folder(model), store=store, signer=signer, console=console)
             variables[name] = {
                 "HOTPLATE_MANIFEST_SHA256": published.manifest_sha256,

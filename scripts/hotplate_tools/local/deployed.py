@@ -8,28 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hotplate_tools.models
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import host_architecture
-from hotplate_tools.naming import module_name
 from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.publish.signing import pinned
+from hotplate_tools.training.stored import is_built, model_folder
 
 if TYPE_CHECKING:
     from hotplate_tools.publish.pipeline import Described
 
-__all__ = [
-    "SIGNING_KEYS",
-    "ServedModel",
-    "deploy_parameters",
-    "described_models",
-    "model_folder",
-    "served_models",
-]
+__all__ = ["SIGNING_KEYS", "ServedModel", "deploy_parameters", "described_models", "served_models"]
 
 # The template's parameter with the public keys that all its model functions trust.
 SIGNING_KEYS = "SigningKeys"
@@ -74,22 +64,13 @@ def served_models(document: Mapping[str, Any]) -> list[ServedModel]:
     return found
 
 
-def model_folder(name: str) -> Path:
-    """Return the source folder of the model that comes with the project under this name."""
-    return Path(str(files(hotplate_tools.models) / module_name(name)))
-
-
 def described_models(models: Iterable[ServedModel]) -> list[Described]:
-    """Return those of the models that have a source folder in the project, as they would be published.
+    """Return those of the models that come with the project and are built here, as they would be published.
 
     Raises:
         RefusedError: A model does not give its golden answers.
     """
-    return [
-        describe(model_folder(model.name), model.name)
-        for model in models
-        if model_folder(model.name).is_dir()
-    ]
+    return [describe(model_folder(model.name), model.name) for model in models if is_built(model.name)]
 
 
 def deploy_parameters(

@@ -3,8 +3,8 @@
     with local_cloud(console, [GivenModel(Path("churn.onnx"))]) as cloud:
         requests.get(cloud.url + "/v2/models/churn")
 
-The models are those that are given, and those that the template serves and that have a source folder
-of the same name in `hotplate_tools/models`; the others are deployed as the parameters say, and answer
+The models are those that are given, and those that the template serves, that come with the project and
+are built on this machine (`training/stored.py`); the others are deployed as the parameters say, and answer
 "not found" until they are published to `cloud.bucket`.
 """
 

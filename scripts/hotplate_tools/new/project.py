@@ -33,7 +33,7 @@ _APP_TRANSFORMS = '''\
 """`POST /v2/models/{name}/infer` and its fellows."""
 
 from functions.{module}.model import postprocess, preprocess
-from hotplate.runtime.model import Transforms
+from hotplate.runtime.transforms import Transforms
 from hotplate.wiring import model_function
 
 lambda_handler = model_function(Transforms(preprocess, postprocess))
@@ -131,8 +131,8 @@ _REQUIREMENTS_IN = """\
 _TEST = '''\
 """{name}: its golden rows come out, through what its function does around the graph."""
 
-from hotplate_tools.local.deployed import model_folder
 from hotplate_tools.publish.pipeline import describe
+from hotplate_tools.training.stored import model_folder
 
 
 def test_golden_rows_come_out() -> None:

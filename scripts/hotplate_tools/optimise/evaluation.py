@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hotplate.protocol.types import MetadataTensor
-    from hotplate.runtime.model import Transforms
+    from hotplate.runtime.transforms import Transforms
 
 __all__ = ["MIN_SPLIT", "Call", "Evaluation", "read_evaluation"]
 

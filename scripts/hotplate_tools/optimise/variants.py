@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hotplate.manifest.schema import Plan, VariantKind
-    from hotplate.runtime.model import Transforms
     from hotplate.runtime.session import Session
+    from hotplate.runtime.transforms import Transforms
     from hotplate_tools.console import Console
     from hotplate_tools.optimise.choice import VariantOptions
     from hotplate_tools.optimise.evaluation import Evaluation

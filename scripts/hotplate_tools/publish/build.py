@@ -26,9 +26,10 @@ from hotplate.manifest.schema import (
     decode,
     encode,
 )
-from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
+from hotplate.runtime.transforms import Transforms
 from hotplate_tools.console import Console
+from hotplate_tools.convert.record import read_record
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.naming import module_name
 from hotplate_tools.optimise.evaluation import read_evaluation
@@ -41,8 +42,10 @@ from hotplate_tools.publish.pinned_rows import pinned_rows
 from hotplate_tools.publish.signature import refuse_disagreement
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
+    from hotplate.manifest.schema import Parity
     from hotplate.protocol.types import MetadataTensor
     from hotplate_tools.optimise.choice import Choice, VariantOptions
     from hotplate_tools.optimise.forms import Served
@@ -111,7 +114,8 @@ def build_manifest(
     """
     graph, conversion = inspect_graph(source.graph), source.conversion
     spec = source.spec
-    transforms = load_transforms(source.name) if spec else None
+    assets = {path: file.read_bytes() for path, file in source.assets.items()}
+    transforms = load_transforms(source.name, assets) if spec else None
     inputs, outputs = _signature(source, graph, has_transforms=transforms is not None)
     labels = dict(spec.labels) if spec else dict(conversion.labels) if conversion else {}
     refuse_long_names(graph.weights, labels)
@@ -128,6 +132,8 @@ def build_manifest(
     golden, body, warnings = pinned_rows(source, graph, served.session, transforms)
     choice = None
     if variants:
+        if transforms and transforms.rollout:
+            raise RefusedError(f"{source.name} runs its graph several times a request, and has no variants")
         choice = _choice(
             source, graph, served, transforms, inputs, outputs, variants, rows, console or Console()
         )
@@ -136,6 +142,7 @@ def build_manifest(
         golden, body, warnings = pinned_rows(source, graph, served.session, transforms, original=original)
     files = form_files(served)
     files += [local_file("golden.jsonl", "golden", body)] if golden else []
+    files += [local_file(path, "asset", body) for path, body in assets.items()]
     files.sort(key=lambda file: file.entry.path)
     manifest = Manifest(
         format=FORMAT,
@@ -149,7 +156,7 @@ def build_manifest(
         labels=labels,
         golden=golden,
         plan=served.plan,
-        parity=conversion.parity if conversion else None,
+        parity=_parity(source, graph),
         variant=choice.record if choice else None,
         provenance=stated_provenance(source),
     )
@@ -227,19 +234,48 @@ def stated_provenance(source: Source) -> Provenance:
     )
 
 
-def load_transforms(name: str) -> Transforms | None:
+def _parity(source: Source, graph: Graph) -> Parity | None:
+    if source.conversion:
+        return source.conversion.parity
+    return read_record(source.parity, graph) if source.parity else None
+
+
+def load_transforms(name: str, assets: Mapping[str, bytes]) -> Transforms | None:
     """Return what `functions.<name>.model` puts around the graph, or None if there is no such module.
 
     `-` and `.` in a model's name are `_` in the folder's.
+
+    Raises:
+        RefusedError: There are assets and nothing that takes them, or not those it needs.
     """
     wanted = f"functions.{module_name(name)}.model"
     try:
         module = importlib.import_module(wanted)
     except ModuleNotFoundError as fault:
         if fault.name and (wanted == fault.name or wanted.startswith(f"{fault.name}.")):
+            _refuse_unused(name, assets)
             return None
         raise
-    return Transforms(module.preprocess, module.postprocess)
+    if not hasattr(module, "transforms"):
+        _refuse_unused(name, assets)
+        return Transforms(module.preprocess, module.postprocess)
+    try:
+        made: Transforms = module.transforms(assets)
+    except (LookupError, ValueError) as fault:
+        raise RefusedError(
+            f"the assets of {name} ({', '.join(sorted(assets)) or 'none'}) are not what {wanted} needs: "
+            f"{type(fault).__name__}: {fault}",
+            advice="Name them in model.yaml: assets: [FILE, ...].",
+        ) from fault
+    return made
+
+
+def _refuse_unused(name: str, assets: Mapping[str, bytes]) -> None:
+    if assets:
+        raise RefusedError(
+            f"{name} has assets ({', '.join(sorted(assets))}), but its function takes none",
+            advice=f"functions/{module_name(name)}/model.py takes them by `transforms(assets)`.",
+        )
 
 
 def with_card(manifest: Manifest, files: list[LocalFile], source: Source) -> tuple[Manifest, list[LocalFile]]:

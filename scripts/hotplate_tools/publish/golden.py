@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from hotplate.manifest.schema import Golden
     from hotplate.protocol.types import MetadataTensor
-    from hotplate.runtime.model import Transforms
     from hotplate.runtime.session import Session
+    from hotplate.runtime.transforms import Transforms
 
 __all__ = [
     "GENERATED_SIZES",
@@ -134,9 +134,7 @@ def _answered(
         place = f"golden row {number}"
         feeds = row_feeds(row["inputs"], inputs, place)
         try:
-            ready = transforms.preprocess(feeds) if transforms else feeds
-            results = session.run(ready, session.output_names)
-            results = dict(transforms.postprocess(results)) if transforms else results
+            results = transforms.apply(feeds, session.run_all) if transforms else session.run_all(feeds)
         except (RequestError, InferenceError) as fault:
             raise RefusedError(f"{place}: {fault}") from fault
         yield from _compared(row["outputs"], results, outputs, place)

@@ -31,6 +31,7 @@ __all__ = [
     "PlanSpec",
     "ProvenanceSpec",
     "TensorSpec",
+    "TrainingSpec",
     "read_spec",
 ]
 
@@ -104,12 +105,31 @@ class ProvenanceSpec(_Section):
     metrics: dict[str, Number] = Field(default_factory=dict)
 
 
+class TrainingSpec(_Section):
+    """How `hotplate train` makes the model again; no part of the published version.
+
+    Attributes:
+        environment: `requirements/<environment>.txt`.
+        python: Version of its interpreter, such as 3.11; None takes the tools' own.
+        by_pip: As `environments.ensure` takes it.
+        bars: Least value of each held-out metric; a model below one of them is refused.
+        keep: Name under which the framework's own file is kept beside the graph; None keeps none.
+    """
+
+    environment: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")]
+    python: Annotated[str, Field(pattern=r"^3\.\d+$")] | None = None
+    by_pip: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")] | None = None
+    bars: Annotated[dict[str, Number], Field(min_length=1)]
+    keep: str | None = None
+
+
 class ModelSpec(_Section):
     """All of `model.yaml`. Files are named relative to its folder and stay inside it.
 
     `artefact` is a file or folder of any kind in `convert.kinds`, or `package.module:factory`;
     `license` is a name for the card's head, such as `mit`;
-    `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one. Of kind
+    `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one; `parity` is
+    the record of a gate that was passed before. `assets` are what the function's `transforms` gets. Of kind
     `python` there is no artefact: the function's own code is the model, `assets` are its files and folders.
     """
 
@@ -125,6 +145,8 @@ class ModelSpec(_Section):
     evaluation: str | None = None
     tolerance: Annotated[Number, Field(gt=0, lt=1)] | None = None
     golden: GoldenSpec | None = None
+    parity: str | None = None
+    training: TrainingSpec | None = None
     card: str | None = None
     plan: PlanSpec = PlanSpec()
     provenance: ProvenanceSpec = ProvenanceSpec()
@@ -135,8 +157,8 @@ class ModelSpec(_Section):
             raise ValueError("a model of kind python has assets, no artefact")
         if self.kind != "python" and self.artefact is None:
             raise ValueError("artefact is missing; only a model of kind python has none")
-        if self.kind != "python" and self.assets:
-            raise ValueError("assets are for models of kind python")
+        if self.kind == "spacy" and self.assets:
+            raise ValueError("the assets of a spaCy pipeline are its folder")
         return self
 
 

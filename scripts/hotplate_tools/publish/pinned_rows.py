@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hotplate.protocol.types import MetadataTensor
-    from hotplate.runtime.model import Transforms
     from hotplate.runtime.session import Session
+    from hotplate.runtime.transforms import Transforms
     from hotplate_tools.convert.converted import Conversion
     from hotplate_tools.publish.graph import Graph
     from hotplate_tools.publish.source import Source

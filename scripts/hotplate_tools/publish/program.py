@@ -92,10 +92,10 @@ def build_program(
         )
     refuse_contradiction(spec)
     _refuse_conversion(source, spec, options)
-    for path, file in source.assets:
+    for path, file in source.assets.items():
         _refuse_pickle(path, file)
     raw, rows = read_rows(source.golden)
-    files = [local_file(path, "asset", file) for path, file in source.assets]
+    files = [local_file(path, "asset", file) for path, file in source.assets.items()]
     files += [local_file("golden.jsonl", "golden", raw)]
     files.sort(key=lambda file: file.entry.path)
     golden = Golden(rows=len(rows), rtol=spec.golden.rtol, atol=spec.golden.atol)
@@ -219,7 +219,7 @@ def _replay(
 ) -> None:
     assets = folder / "assets"
     assets.mkdir()
-    for path, file in source.assets:
+    for path, file in source.assets.items():
         (assets / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, assets / path)
     document = folder / "manifest.json"

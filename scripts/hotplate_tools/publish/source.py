@@ -7,7 +7,7 @@ computed from the files here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.model_yaml import ModelSpec, read_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hotplate_tools.convert.converted import Conversion
@@ -35,12 +36,12 @@ class Source:
         folder: Resolved; no file outside it is read.
         graph: The model: a file or folder of a kind in `convert.kinds`; once converted, the ONNX file; of
             a program the folder of its assets.
-        golden, card, evaluation: Files of a source folder, if it has them.
+        golden, card, evaluation, parity: Files of a source folder, if it has them.
         spec: What `model.yaml` says; None for a bare file.
         conversion: What converting brought; None for what is ONNX by itself.
         revision: Of git, if it is to be recorded.
         platform: As in the manifest.
-        assets: A program's files by their path in the version, sorted.
+        assets: Files for the function's own code, by their path in the version, sorted.
     """
 
     name: str
@@ -53,7 +54,8 @@ class Source:
     conversion: Conversion | None = None
     revision: str | None = None
     platform: str = "onnx_onnxv1"
-    assets: tuple[tuple[str, Path], ...] = ()
+    parity: Path | None = None
+    assets: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def is_program(self) -> bool:
@@ -119,9 +121,11 @@ def _read_folder(folder: Path, name: str | None) -> Source:
         card=inside(folder, spec.card, "card") if spec.card is not None else None,
         spec=spec,
         evaluation=inside(folder, spec.evaluation, "evaluation rows") if spec.evaluation else None,
+        parity=inside(folder, spec.parity, "parity record") if spec.parity else None,
+        assets=_assets(folder, spec.assets),
     )
     if spec.artefact is None:
-        return replace(source, platform="python", assets=_assets(folder, spec.assets))
+        return replace(source, platform="python")
     if source.graph.is_dir() and detect(source.graph) == "spacy":
         return replace(source, platform="spacy", assets=_assets(source.graph, (".",)))
     if spec.kind == "spacy":
@@ -131,13 +135,13 @@ def _read_folder(folder: Path, name: str | None) -> Source:
     return source
 
 
-def _assets(folder: Path, named: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+def _assets(folder: Path, named: tuple[str, ...]) -> dict[str, Path]:
     """Return the files named, and those of the folders named, by their path in `folder`."""
     found: dict[str, Path] = {}
     for name in named:
         paths = _files_of(folder, name)
         found |= {path: inside(folder, path, "asset") for path in paths}
-    return tuple(sorted(found.items()))
+    return dict(sorted(found.items()))
 
 
 def _files_of(folder: Path, name: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,8 +14,11 @@ from hotplate.errors import DigestMismatchError, HotplateError, StoreUnavailable
 from hotplate.http import endpoint as endpoint_module
 from hotplate.http.endpoint import Endpoint
 from hotplate.runtime.loader import load_model
-from hotplate.runtime.model import Model, Transforms
+from hotplate.runtime.transforms import Transforms
 from tests.support.published import published
+
+if TYPE_CHECKING:
+    from hotplate.runtime.model import Model
 
 
 @dataclass

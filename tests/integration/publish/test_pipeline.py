@@ -18,8 +18,8 @@ from hotplate.errors import RequestError
 from hotplate.manifest.layout import alias_key, blob_key, decode_alias, manifest_key
 from hotplate.manifest.schema import FileEntry, Golden, Manifest, Plan, Provenance, decode, encode
 from hotplate.protocol.types import MetadataTensor
-from hotplate.runtime.model import Transforms
 from hotplate.runtime.session import Session
+from hotplate.runtime.transforms import Transforms
 from hotplate.store.base import Store
 from hotplate.store.filesystem import FilesystemStore
 from hotplate_tools.console import Console
@@ -326,7 +326,7 @@ def test_answers_that_are_not_as_declared_are_refused(output: MetadataTensor, wo
 def test_digits_folder_of_this_project_is_publishable() -> None:
     described = describe(DIGITS)
     assert (described.manifest.name, described.warnings) == ("digits", ())
-    assert load_transforms("digits") is not None
+    assert load_transforms("digits", {}) is not None
 
 
 def test_model_with_code_of_its_own_needs_golden_rows(tmp_path: Path) -> None:
@@ -335,8 +335,8 @@ def test_model_with_code_of_its_own_needs_golden_rows(tmp_path: Path) -> None:
 
 
 def test_function_that_is_not_there_has_no_transforms() -> None:
-    assert load_transforms("no-such.model") is None
-    assert load_transforms("tensor") is None
+    assert load_transforms("no-such.model", {}) is None
+    assert load_transforms("tensor", {}) is None
 
 
 @pytest.fixture(params=["memory", "folder", "s3"])

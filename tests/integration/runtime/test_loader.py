@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,11 +27,12 @@ from hotplate.errors import (
     StoreUnavailableError,
 )
 from hotplate.limits import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
+from hotplate.manifest.layout import blob_key
 from hotplate.manifest.schema import FileEntry, encode
 from hotplate.manifest.signature import sign
 from hotplate.protocol.types import InferenceRequest, RequestOutput, Tensor
 from hotplate.runtime.loader import load_model
-from hotplate.runtime.model import Transforms
+from hotplate.runtime.transforms import Transforms
 from tests.support.published import Published, affine_graph, pinned_to, published, republished
 from tests.support.signing import SeedSigner
 
@@ -60,6 +65,55 @@ def test_transforms_stand_around_the_graph() -> None:
     transforms = Transforms(lambda arrays: {"x": arrays["x"] + 1}, lambda results: {"y": -results["y"]})
     model = load_model(version.settings, version.reader, transforms)
     np.testing.assert_array_equal(model.predict(REQUEST).outputs[0].array, -(ROWS + 1) * 2)
+
+
+def with_asset(body: bytes) -> Published:
+    """The affine version with an asset `factor.json`."""
+    version = published()
+    sha256 = hashlib.sha256(body).hexdigest()
+    asset = FileEntry("factor.json", "asset", len(body), sha256)
+    manifest = msgspec.structs.replace(version.manifest, files=(asset, *version.manifest.files))
+    graph = {version.graph_key: version.reader.objects[version.graph_key]}
+    return republished(manifest, {blob_key(sha256): body, **graph})
+
+
+def by_factor(assets: Mapping[str, bytes]) -> Transforms:
+    factor = float(json.loads(assets["factor.json"]))
+    return Transforms(lambda arrays: {"x": arrays["x"] * np.float32(factor)}, lambda results: results)
+
+
+def test_function_makes_its_steps_of_the_versions_assets() -> None:
+    version = with_asset(b"10")
+    model = load_model(version.settings, version.reader, by_factor)
+    np.testing.assert_array_equal(model.predict(REQUEST).outputs[0].array, ROWS * 20)
+    assert list(model.ledger.phases)[-4:] == ["fetch", "assets", "session", "warmup"]
+
+
+@pytest.mark.parametrize(
+    ("version", "what"),
+    [(published(), r"\(none\).*KeyError"), (with_asset(b"ten"), r"\(factor\.json\).*JSONDecodeError")],
+    ids=["missing", "unreadable"],
+)
+def test_assets_that_the_function_cannot_use_are_no_model(version: Published, what: str) -> None:
+    with pytest.raises(ManifestError, match=f"the assets of 'affine' {what}"):
+        load_model(version.settings, version.reader, by_factor)
+
+
+def test_asset_that_was_altered_never_reaches_the_function() -> None:
+    version = with_asset(b"10")
+    version.reader.objects[blob_key(hashlib.sha256(b"10").hexdigest())] = b"11"
+    with pytest.raises(DigestMismatchError):
+        load_model(version.settings, version.reader, by_factor)
+
+
+def test_rollout_runs_the_graph_on_its_own_answers() -> None:
+    def twice(feeds: Mapping[str, Any], run: Any) -> Any:
+        return run({"x": run(feeds)["y"]})
+
+    version = published()
+    steps = Transforms(lambda arrays: {"x": arrays["x"] + 1}, lambda results: {"y": -results["y"]}, twice)
+    model = load_model(version.settings, version.reader, steps)
+    np.testing.assert_array_equal(model.predict(REQUEST).outputs[0].array, -(ROWS + 1) * 4)
 
 
 def test_altered_manifest_is_refused_before_it_is_parsed() -> None:

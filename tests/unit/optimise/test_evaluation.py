@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hotplate.protocol.types import MetadataTensor
-from hotplate.runtime.model import Transforms
+from hotplate.runtime.transforms import Transforms
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.optimise.evaluation import Evaluation, read_evaluation
 

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hotplate.manifest.schema import Manifest
-    from hotplate.runtime.model import Arrays, Model, Transforms
+    from hotplate.runtime.model import Arrays, Model
     from hotplate.runtime.program import Load
+    from hotplate.runtime.transforms import MakeTransforms, Transforms
     from hotplate.store.base import Reader
 
 __all__ = ["model_function", "program_function"]
 
 
-def model_function(transforms: Transforms | None = None) -> Endpoint:
+def model_function(transforms: Transforms | MakeTransforms | None = None) -> Endpoint:
     """Return the Lambda handler of the model that the environment names, loaded if it can be.
 
     Args:
-        transforms: The function's own steps around the graph; None serves the graph's tensors.
+        transforms: The function's own steps around the graph, or what makes them of the version's
+            assets; None serves the graph's tensors.
     """
     # Here, because a function that runs no graph has no ONNX Runtime to import.
     from hotplate.runtime.loader import load_model

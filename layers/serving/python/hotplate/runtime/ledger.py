@@ -6,6 +6,7 @@
 | `imports` | first line of hotplate, start of loading: numpy, ONNX Runtime, ours |
 | `manifest` | reading and checking the manifest |
 | `fetch` | reading the files, from S3 or the cache, hashed on the way |
+| `assets` | what the function makes of its assets, where it has any |
 | `session` | building the ONNX Runtime session |
 | `warmup` | the first runs |
 """

@@ -8,7 +8,7 @@ The order is the security property, and each step only sees what the one before 
 4. only then they are parsed, strictly, and must be of the model and version the settings name;
 5. each file is read, capped at the length the manifest states, hashed while it streams in, and
    compared; only assets and the graph and weights for this processor are read at all;
-6. only then ONNX Runtime sees the graph, and warm-up runs it.
+6. only then the function parses its assets, ONNX Runtime sees the graph, and warm-up runs it.
 
 The same order is tested by breaking each link (`tests/integration/runtime/test_loader.py`).
 """
@@ -21,25 +21,32 @@ from hotplate.errors import ManifestError
 from hotplate.runtime.files import Cache, fetch_file
 from hotplate.runtime.forms import choose_form
 from hotplate.runtime.ledger import Ledger
-from hotplate.runtime.model import Model, TransformedGraph, Transforms
+from hotplate.runtime.model import Model, TransformedGraph
 from hotplate.runtime.pinned import pinned_manifest
 from hotplate.runtime.session import Session
 from hotplate.runtime.warmup import warm_up
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hotplate.manifest.schema import Manifest
+    from hotplate.runtime.transforms import MakeTransforms, Transforms
     from hotplate.settings import Settings
     from hotplate.store.base import Reader
 
 __all__ = ["load_model"]
 
 
-def load_model(settings: Settings, reader: Reader, transforms: Transforms | None = None) -> Model:
+def load_model(
+    settings: Settings, reader: Reader, transforms: Transforms | MakeTransforms | None = None
+) -> Model:
     """Return the model that the settings pin, warmed up.
 
     Args:
         settings: What to serve and how much memory there is.
         reader: Where the registry lies.
-        transforms: The function's own steps around the graph, or None.
+        transforms: The function's own steps around the graph, or what makes them of the version's
+            assets; None serves the graph's tensors.
 
     Raises:
         StoreError: Bytes could not be had.
@@ -60,6 +67,9 @@ def load_model(settings: Settings, reader: Reader, transforms: Transforms | None
             for entry in manifest.files
             if entry.role in form.roles
         }
+    if callable(transforms):
+        with ledger.phase("assets"):
+            transforms = _made(transforms, manifest, files)
     with ledger.phase("session"):
         session = Session(
             next(bytes(body) for role, body in files.values() if role == form.graph),
@@ -72,3 +82,16 @@ def load_model(settings: Settings, reader: Reader, transforms: Transforms | None
     with ledger.phase("warmup"):
         warm_up(session, ledger)
     return model
+
+
+def _made(
+    make: MakeTransforms, manifest: Manifest, files: Mapping[str, tuple[str, memoryview]]
+) -> Transforms:
+    assets = {path: bytes(body) for path, (role, body) in files.items() if role == "asset"}
+    try:
+        return make(assets)
+    except (LookupError, ValueError) as fault:
+        raise ManifestError(
+            f"the assets of {manifest.name!r} ({', '.join(sorted(assets)) or 'none'}) are not what its "
+            f"function needs: {type(fault).__name__}: {fault}"
+        ) from fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,23 +15,11 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.ledger import Ledger
     from hotplate.runtime.session import Session
+    from hotplate.runtime.transforms import Transforms
 
-__all__ = ["Arrays", "Model", "Predictor", "TransformedGraph", "Transforms"]
+__all__ = ["Arrays", "Model", "Predictor", "TransformedGraph"]
 
 type Arrays = Mapping[str, np.ndarray[Any, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Transforms:
-    """What a function puts around its graph. Both are pure; neither knows where it runs.
-
-    Attributes:
-        preprocess: Validated inputs by public name → the graph's feeds. Raises `RequestError`s.
-        postprocess: The graph's outputs → outputs by public name.
-    """
-
-    preprocess: Callable[[Arrays], Arrays]
-    postprocess: Callable[[Arrays], Arrays]
 
 
 class Predictor(Protocol):
@@ -53,7 +41,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TransformedGraph:
-    """A graph between two pure functions; without them its tensors are served as they are."""
+    """A graph between the function's own steps; without them its tensors are served as they are."""
 
     session: Session
     transforms: Transforms | None
@@ -62,8 +50,7 @@ class TransformedGraph:
         """Preprocess, run, postprocess."""
         if not self.transforms:
             return self.session.run(inputs, wanted)
-        feeds = self.transforms.preprocess(inputs)
-        return self.transforms.postprocess(self.session.run(feeds, self.session.output_names))
+        return self.transforms.apply(inputs, self.session.run_all)
 
 
 @dataclass(frozen=True, slots=True)

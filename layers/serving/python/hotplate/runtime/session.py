@@ -107,6 +107,10 @@ class Session:
         ]
         self.output_names = [node.name for node in self._session.get_outputs()]
 
+    def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Return every output; otherwise as `run`."""
+        return self.run(feeds, self.output_names)
+
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the outputs called `names`.
 

@@ -1,0 +1,6 @@
+"""`POST /v2/models/spam/infer` and its fellows: whether a mail is spam."""
+
+from functions.spam.model import transforms
+from hotplate.wiring import model_function
+
+lambda_handler = model_function(transforms)

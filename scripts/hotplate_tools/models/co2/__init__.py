@@ -1,0 +1,1 @@
+"""The model co2: its trainer, and what it is published from."""

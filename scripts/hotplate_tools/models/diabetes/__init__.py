@@ -1,0 +1,1 @@
+"""The diabetes model: its trainer, and what it is published from."""

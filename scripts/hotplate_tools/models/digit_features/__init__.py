@@ -1,0 +1,1 @@
+"""The model digit-features: its trainer, and what it is published from."""

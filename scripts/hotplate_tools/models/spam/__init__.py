@@ -1,0 +1,1 @@
+"""The model spam: its trainer, and what it is published from."""

@@ -1,0 +1,1 @@
+"""Training: one driver, one trainer a model, and where what they make is kept."""

@@ -1,0 +1,236 @@
+"""`hotplate train` as one call: from packages to a source folder that is published as it is.
+
+    fetch → prepare, build, train, export (in the framework's environment) → convert, parity gate
+          → evaluate, against the bars → golden rows → describe → write
+
+What is measured is the converted graph between the function's own steps, as it will serve. A result
+under a bar, or one that could not be published, is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from hotplate.runtime.session import Session
+from hotplate_tools.convert.converted import ConvertOptions, as_onnx
+from hotplate_tools.environments import cache_root, ensure
+from hotplate_tools.failures import FailedError, RefusedError
+from hotplate_tools.naming import module_name
+from hotplate_tools.project import project_root
+from hotplate_tools.publish.build import load_transforms
+from hotplate_tools.publish.golden import line_of
+from hotplate_tools.publish.graph import inspect_graph
+from hotplate_tools.publish.model_yaml import read_spec
+from hotplate_tools.publish.source import Source
+from hotplate_tools.training import child
+from hotplate_tools.training.packages import fetch
+from hotplate_tools.training.result import Made, Written, folder_files, provenance_of, write
+from hotplate_tools.training.stored import source_folder
+from hotplate_tools.training.trainer import ROWS, load_trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hotplate.runtime.transforms import Transforms
+    from hotplate_tools.console import Console
+    from hotplate_tools.publish.graph import Graph
+    from hotplate_tools.publish.model_yaml import ModelSpec, TrainingSpec
+    from hotplate_tools.training.trainer import Ask, Trainer
+
+__all__ = ["Trained", "fetched", "read_trained_spec", "refuse_under", "train"]
+
+# Nothing of this process's Python leaks into the child.
+_SETTINGS = {
+    "KERAS_BACKEND": "tensorflow",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What was made.
+
+    Attributes:
+        name: Of the model.
+        metrics: On held-out rows, by the graph that will serve.
+        bars: The least that was asked of them.
+        seconds: Of each step in the framework's environment.
+        written: What it is published as, and where it lies (or would, after a dry run).
+    """
+
+    name: str
+    metrics: Mapping[str, float]
+    bars: Mapping[str, float]
+    seconds: Mapping[str, float]
+    written: Written
+
+
+def train(name: str, *, dry_run: bool, console: Console) -> Trained:
+    """Train the model that comes with the project under this name, and write what it is published from.
+
+    Args:
+        name: Of the model.
+        dry_run: Do all of it but write nothing.
+        console: Told while it works.
+
+    Raises:
+        RefusedError: It is under a bar, its conversion changes answers, or it could not be published.
+        FailedError: Data or an environment cannot be had, or the trainer failed.
+    """
+    spec, training = read_trained_spec(name)
+    trainer = load_trainer(module_name(name))
+    packages = fetched(trainer, console)
+    held_out = trainer.prepare(packages)[1]
+    with tempfile.TemporaryDirectory(prefix="hotplate-train-") as scratch:
+        made, converted = Path(scratch) / "made", Path(scratch) / "converted"
+        made.mkdir()
+        converted.mkdir()
+        seconds = _run(name, training, packages, made, console)
+        artefact = orjson.loads((made / child.REPORT).read_bytes())["artefact"]
+        assets = _assets(spec, made)
+        transforms = load_transforms(spec.name, assets)
+        source = _source(spec, made, artefact, has_steps=transforms is not None)
+        source = as_onnx(source, ConvertOptions(tolerance=spec.tolerance), converted, console)
+        graph = inspect_graph(source.graph)
+        ask = _asking(graph, transforms)
+        with console.step("Evaluating on held-out rows"):
+            metrics = {metric: round(value, 4) for metric, value in trainer.evaluate(ask, held_out).items()}
+        refuse_under(training.bars, metrics)
+        rows = [line_of(inputs, ask(inputs)) for inputs in trainer.golden(ask, held_out)]
+        parity = source.conversion.parity if source.conversion else None
+        result = Made(spec, made, artefact, graph, parity, assets, b"".join(rows))
+        files = folder_files(result, provenance_of(trainer, spec.name, parity, metrics))
+        with console.step("Checking what is published from it"):
+            written = write(spec.name, files, dry_run=dry_run)
+    return Trained(name, metrics, training.bars, seconds, written)
+
+
+def read_trained_spec(name: str) -> tuple[ModelSpec, TrainingSpec]:
+    """Return what `model.yaml` of a model says, and its section `training`.
+
+    Raises:
+        RefusedError: There is no such model, or nothing trains it.
+    """
+    file = source_folder(name) / "model.yaml"
+    if not file.is_file():
+        raise RefusedError(f"no model {name!r} comes with this project")
+    spec = read_spec(file)
+    if spec.training is None:
+        raise RefusedError(
+            f"nothing trains {name}: its model.yaml has no section `training`",
+            advice="docs/08-training.md says what a trainer is.",
+        )
+    return spec, spec.training
+
+
+def fetched(trainer: Trainer, console: Console) -> list[Path]:
+    """Return the files of a trainer's packages, fetched where they are not kept already."""
+    found = []
+    for package in trainer.DATA:
+        with console.step(f"Fetching {package}"):
+            found.append(fetch(package, cache_root() / "data"))
+    return found
+
+
+def refuse_under(bars: Mapping[str, float], metrics: Mapping[str, float]) -> None:
+    """Raise if a metric is under its bar, NaN, or absent.
+
+    Raises:
+        RefusedError: Naming each.
+    """
+    # NaN compares false with everything, so it is under every bar.
+    under = [name for name, bar in bars.items() if not metrics.get(name, float("nan")) >= bar]
+    if under:
+        lines = ", ".join(f"{name} {metrics.get(name, 'not measured')} < {bars[name]}" for name in under)
+        raise RefusedError(
+            f"under the bar on held-out rows: {lines}. Nothing was written.",
+            advice="The bars are in model.yaml, the measuring in the trainer's `evaluate`.",
+        )
+
+
+def _run(
+    name: str, training: TrainingSpec, packages: Sequence[Path], folder: Path, console: Console
+) -> dict[str, float]:
+    """Run the steps of the framework; return how long each took, in seconds."""
+    python = training.python or sys.executable
+    binaries = ensure(training.environment, console, python=python, by_pip=training.by_pip)
+    root = project_root()
+    paths = [root / "scripts", root / "layers" / "serving" / "python", root]
+    environment = {each: os.environ[each] for each in _KEPT if each in os.environ} | _SETTINGS
+    environment |= {"PYTHONPATH": os.pathsep.join(map(str, paths)), "KERAS_HOME": str(folder.parent)}
+    command = [str(binaries / "python"), child.__file__, module_name(name), str(folder), *map(str, packages)]
+    seconds, tail = {}, deque[str](maxlen=12)
+    with (
+        console.step(f"Training {name} ({training.environment})"),
+        subprocess.Popen(
+            command,
+            cwd=folder.parent,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+    ):
+        for line in process.stdout or ():
+            if line.startswith(child.MARK):
+                event = orjson.loads(line[1:])
+                seconds[event["step"]] = event["seconds"]
+                console.say(f"  {event['step']} {event['seconds']} s")
+            else:
+                tail.append(line.rstrip())
+                console.say(f"    {line.rstrip()}")
+    if process.returncode:
+        said = "\n".join(tail)
+        raise FailedError(f"the trainer of {name} ended with code {process.returncode}:\n{said}")
+    return seconds
+
+
+def _source(spec: ModelSpec, made: Path, artefact: str, *, has_steps: bool) -> Source:
+    """Return what the framework wrote, as `hotplate convert` would be pointed at it."""
+    rows = made / ROWS
+    return Source(
+        name=spec.name,
+        folder=made,
+        graph=made / artefact,
+        golden=None,
+        card=None,
+        # Where a function has steps around the graph, what callers send is not what the graph takes.
+        spec=None if has_steps else spec,
+        evaluation=rows if rows.is_file() else None,
+    )
+
+
+def _assets(spec: ModelSpec, made: Path) -> dict[str, bytes]:
+    """Return the assets by path: made just now, or written by hand."""
+    folders = (made, source_folder(spec.name))
+    return {
+        path: next((folder / path).read_bytes() for folder in folders if (folder / path).is_file())
+        for path in spec.assets
+        if any((folder / path).is_file() for folder in folders)
+    }
+
+
+def _asking(graph: Graph, transforms: Transforms | None) -> Ask:
+    """Return what answers public inputs as the endpoint will."""
+    weights = {location: memoryview(file.read_bytes()) for location, file in graph.weights.items()}
+    session = Session(graph.body, weights=weights, threads=1)
+    if transforms is None:
+        return session.run_all
+    return lambda inputs: transforms.apply(inputs, session.run_all)
