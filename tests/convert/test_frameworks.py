@@ -79,6 +79,7 @@ def _bytes(array: Any) -> Any:
         (TORCH, "pool.pt2", "pool", "torch"),
         (TORCH, "make_torch:pool", "pool", "torch"),
         (TORCH, "make_torch:dense", "dense", "torch"),
+        (TORCH, "make_torch:recurrent", "recurrent", "torch"),
     ],
 )
 def test_published_model_answers_as_its_framework_did(
