@@ -1,4 +1,4 @@
-"""A forest, a recurrent network and a Transformer behind their endpoints: golden rows, other forms, other lengths."""
+"""A forest, a recurrent network and a Transformer behind their endpoints: golden rows, forms, lengths."""
 
 from __future__ import annotations
 
