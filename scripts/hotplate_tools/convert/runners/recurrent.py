@@ -44,7 +44,7 @@ def _is_known(layer: torch.nn.Module) -> bool:
     return type(layer) in kinds and not layer.proj_size
 
 
-class Recurrent(torch.nn.Module):
+class Recurrent(torch.nn.Module):  # type: ignore[misc]  # PyTorch is not where types are checked
     """What stands for one recurrent layer while it is exported.
 
     Axes: T steps, N sequences, D directions, H hidden units.

@@ -20,7 +20,7 @@ BYTES = 257  # 0 stands where a text has ended
 DIGITS = 10  # and one more, that stands before the first
 
 
-class DateNetwork(nn.Module):
+class DateNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not where types are checked
     """Says the next of the eight digits of a date, for each of those written so far."""
 
     def __init__(self) -> None:

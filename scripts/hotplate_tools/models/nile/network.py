@@ -17,7 +17,7 @@ __all__ = ["FlowNetwork", "make"]
 HIDDEN = 8
 
 
-class FlowNetwork(nn.Module):
+class FlowNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not where types are checked
     """Says the next flow from all that came before. Axes: N series, T years, H hidden units."""
 
     def __init__(self, mean: float, scale: float) -> None:

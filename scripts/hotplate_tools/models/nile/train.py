@@ -133,7 +133,8 @@ def golden(ask: Ask, held_out: Arrays) -> list[Arrays]:
 def _windows(flow: Array, random: np.random.Generator, scale: float) -> Array:
     """Return windows of the series, moved and disturbed, float32 [BATCH, WINDOWS * WINDOW]."""
     starts = random.integers(0, len(flow) - WINDOW + 1, (BATCH, WINDOWS, 1))
-    windows = flow[starts + np.arange(WINDOW)].astype(np.float64)  # (BATCH, WINDOWS, WINDOW)
+    windows: Array = flow[starts + np.arange(WINDOW)].astype(np.float64)  # (BATCH, WINDOWS, WINDOW)
     windows += random.normal(0, MOVE * scale, (BATCH, WINDOWS, 1))
     windows += random.normal(0, NOISE * scale, windows.shape)
-    return windows.reshape(BATCH, -1).astype(np.float32)
+    joined: Array = windows.reshape(BATCH, WINDOWS * WINDOW).astype(np.float32)
+    return joined

@@ -60,7 +60,7 @@ def refuse_unfinite(rows: Array, columns: Sequence[str]) -> None:
     # NaN fails the comparison, so one expression finds it too.
     right = np.abs(rows) < np.float64(LIMIT)
     if not right.all():
-        row, column = np.unravel_index(int(right.argmin()), rows.shape)
+        row, column = divmod(int(right.argmin()), len(columns))
         raise ValueRangeError(
             f"{columns[column]} of row {row}", expected="a finite number", received=str(rows[row, column])
         )
