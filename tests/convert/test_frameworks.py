@@ -70,6 +70,7 @@ def answers(manifest: Manifest, store: MemoryStore, feeds: dict[str, Any]) -> di
         (BOOSTED, "light-two.txt", "light-two", "lightgbm"),
         (BOOSTED, "extreme-three.ubj", "extreme-three", "xgboost"),
         (BOOSTED, "extreme-text.json", "extreme-text", "xgboost"),
+        (TORCH, "make_torch:recurrent", "recurrent", "torch"),
     ],
 )
 def test_published_model_answers_as_its_framework_did(

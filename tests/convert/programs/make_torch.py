@@ -32,6 +32,28 @@ class Frozen(torch.nn.Module):
         return self.dense(mask @ x)
 
 
+class Recurrent(torch.nn.Module):
+    """One of each recurrent layer: both directions, two deep, with and without bias, a state from another."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = torch.nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True)
+        self.gru = torch.nn.GRU(8, 5, bias=False)
+        self.rnn = torch.nn.RNN(5, 5, nonlinearity="relu", batch_first=True)
+
+    def forward(self, x):
+        told, (state, cell) = self.lstm(x)
+        told, last = self.gru(told.transpose(0, 1))
+        told, end = self.rnn(told.transpose(0, 1), last)
+        return torch.cat([told[:, -1], end[0], state[3], cell[0]], dim=1)
+
+
+def recurrent():
+    torch.manual_seed(0)
+    shapes = {"x": {0: Dim("batch"), 1: Dim("length")}}
+    return Recurrent(), {"x": torch.ones(2, 7, 3)}, shapes
+
+
 def pool():
     torch.manual_seed(0)
     shapes = {"ids": {0: Dim("batch"), 1: Dim("length")}}
@@ -60,6 +82,9 @@ if __name__ == "__main__":
     torch.export.save(program, folder / "pool.pt2")
     ids = torch.arange(10).reshape(2, 5)
     np.savez(folder / "pool.npz", in_ids=ids.numpy(), out_=module(ids).detach().numpy())
+    module = recurrent()[0].eval()
+    steps = torch.linspace(-1, 1, 4 * 11 * 3).reshape(4, 11, 3)
+    np.savez(folder / "recurrent.npz", in_x=steps.numpy(), out_=module(steps).detach().numpy())
     module, _ = dense()
     rows = torch.linspace(-1, 1, 12).reshape(3, 4)
     np.savez(folder / "dense.npz", in_input=rows.numpy(), out_=module(rows).detach().numpy())

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recurrent import with_onnx_recurrence
 from wire import Refusal, answer_each, clean, serve
 
 OPSET = 18
@@ -79,7 +80,7 @@ def _from_factory(job: dict[str, Any]) -> tuple[Any, dict[str, list[int]]]:
         tensors = list(bound.arguments.values())
         shapes = shapes if isinstance(shapes, dict) else dict(zip(names, shapes, strict=True))
     program = torch.onnx.export(
-        module,
+        with_onnx_recurrence(module),
         (),
         kwargs=dict(zip(names, tensors, strict=True)),
         dynamic_shapes=shapes,

@@ -1,0 +1,1 @@
+"""The breast-cancer model: its trainer, and what it is published from."""

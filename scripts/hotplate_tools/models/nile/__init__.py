@@ -1,0 +1,1 @@
+"""The nile model: its trainer, and what it is published from."""
