@@ -31,11 +31,9 @@ __all__ = ["NewModel", "plan_model", "write_model"]
 _APP_TRANSFORMS = '''\
 """`POST /v2/models/{name}/infer` and its fellows."""
 
-from functions.{module}.model import postprocess, preprocess
-from hotplate.runtime.model import Transforms
 from hotplate.wiring import model_function
 
-lambda_handler = model_function(Transforms(preprocess, postprocess))
+lambda_handler = model_function("functions.{module}.model")
 '''
 _APP_PLAIN = '''\
 """`POST /v2/models/{name}/infer` and its fellows: the graph's own tensors."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hotplate.runtime.isa import this_isa
-from hotplate.runtime.session import RUNTIME_VERSION
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -40,13 +39,19 @@ class Form:
         return frozenset({self.graph, self.weights, "asset"})
 
 
-def choose_form(manifest: Manifest, ledger: Ledger) -> Form:
-    """Return the form for this machine; the ledger is told when it is not the native one."""
+def choose_form(manifest: Manifest, ledger: Ledger, onnxruntime: str) -> Form:
+    """Return the form for this machine; the ledger is told when it is not the native one.
+
+    Args:
+        manifest: Of the version.
+        ledger: Told.
+        onnxruntime: Version of the ONNX Runtime that will load it.
+    """
     plan = manifest.plan
     portable = Form("graph", "weights", plan.load_level)
     if plan.isa is None:
         return portable
-    here = (this_isa(), RUNTIME_VERSION)
+    here = (this_isa(), onnxruntime)
     if here == (plan.isa, plan.native_onnxruntime):
         return Form("native-graph", "native-weights", "none")
     ledger.note(

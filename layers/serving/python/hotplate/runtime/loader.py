@@ -10,42 +10,30 @@ The order is the security property, and each step only sees what the one before 
    compared; only assets and the graph and weights for this processor are read at all;
 6. only then ONNX Runtime sees the graph, and warm-up runs it.
 
+Steps 2 to 5 are `hotplate.runtime.fetched`, in a child process beside the imports where that can be had.
 The same order is tested by breaking each link (`tests/integration/runtime/test_loader.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from hotplate.errors import (
-    DigestMismatchError,
-    ManifestError,
-    SignatureError,
-    StoreDeniedError,
-    StoreNotFoundError,
-)
-from hotplate.limits import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
-from hotplate.manifest.layout import manifest_key, signature_key, version_of
-from hotplate.manifest.schema import Manifest, decode
-from hotplate.manifest.signature import verify
-from hotplate.runtime.files import Cache, fetch_file
-from hotplate.runtime.forms import choose_form
+from hotplate.runtime.fetched import fetch_here
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.model import Model, Transforms
 from hotplate.runtime.session import Session
 from hotplate.runtime.warmup import warm_up
 
 if TYPE_CHECKING:
+    from hotplate.runtime.fetched import Fetched
     from hotplate.settings import Settings
     from hotplate.store.base import Reader
 
-__all__ = ["load_model"]
+__all__ = ["build_model", "load_model"]
 
 
 def load_model(settings: Settings, reader: Reader, transforms: Transforms | None = None) -> Model:
-    """Return the model that the settings pin, warmed up.
+    """Return the model that the settings pin, fetched by this process and warmed up.
 
     Args:
         settings: What to serve and how much memory there is.
@@ -57,70 +45,28 @@ def load_model(settings: Settings, reader: Reader, transforms: Transforms | None
         ArtifactError: Bytes are not those published, or not a model. Nothing was computed from them.
     """
     ledger = Ledger()
-    with ledger.phase("manifest"):
-        manifest = _manifest(settings, reader, ledger)
-    cache = Cache(settings.cache_dir, ledger)
-    with ledger.phase("fetch"):
-        form = choose_form(manifest, ledger)
-        files = {
-            entry.path: (entry.role, fetch_file(reader, entry, cache))
-            for entry in manifest.files
-            if entry.role in form.roles
-        }
+    return build_model(fetch_here(settings, reader, ledger), settings, ledger, transforms)
+
+
+def build_model(
+    fetched: Fetched, settings: Settings, ledger: Ledger, transforms: Transforms | None = None
+) -> Model:
+    """Return the model made of verified bytes, warmed up.
+
+    Raises:
+        GraphError: ONNX Runtime does not load it.
+    """
+    plan = fetched.manifest.plan
     with ledger.phase("session"):
+        (graph,) = fetched.of_role(fetched.form.graph).values()
         session = Session(
-            next(bytes(body) for role, body in files.values() if role == form.graph),
-            weights={path: body for path, (role, body) in files.items() if role == form.weights},
-            threads=manifest.plan.intra_op_threads or settings.vcpus,
-            prepacking=manifest.plan.prepacking,
-            level=form.level,
+            bytes(graph),
+            weights=fetched.of_role(fetched.form.weights),
+            threads=plan.intra_op_threads or settings.vcpus,
+            prepacking=plan.prepacking,
+            level=fetched.form.level,
         )
-    model = Model(manifest, settings.version, session, transforms, ledger)
+    model = Model(fetched.manifest, settings.version, session, transforms, ledger)
     with ledger.phase("warmup"):
         warm_up(session, ledger)
     return model
-
-
-def _manifest(settings: Settings, reader: Reader, ledger: Ledger) -> Manifest:
-    if settings.signing_keys:
-        # Beside the manifest, because it is a second round trip; the pinned digest is all it needs.
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="signature") as pool:
-            signed = pool.submit(_check_signature, settings, reader)
-            raw = _pinned_bytes(settings, reader)
-            signed.result()
-    else:
-        ledger.note("no signature was verified: HOTPLATE_UNSIGNED allows that")
-        raw = _pinned_bytes(settings, reader)
-    manifest = decode(raw)
-    if (manifest.name, version_of(manifest)[0]) != (settings.model, settings.version):
-        raise ManifestError(
-            f"the manifest is of {manifest.name} {version_of(manifest)[0]}, "
-            f"the function serves {settings.model} {settings.version}"
-        )
-    return manifest
-
-
-def _pinned_bytes(settings: Settings, reader: Reader) -> bytes:
-    raw = reader.read_small(manifest_key(settings.model, settings.version), max_bytes=MAX_MANIFEST_BYTES)
-    digest = hashlib.sha256(raw).hexdigest()
-    if digest != settings.manifest_sha256:
-        raise DigestMismatchError(
-            f"manifest of {settings.model} {settings.version}: SHA-256 {digest[:12]}…, "
-            f"the function pins {settings.manifest_sha256[:12]}…"
-        )
-    return raw
-
-
-def _check_signature(settings: Settings, reader: Reader) -> None:
-    key = signature_key(settings.model, settings.version)
-    try:
-        raw = reader.read_small(key, max_bytes=MAX_SIGNATURE_BYTES)
-    # S3 denies what is not there to those who may not list the bucket, as functions may not.
-    except (StoreNotFoundError, StoreDeniedError) as fault:
-        raise SignatureError(
-            f"{settings.model} {settings.version} has no signature that can be read, "
-            f"and only signed versions are trusted here: {fault}"
-        ) from fault
-    from hotplate.manifest.ed25519 import SodiumVerifier  # costs milliseconds, so only who needs it pays
-
-    verify(raw, settings.manifest_sha256, trusted=settings.signing_keys, verifier=SodiumVerifier())
