@@ -67,7 +67,10 @@ class _Graph:
 
 
 def write_resnet50(file: Path) -> None:
-    """Write a ResNet-50 without batch normalisation: 102 MB; `x` FP32 [N, 3, 224, 224] → `y` FP32 [N, 1000]."""
+    """Write a ResNet-50 without batch normalisation, 102 MB.
+
+    `x` FP32 [N, 3, 224, 224] → `y` FP32 [N, 1000].
+    """
     graph = _Graph()
     x = graph.add("Relu", graph.convolution("x", 3, 64, 7, 2))
     x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
@@ -87,7 +90,10 @@ def write_resnet50(file: Path) -> None:
 
 
 def write_encoder(file: Path, *, layers: int = 14, width: int = 768, words: int = 30_522) -> None:
-    """Write a transformer encoder: 490 MB as it stands; `ids` INT64 [N, length] → `y` FP32 [N, length, width]."""
+    """Write a transformer encoder, 490 MB as it stands.
+
+    `ids` INT64 [N, length] → `y` FP32 [N, length, width].
+    """
     graph, heads = _Graph(), width // 64
     x = graph.add("Gather", graph.weight(words, width, fan_in=1), "ids")
     split = graph.constant(np.array([0, 0, heads, 64], np.int64))

@@ -46,7 +46,8 @@ def serve(folder: Path, certificate: Path, key: Path, *, mbps: float | None) -> 
 
     Args:
         folder: Its files are the objects.
-        certificate, key: PEM files.
+        certificate: PEM file.
+        key: Its private key, PEM.
         mbps: Megabits a second for all connections together; None for no limit.
     """
     bandwidth = _Bandwidth(mbps * 1e6 / 8) if mbps else None
