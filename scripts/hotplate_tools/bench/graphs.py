@@ -82,7 +82,7 @@ def write_resnet50(file: Path) -> None:
             y = graph.add("Relu", graph.convolution(y, inner, inner, 3, step))
             y = graph.convolution(y, inner, inner * 4, 1)
             short = graph.convolution(x, width, inner * 4, 1, step) if block == 0 else x
-            half = graph.constant(np.float32(0.5))
+            half = graph.constant(np.array(0.5, np.float32))
             x, width = graph.add("Relu", graph.add("Mul", graph.add("Add", y, short), half)), inner * 4
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x))
     result = graph.dense(x, width, 1000)
@@ -98,7 +98,7 @@ def write_encoder(file: Path, *, layers: int = 14, width: int = 768, words: int 
     x = graph.add("Gather", graph.weight(words, width, fan_in=1), "ids")
     split = graph.constant(np.array([0, 0, heads, 64], np.int64))
     merge = graph.constant(np.array([0, 0, width], np.int64))
-    eighth = graph.constant(np.float32(1 / 8))
+    eighth = graph.constant(np.array(1 / 8, np.float32))
     for _ in range(layers):
         parts = [graph.add("Reshape", graph.dense(x, width, width), split) for _ in range(3)]
         q, k, v = (graph.add("Transpose", part, perm=[0, 2, 1, 3]) for part in parts)

@@ -94,7 +94,7 @@ def _candidates(served: Served, source: Candidate, operators: frozenset[str]) ->
     if served.portable.name != "source":
         found.insert(0, source)
     rule = choose_prepacking(operators, served.portable.size).value
-    if rule == "parallel" and served.portable.weights and served.plan.prepacking != "off":
+    if rule in ("parallel", "later") and served.portable.weights and served.plan.prepacking != "off":
         found.append(replace(served.portable, prepacking="off"))
     return found
 

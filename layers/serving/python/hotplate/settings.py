@@ -13,6 +13,7 @@
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
 | `AWS_REGION` | set by Lambda | us-east-1 |
 | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | set by Lambda, in MB | 1769 |
+| `AWS_LAMBDA_INITIALIZATION_TYPE` | set by Lambda: whether a caller waits for init | `on-demand` |
 | `AWS_LAMBDA_MAX_CONCURRENCY` | set by Lambda where several processes share an environment | not set |
 
 Where several processes share an environment the cache is `<tmp>/hotplate`: they share its memory too.
@@ -54,6 +55,7 @@ class Settings:
             seconds that Lambda gives to init, so that a slow S3 is answered by us and not by a time-out.
         signing_keys: Raw Ed25519 public keys, one of which must have signed the manifest; empty only
             where `HOTPLATE_UNSIGNED` allows unsigned ones in so many words.
+        init_type: `on-demand`, `provisioned-concurrency`, `snap-start`, `lambda-managed-instances`.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Settings:
     cache_dir: Path | None
     fetch_timeout_s: float
     signing_keys: tuple[bytes, ...]
+    init_type: str = "on-demand"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -90,7 +93,13 @@ class Settings:
             cache_dir=None if cache == "off" else Path(cache),
             fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 8),
             signing_keys=_signing_keys(environ),
+            init_type=environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") or "on-demand",
         )
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether somebody waits for init to end."""
+        return self.init_type == "on-demand"
 
     @property
     def vcpus(self) -> int:

@@ -16,12 +16,14 @@ The same order is tested by breaking each link (`tests/integration/runtime/test_
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hotplate.runtime.fetched import fetch_here
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.model import Model, Transforms
 from hotplate.runtime.session import Session
+from hotplate.runtime.staged import StagedSession
 from hotplate.runtime.warmup import warm_up
 
 if TYPE_CHECKING:
@@ -58,15 +60,24 @@ def build_model(
     """
     plan = fetched.manifest.plan
     with ledger.phase("session"):
-        (graph,) = fetched.of_role(fetched.form.graph).values()
-        session = Session(
-            bytes(graph),
-            weights=fetched.of_role(fetched.form.weights),
-            threads=plan.intra_op_threads or settings.vcpus,
-            prepacking=plan.prepacking,
-            level=fetched.form.level,
-        )
+        session = _session(fetched, plan.intra_op_threads or settings.vcpus, on_demand=settings.is_on_demand)
     model = Model(fetched.manifest, settings.version, session, transforms, ledger)
     with ledger.phase("warmup"):
         warm_up(session, ledger)
     return model
+
+
+def _session(fetched: Fetched, threads: int, *, on_demand: bool) -> Session | StagedSession:
+    (graph,) = fetched.of_role(fetched.form.graph).values()
+    build = partial(
+        Session,
+        bytes(graph),
+        weights=fetched.of_role(fetched.form.weights),
+        threads=threads,
+        level=fetched.form.level,
+    )
+    prepacking = fetched.manifest.plan.prepacking
+    # Where nobody waits for init to end, there is nothing to put off.
+    if prepacking == "later" and on_demand:
+        return StagedSession(build(prepacking="off"), lambda: build(prepacking="parallel"))
+    return build(prepacking=prepacking)

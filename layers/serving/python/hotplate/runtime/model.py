@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.ledger import Ledger
     from hotplate.runtime.session import Session
+    from hotplate.runtime.staged import StagedSession
 
 __all__ = ["Model", "Transforms"]
 
@@ -47,7 +48,7 @@ class Model:
 
     manifest: Manifest
     version: str
-    session: Session
+    session: Session | StagedSession
     transforms: Transforms | None
     ledger: Ledger
 
