@@ -107,7 +107,7 @@ MODELS = {
         None,
         True,
         CODE,
-        Plan(weight_form="borrowed", prepacking="later", load_level="none"),
+        Plan(weight_form="borrowed", prepacking="parallel", load_level="none"),
     ),
     "encoder-297mb": Description(
         "encoder-297mb",
