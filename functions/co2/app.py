@@ -1,6 +1,5 @@
 """`POST /v2/models/co2/infer` and its fellows: the weekly carbon dioxide in the air, some weeks ahead."""
 
-from functions.co2.model import transforms
 from hotplate.wiring import model_function
 
-lambda_handler = model_function(transforms)
+lambda_handler = model_function("functions.co2.model")

@@ -1,6 +1,5 @@
 """`POST /v2/models/spam/infer` and its fellows: whether a mail is spam."""
 
-from functions.spam.model import transforms
 from hotplate.wiring import model_function
 
-lambda_handler = model_function(transforms)
+lambda_handler = model_function("functions.spam.model")

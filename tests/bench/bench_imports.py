@@ -12,7 +12,7 @@ import sys
 ROUNDS = 9
 BUDGET = 1.6
 FLOOR = "import numpy, onnxruntime"
-SERVING = "import hotplate.wiring"
+SERVING = "import hotplate.wiring, hotplate.http.endpoint, hotplate.runtime.loader"
 USUAL = (
     "import boto3; boto3.client('s3', region_name='us-east-1'); import numpy, onnxruntime, pydantic\n"
     "from aws_lambda_powertools import Logger, Metrics\n"

@@ -120,7 +120,7 @@ MODELS = {
         3_072,
         True,
         297_400_000,
-        Plan(weight_form="borrowed", prepacking="parallel", load_level="none"),
+        Plan(weight_form="borrowed", prepacking="later", load_level="none"),
     ),
     "encoder-11gb": Description(
         "encoder-11gb",

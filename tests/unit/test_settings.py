@@ -30,7 +30,7 @@ def test_defaults() -> None:
         region="us-east-1",
         s3_endpoint=None,
         memory_mb=1769,
-        cache_dir=Path(tempfile.gettempdir()) / "hotplate",
+        cache_dir=None,
         fetch_timeout_s=8,
         signing_keys=(SeedSigner().public_key,),
     )
@@ -53,6 +53,12 @@ def test_digest_that_is_none_is_refused(digest: str) -> None:
 def test_number_that_is_none_is_refused(value: str) -> None:
     with pytest.raises(SettingsError, match="HOTPLATE_FETCH_TIMEOUT_S"):
         Settings.from_environ(ENVIRON | {"HOTPLATE_FETCH_TIMEOUT_S": value})
+
+
+def test_cache_is_kept_where_several_processes_can_use_it() -> None:
+    several = Settings.from_environ(ENVIRON | {"AWS_LAMBDA_MAX_CONCURRENCY": "4"})
+    assert several.cache_dir == Path(tempfile.gettempdir()) / "hotplate"
+    assert Settings.from_environ(ENVIRON | {"HOTPLATE_CACHE_DIR": "here"}).cache_dir == Path("here")
 
 
 def test_cache_can_be_switched_off() -> None:

@@ -32,11 +32,9 @@ __all__ = ["NewModel", "plan_model", "write_model"]
 _APP_TRANSFORMS = '''\
 """`POST /v2/models/{name}/infer` and its fellows."""
 
-from functions.{module}.model import postprocess, preprocess
-from hotplate.runtime.transforms import Transforms
 from hotplate.wiring import model_function
 
-lambda_handler = model_function(Transforms(preprocess, postprocess))
+lambda_handler = model_function("functions.{module}.model")
 '''
 _APP_PLAIN = '''\
 """`POST /v2/models/{name}/infer` and its fellows: the graph's own tensors."""
@@ -74,10 +72,9 @@ def postprocess(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
 _APP_PYTHON = '''\
 """`POST /v2/models/{name}/infer` and its fellows: a model that is Python."""
 
-from functions.{module}.model import example, load
 from hotplate.wiring import program_function
 
-lambda_handler = program_function(load, example)
+lambda_handler = program_function("functions.{module}.model")
 '''
 _PROGRAM = '''\
 """The model {name}: loaded from its published assets, asked with arrays. Replace it by your own.

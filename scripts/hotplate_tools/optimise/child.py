@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
+from hotplate.manifest.schema import Prepacking
 from hotplate.protocol.types import MetadataTensor
 from hotplate.runtime.session import Session
 from hotplate_tools.publish.golden import seeded_feeds
@@ -47,7 +48,7 @@ class Job(msgspec.Struct, frozen=True):
     graph: str
     weights: dict[str, str]
     level: Literal["all", "none"]
-    prepacking: Literal["on", "parallel", "off"]
+    prepacking: Prepacking
     threads: int
     inputs: tuple[MetadataTensor, ...]
     batches: tuple[int, ...]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
-    from hotplate.manifest.schema import Plan
+    from hotplate.manifest.schema import Plan, Prepacking
     from hotplate_tools.publish.graph import Graph
 
 __all__ = ["Candidate", "Served", "open_session", "optimise"]
@@ -66,7 +66,7 @@ class Candidate:
     graph: bytes
     weights: Mapping[str, Path]
     level: Literal["all", "none"]
-    prepacking: Literal["on", "parallel", "off"]
+    prepacking: Prepacking
     difference: float = 0.0
 
     @property
@@ -154,7 +154,7 @@ def open_session(candidate: Candidate, threads: int) -> Session:
 
 
 def _made(
-    source: Path, given: Candidate, form: str, prepacking: Literal["on", "parallel", "off"]
+    source: Path, given: Candidate, form: str, prepacking: Prepacking
 ) -> tuple[Candidate, Candidate | None]:
     """Return the portable and, where there is one, the native form, not yet compared."""
     if form == "inline":
@@ -188,7 +188,7 @@ def _write(source: Path, folder: Path, *, weights_outside: bool) -> None:
     (folder / ".optimise-at-load").touch()
 
 
-def _read(folder: Path, prepacking: Literal["on", "parallel", "off"]) -> tuple[Candidate, Candidate | None]:
+def _read(folder: Path, prepacking: Prepacking) -> tuple[Candidate, Candidate | None]:
     def candidate(name: str, stem: str, level: Literal["all", "none"]) -> Candidate:
         weights = folder / f"{stem}.weights"
         files = {weights.name: weights} if weights.exists() and weights.stat().st_size else {}

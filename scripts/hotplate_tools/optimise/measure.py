@@ -97,7 +97,7 @@ def _candidates(served: Served, source: Candidate, operators: frozenset[str]) ->
         found.insert(0, source)
     rule = choose_prepacking(operators, served.portable.size).value
     can_be_off = not must_prepack(operators) and served.plan.prepacking != "off"
-    if rule == "parallel" and served.portable.weights and can_be_off:
+    if rule in ("parallel", "later") and served.portable.weights and can_be_off:
         found.append(replace(served.portable, prepacking="off"))
     return found
 

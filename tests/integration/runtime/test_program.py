@@ -90,7 +90,15 @@ def test_program_is_loaded_from_its_assets_and_answers() -> None:
     model = load_program(version.settings, version.reader, load, lambda: {"x": ROWS})
     np.testing.assert_array_equal(model.predict(REQUEST).outputs[0].array, ROWS * 3)
     assert seen == ASSETS
-    assert list(model.ledger.phases) == ["runtime", "imports", "manifest", "fetch", "session", "warmup"]
+    assert list(model.ledger.phases) == [
+        "runtime",
+        "imports",
+        "manifest",
+        "fetch",
+        "assets",
+        "session",
+        "warmup",
+    ]
     assert model.ledger.notes == []
 
 

@@ -8,11 +8,16 @@
 | `HOTPLATE_MANIFEST_SHA256` | digest its manifest must have, 64 hex digits | required |
 | `HOTPLATE_SIGNING_KEYS` | public keys that are trusted, base64, comma between | required |
 | `HOTPLATE_UNSIGNED` | instead of keys, `allowed-for-development`: serve without a signature | not set |
-| `HOTPLATE_CACHE_DIR` | folder of verified files for the next process, or `off` | `<tmp>/hotplate` |
+| `HOTPLATE_CACHE_DIR` | folder of verified files for other processes, or `off` | `off`; see below |
 | `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8 |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
 | `AWS_REGION` | set by Lambda | us-east-1 |
 | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | set by Lambda, in MB | 1769 |
+| `AWS_LAMBDA_INITIALIZATION_TYPE` | set by Lambda: whether a caller waits for init | `on-demand` |
+| `AWS_LAMBDA_MAX_CONCURRENCY` | set by Lambda where several processes share an environment | not set |
+
+Where several processes share an environment the cache is `<tmp>/hotplate`: they share its memory too.
+One process alone has no use for a cache, and writing it would cost its cold start.
 """
 
 from __future__ import annotations
@@ -45,11 +50,12 @@ class Settings:
         model, version, manifest_sha256: What is served, pinned by digest.
         bucket, region, s3_endpoint: Where it lies; `s3_endpoint` is None for AWS itself.
         memory_mb: Memory of the function in MB.
-        cache_dir: Where verified files may be kept between processes, or None.
+        cache_dir: Where verified files are kept for other processes, or None.
         fetch_timeout_s: Bound on fetching the model, in seconds. The default leaves room within the ten
             seconds that Lambda gives to init, so that a slow S3 is answered by us and not by a time-out.
         signing_keys: Raw Ed25519 public keys, one of which must have signed the manifest; empty only
             where `HOTPLATE_UNSIGNED` allows unsigned ones in so many words.
+        init_type: `on-demand`, `provisioned-concurrency`, `snap-start`, `lambda-managed-instances`.
     """
 
     model: str
@@ -62,6 +68,7 @@ class Settings:
     cache_dir: Path | None
     fetch_timeout_s: float
     signing_keys: tuple[bytes, ...]
+    init_type: str = "on-demand"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -73,7 +80,8 @@ class Settings:
         digest = _required(environ, "HOTPLATE_MANIFEST_SHA256")
         if not _SHA256.fullmatch(digest):
             raise SettingsError("HOTPLATE_MANIFEST_SHA256 is not 64 lower-case hex digits")
-        cache = environ.get("HOTPLATE_CACHE_DIR") or str(Path(tempfile.gettempdir()) / "hotplate")
+        shared = str(Path(tempfile.gettempdir()) / "hotplate")
+        cache = environ.get("HOTPLATE_CACHE_DIR") or ("off" if _processes(environ) == 1 else shared)
         return cls(
             model=_required(environ, "HOTPLATE_MODEL"),
             version=_required(environ, "HOTPLATE_VERSION"),
@@ -85,12 +93,22 @@ class Settings:
             cache_dir=None if cache == "off" else Path(cache),
             fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 8),
             signing_keys=_signing_keys(environ),
+            init_type=environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") or "on-demand",
         )
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether somebody waits for init to end."""
+        return self.init_type == "on-demand"
 
     @property
     def vcpus(self) -> int:
         """Whole vCPUs that the memory buys, at least 1; never the host's count, which is not ours."""
         return min(MAX_VCPUS, max(1, round(min(self.memory_mb, MAX_MEMORY_MB) / MEMORY_MB_PER_VCPU)))
+
+
+def _processes(environ: Mapping[str, str]) -> int:
+    return int(_number(environ, "AWS_LAMBDA_MAX_CONCURRENCY", 1))
 
 
 def _signing_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:

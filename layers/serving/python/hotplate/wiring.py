@@ -1,70 +1,135 @@
 """What a model's function is made of: the environment's settings, S3, the loader, the endpoint.
 
-The one place in the package that chooses; every room below takes what it needs as arguments.
+The one place in the package that chooses; every room below takes what it needs as arguments. Nothing
+heavy is imported at the top, and the function's own module is named, not imported: first a child process
+begins to fetch the model, then the rest is imported beside it.
 """
 
 from __future__ import annotations
 
 import os
 from contextlib import closing
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hotplate.aws.s3_reader import S3Reader
-from hotplate.aws.sigv4 import Credentials
-from hotplate.http.endpoint import Endpoint
-from hotplate.runtime.card import read_card
+from hotplate.errors import SettingsError
+from hotplate.runtime.ahead import Ahead, NotAheadError, start
+from hotplate.runtime.ledger import Ledger
 from hotplate.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hotplate.aws.s3_reader import S3Reader
+    from hotplate.http.endpoint import Endpoint
     from hotplate.manifest.schema import Manifest
-    from hotplate.runtime.model import Arrays, Model
-    from hotplate.runtime.program import Load
+    from hotplate.runtime.fetched import Fetched
+    from hotplate.runtime.model import Model
     from hotplate.runtime.transforms import MakeTransforms, Transforms
-    from hotplate.store.base import Reader
+
+    type Build = Callable[[Fetched, Settings, Ledger], Model]
 
 __all__ = ["model_function", "program_function"]
 
 
-def model_function(transforms: Transforms | MakeTransforms | None = None) -> Endpoint:
+def model_function(module: str | None = None) -> Endpoint:
     """Return the Lambda handler of the model that the environment names, loaded if it can be.
 
     Args:
-        transforms: The function's own steps around the graph, or what makes them of the version's
-            assets; None serves the graph's tensors.
+        module: Name of the module with the function's own steps around the graph: `preprocess` and
+            `postprocess`, or `transforms`, which makes them of the version's assets. None serves the
+            graph's tensors.
     """
+    source = _Source()
     # Here, because a function that runs no graph has no ONNX Runtime to import.
-    from hotplate.runtime.loader import load_model
+    from hotplate.runtime.loader import build_model
 
-    return _endpoint(lambda settings, reader: load_model(settings, reader, transforms))
+    steps = _steps(module)
+    return _endpoint(source, lambda fetched, settings, ledger: build_model(fetched, settings, ledger, steps))
 
 
-def program_function(load: Load, example: Callable[[], Arrays] | None = None) -> Endpoint:
+def program_function(module: str) -> Endpoint:
     """Return the Lambda handler of a model that is Python, loaded if it can be.
 
     Args:
-        load: Takes the folder of the version's assets and returns the program.
-        example: Makes inputs for a first run before the first request; None runs nothing.
+        module: Name of the module with `load`, which takes the folder of the version's assets and returns
+            the program, and maybe `example`, which makes inputs for a first run before the first request.
     """
-    from hotplate.runtime.program import load_program
+    source = _Source()
+    from hotplate.runtime.program import build_program
 
-    return _endpoint(lambda settings, reader: load_program(settings, reader, load, example))
+    code = import_module(module)
+    example = getattr(code, "example", None)
+    return _endpoint(
+        source,
+        lambda fetched, settings, ledger: build_program(fetched, settings, ledger, code.load, example),
+    )
 
 
-def _endpoint(load_from: Callable[[Settings, Reader], Model]) -> Endpoint:
+class _Source:
+    """Where a load gets the model from: the child that was started first, once; else this process."""
+
+    def __init__(self) -> None:
+        self._ahead: Ahead | None = None
+        self._why_not = ""
+        try:
+            self._ahead = start(Settings.from_environ(os.environ), _open_reader)
+        except NotAheadError as reason:
+            self._why_not = str(reason)
+        except SettingsError:
+            pass  # the load meets it again, and the endpoint answers it
+
+    def fetch(self, settings: Settings, ledger: Ledger) -> Fetched:
+        """Return the verified version.
+
+        Raises:
+            StoreError, ArtifactError: As `fetch_here`.
+        """
+        ahead, self._ahead = self._ahead, None
+        if ahead:
+            try:
+                return ahead.take(settings, ledger)
+            except NotAheadError as reason:
+                self._why_not = str(reason)
+        if self._why_not:
+            ledger.note(f"not fetched beside the imports: {self._why_not}")
+        from hotplate.runtime.fetched import fetch_here
+
+        with closing(_open_reader()) as reader:
+            return fetch_here(settings, reader, ledger)
+
+
+def _endpoint(source: _Source, build: Build) -> Endpoint:
+    from hotplate.http.endpoint import Endpoint
+
     def load() -> Model:
-        settings = Settings.from_environ(os.environ)
-        with closing(_reader(settings)) as reader:
-            return load_from(settings, reader)
+        settings, ledger = Settings.from_environ(os.environ), Ledger()
+        return build(source.fetch(settings, ledger), settings, ledger)
 
     def card(manifest: Manifest) -> bytes:
+        from hotplate.runtime.card import read_card
+
         # A reader has one deadline for all it reads, so this one begins with the request.
-        with closing(_reader(Settings.from_environ(os.environ))) as reader:
+        with closing(_open_reader()) as reader:
             return read_card(manifest, reader)
 
     return Endpoint(load, card)
 
 
-def _reader(settings: Settings) -> S3Reader:
-    return S3Reader.from_settings(settings, Credentials.from_environ(os.environ))
+def _open_reader() -> S3Reader:
+    from hotplate.aws.s3_reader import S3Reader
+    from hotplate.aws.sigv4 import Credentials
+
+    return S3Reader.from_settings(Settings.from_environ(os.environ), Credentials.from_environ(os.environ))
+
+
+def _steps(module: str | None) -> Transforms | MakeTransforms | None:
+    if module is None:
+        return None
+    from hotplate.runtime.transforms import Transforms
+
+    code = import_module(module)
+    if hasattr(code, "transforms"):
+        make: MakeTransforms = code.transforms
+        return make
+    return Transforms(code.preprocess, code.postprocess)

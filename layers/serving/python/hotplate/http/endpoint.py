@@ -121,6 +121,7 @@ class Endpoint:
                     "model": self._model.manifest.name,
                     "version": self._model.version,
                     "phases_ms": ledger.phases,
+                    "beside_ms": ledger.beside,
                     "total_ms": ledger.total_ms,
                     "notes": ledger.notes,
                 },

@@ -51,7 +51,7 @@ Revision = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{7,64}(-dirty)?\Z")]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}\Z")]
 Tier = Literal["lambda-zip", "lambda-image", "sagemaker-async", "sagemaker-realtime"]
 InitMode = Literal["init", "first-invoke", "snap-start", "provisioned"]
-Prepacking = Literal["on", "parallel", "off"]
+Prepacking = Literal["on", "parallel", "off", "later"]
 VariantKind = Literal["int8", "fp16", "int4"]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 
@@ -134,7 +134,8 @@ class Plan(_Record, frozen=True):
         init_mode: When the model is loaded.
         weight_form: `source` is the graph as given; `inline` an optimised graph with its weights
             inside; `borrowed` an optimised graph beside one file of weights that the session borrows.
-        prepacking: Whether the session rearranges weights for faster runs, and on how many threads.
+        prepacking: Whether the session rearranges weights for faster runs, and on how many threads;
+            `later` answers first, and does it in parallel afterwards.
         load_level: `none` if the graph needs no optimising when it is loaded; `all` otherwise.
         isa, native_onnxruntime: The processors, and the ONNX Runtime, that the files of role
             `native-graph` and `native-weights` are for. Anything else takes `graph` and `weights`.

@@ -21,17 +21,11 @@ from typing import TYPE_CHECKING
 
 from hotplate.errors import SettingsError
 from hotplate.manifest.pickles import HEAD_BYTES, refuse_pickle
-from hotplate.runtime.files import Cache, fetch_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from hotplate.manifest.schema import FileEntry
-    from hotplate.runtime.ledger import Ledger
-    from hotplate.settings import Settings
-    from hotplate.store.base import Reader
-
-__all__ = ["PrivateFolder", "fetch_assets", "write_asset"]
+__all__ = ["PrivateFolder", "write_asset", "write_assets"]
 
 _PREFIX = "hotplate-assets-"
 _LOCK = "lock"
@@ -76,24 +70,21 @@ class PrivateFolder:
         os.close(self._lock)
 
 
-def fetch_assets(
-    settings: Settings, reader: Reader, entries: Sequence[FileEntry], ledger: Ledger
-) -> PrivateFolder:
+def write_assets(files: Mapping[str, memoryview]) -> PrivateFolder:
     """Return a folder of this process with every asset in it.
 
+    Args:
+        files: Verified bytes by path.
+
     Raises:
-        StoreError: Bytes could not be had.
-        ArtifactError: They are not those published, or a pickle.
+        ProgramError: One is a pickle.
         SettingsError: They could not be written.
     """
-    temporary = Path(tempfile.gettempdir())
-    cache = Cache(_cache_folder(settings, entries, temporary, ledger), ledger)
-    folder = PrivateFolder(temporary)
+    folder = PrivateFolder(Path(tempfile.gettempdir()))
     try:
-        for entry in entries:
-            body = fetch_file(reader, entry, cache)
-            refuse_pickle(entry.path, bytes(body[:HEAD_BYTES]))
-            write_asset(folder.path, entry.path, body)
+        for path, body in files.items():
+            refuse_pickle(path, bytes(body[:HEAD_BYTES]))
+            write_asset(folder.path, path, body)
     except BaseException:
         folder.remove()
         raise
@@ -117,16 +108,6 @@ def write_asset(folder: Path, path: str, body: memoryview) -> None:
             f"asset {path!r} of {len(body)} bytes could not be written: {fault}; "
             "EphemeralStorage in the template gives a function more room"
         ) from fault
-
-
-def _cache_folder(
-    settings: Settings, entries: Sequence[FileEntry], temporary: Path, ledger: Ledger
-) -> Path | None:
-    # A cached asset lies there twice; where that is too much, the one that is used comes first.
-    if settings.cache_dir and shutil.disk_usage(temporary).free < 2 * sum(entry.size for entry in entries):
-        ledger.note("assets were not cached: they have no room twice")
-        return None
-    return settings.cache_dir
 
 
 def _remove_abandoned(temporary: Path) -> None:

@@ -3,35 +3,48 @@
 Rules kept:
 
 1. No byte leaves here that was not hashed and found to be what the manifest says.
-2. Reads run in parallel; hashing goes through them in order as they come.
+2. All ranges of all files are read in parallel; hashing goes through them in order as they come.
 3. The cache is a convenience, never trusted: a file found there is hashed again, one that is
    wrong is removed. It is written under another name and renamed, so that two processes sharing
    the folder never see half a file; a full disk only means that nothing is cached.
+4. What lies in the cache is mapped, not read: processes that share the folder share the memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from hotplate.errors import DigestMismatchError, LengthMismatchError
+from hotplate.errors import DigestMismatchError
 from hotplate.limits import MAX_PARALLEL_RANGES, RANGE_BYTES
 from hotplate.manifest.layout import blob_key
+from hotplate.runtime.crew import in_order
+from hotplate.runtime.memory import aligned, private_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
 
     from hotplate.manifest.schema import FileEntry
     from hotplate.runtime.ledger import Ledger
     from hotplate.store.base import Reader
 
-__all__ = ["Cache", "fetch_file"]
+__all__ = ["Cache", "Placed", "fetch_file", "fetch_files", "mapped"]
+
+
+class Placed(NamedTuple):
+    """Where the verified bytes of a file are.
+
+    Attributes:
+        offset: In the memory that was allocated; 0 if they are in the cache.
+        cached: The file of the cache, mapped, and its path; None if they are in the memory.
+    """
+
+    offset: int
+    cached: tuple[memoryview, Path] | None
 
 
 class Cache:
@@ -41,28 +54,28 @@ class Cache:
         self._folder = folder
         self._ledger = ledger
 
-    def get(self, sha256: str, size: int) -> memoryview | None:
-        """Return the bytes with this digest if they are here and right; a wrong file is removed."""
+    def find(self, entry: FileEntry) -> tuple[memoryview, Path] | None:
+        """Return the file with these bytes if it is here and right; a wrong one is removed."""
         if self._folder is None:
             return None
-        path = self._folder / sha256
+        path = self._folder / entry.sha256
         try:
-            if path.stat().st_size == size:
-                found = memoryview(path.read_bytes())
-                if hashlib.sha256(found).hexdigest() == sha256:
-                    return found
-            self._ledger.note(f"cached {sha256[:12]} was damaged: removed, fetched again")
+            # What is hashed is what is used: somebody else may remove or replace the file meanwhile.
+            found = mapped(path)
+            if len(found) == entry.size and hashlib.sha256(found).hexdigest() == entry.sha256:
+                return found, path
+            self._ledger.note(f"cached {entry.sha256[:12]} was damaged: removed, fetched again")
             path.unlink(missing_ok=True)
         except FileNotFoundError:
             return None
         except OSError as fault:
-            self._ledger.note(f"cached {sha256[:12]} could not be read: {fault}")
+            self._ledger.note(f"cached {entry.sha256[:12]} could not be read: {fault}")
         return None
 
-    def put(self, sha256: str, body: memoryview) -> None:
-        """Keep verified bytes for the next process."""
+    def put(self, sha256: str, body: memoryview) -> tuple[memoryview, Path] | None:
+        """Keep verified bytes for the next process; return the file, None if it cannot be written."""
         if self._folder is None:
-            return
+            return None
         unfinished: Path | None = None
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -70,59 +83,100 @@ class Cache:
             unfinished = Path(name)
             with os.fdopen(handle, "wb") as file:
                 file.write(body)
-            unfinished.replace(self._folder / sha256)
+            kept = mapped(unfinished)
+            return kept, unfinished.replace(self._folder / sha256)
         except OSError as fault:
             self._ledger.note(f"{sha256[:12]} was not cached: {fault}")
             if unfinished:
                 unfinished.unlink(missing_ok=True)
+        return None
 
 
-def fetch_file(reader: Reader, entry: FileEntry, cache: Cache) -> memoryview:
-    """Return the verified bytes of one file.
+def mapped(file: Path) -> memoryview:
+    """Return a file's bytes, mapped: every process that maps it shares them."""
+    with file.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:  # nothing cannot be mapped
+            return memoryview(b"")
+        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+class _Part(NamedTuple):
+    """One range of one file: what to read, into where, and the hash that goes through it."""
+
+    entry: FileEntry
+    start: int
+    into: memoryview
+
+
+def fetch_files(
+    reader: Reader, entries: Sequence[FileEntry], cache: Cache, allocate: Callable[[int], memoryview]
+) -> list[Placed]:
+    """Return where the verified bytes of each file are.
+
+    Args:
+        reader: Where the registry lies.
+        entries: The files wanted.
+        cache: Looked into first; gets what was fetched.
+        allocate: Called once, with the bytes that the files not cached need, each on a page of its own;
+            returns writable memory of that size.
 
     Raises:
         DigestMismatchError: The bytes are not those published.
         LengthMismatchError: Their number is not.
         StoreError: They could not be had.
     """
-    cached = cache.get(entry.sha256, entry.size)
-    if cached is not None:
-        return cached
-    body = _fetch(reader, entry)
-    cache.put(entry.sha256, body)
-    return body
+    found = {entry.path: kept for entry in entries if (kept := cache.find(entry))}
+    missing = [entry for entry in entries if entry.path not in found]
+    offsets, total = {}, 0
+    for entry in missing:
+        offsets[entry.path] = total
+        total += aligned(entry.size)
+    memory = allocate(total) if missing else memoryview(b"")
+    bodies = {entry.path: memory[offsets[entry.path] :][: entry.size] for entry in missing}
+    _fetch(reader, missing, bodies)
+    for entry in missing:
+        if kept := cache.put(entry.sha256, bodies[entry.path]):
+            found[entry.path] = kept
+    return [Placed(offsets.get(entry.path, 0), found.get(entry.path)) for entry in entries]
 
 
-def _fetch(reader: Reader, entry: FileEntry) -> memoryview:
-    key = blob_key(entry.sha256)
-    digest = hashlib.sha256()
-    if entry.size == 0:  # no range can name nothing, and a longer object must still be found out
-        body = memoryview(reader.read_small(key, max_bytes=0))
-    else:
-        body = memoryview(np.empty(entry.size, np.uint8)).cast("B")  # not zeroed, on huge pages
-        with ThreadPoolExecutor(max_workers=MAX_PARALLEL_RANGES, thread_name_prefix="fetch") as pool:
-            for part in _ranges(pool, reader, key, body):
-                digest.update(part)
-    if len(body) != entry.size:
-        raise LengthMismatchError(f"{entry.path}: {len(body)} bytes, {entry.size} were published")
-    if digest.hexdigest() != entry.sha256:
-        raise DigestMismatchError(
-            f"{entry.path}: SHA-256 {digest.hexdigest()[:12]}…, {entry.sha256[:12]}… was published"
-        )
-    return body.toreadonly()
+def fetch_file(reader: Reader, entry: FileEntry, cache: Cache) -> memoryview:
+    """Return the verified bytes of one file; read-only.
+
+    Raises:
+        DigestMismatchError, LengthMismatchError, StoreError: As `fetch_files`.
+    """
+    memory: list[memoryview] = []
+
+    def allocate(size: int) -> memoryview:
+        memory.append(private_memory(size))
+        return memory[0]
+
+    (placed,) = fetch_files(reader, [entry], cache, allocate)
+    return placed.cached[0] if placed.cached else memory[0][: entry.size].toreadonly()
 
 
-def _ranges(pool: ThreadPoolExecutor, reader: Reader, key: str, body: memoryview) -> Iterator[memoryview]:
-    """Yield the parts of `body` in order, each once it is filled, while later ones still arrive."""
-    parts = [(start, body[start : start + RANGE_BYTES]) for start in range(0, len(body), RANGE_BYTES)]
-    reads = [
-        (part, pool.submit(reader.read_range, key, start=start, into=part, object_bytes=len(body)))
-        for start, part in parts
+def _fetch(reader: Reader, entries: Sequence[FileEntry], bodies: dict[str, memoryview]) -> None:
+    parts = [
+        _Part(entry, start, bodies[entry.path][start : start + RANGE_BYTES])
+        for entry in entries
+        for start in range(0, entry.size, RANGE_BYTES)
     ]
-    try:
-        for part, read in reads:
-            read.result()
-            yield part
-    finally:
-        for _, read in reads:
-            read.cancel()
+    for entry in entries:
+        if not entry.size:  # no range can name nothing, and a longer object must still be found out
+            reader.read_small(blob_key(entry.sha256), max_bytes=0)
+    digests = {entry.path: hashlib.sha256() for entry in entries}
+
+    def read(part: _Part) -> None:
+        key = blob_key(part.entry.sha256)
+        reader.read_range(key, start=part.start, into=part.into, object_bytes=part.entry.size)
+
+    if parts:
+        for part in in_order(read, parts, workers=MAX_PARALLEL_RANGES):
+            digests[part.entry.path].update(part.into)
+    for entry in entries:
+        got = digests[entry.path].hexdigest()
+        if got != entry.sha256:
+            raise DigestMismatchError(
+                f"{entry.path}: SHA-256 {got[:12]}…, {entry.sha256[:12]}… was published"
+            )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hotplate.runtime.isa import this_isa
-from hotplate.runtime.session import RUNTIME_VERSION
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.ledger import Ledger
 
-__all__ = ["Form", "choose_form"]
+__all__ = ["PROGRAM_FORM", "Form", "choose_form"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +39,23 @@ class Form:
         return frozenset({self.graph, self.weights, "asset"})
 
 
-def choose_form(manifest: Manifest, ledger: Ledger) -> Form:
-    """Return the form for this machine; the ledger is told when it is not the native one."""
+# A model that is Python has no graph and no weights: its assets are all there is to fetch.
+PROGRAM_FORM = Form("", "", "none")
+
+
+def choose_form(manifest: Manifest, ledger: Ledger, onnxruntime: str) -> Form:
+    """Return the form for this machine; the ledger is told when it is not the native one.
+
+    Args:
+        manifest: Of the version.
+        ledger: Told.
+        onnxruntime: Version of the ONNX Runtime that will load it.
+    """
     plan = manifest.plan
     portable = Form("graph", "weights", plan.load_level)
     if plan.isa is None:
         return portable
-    here = (this_isa(), RUNTIME_VERSION)
+    here = (this_isa(), onnxruntime)
     if here == (plan.isa, plan.native_onnxruntime):
         return Form("native-graph", "native-weights", "none")
     ledger.note(

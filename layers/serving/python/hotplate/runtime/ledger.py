@@ -6,6 +6,7 @@
 | `imports` | first line of hotplate, start of loading: numpy, ONNX Runtime, ours |
 | `manifest` | reading and checking the manifest |
 | `fetch` | reading the files, from S3 or the cache, hashed on the way |
+| `wait` | instead of both, where a child process does them beside the imports: what is left of them |
 | `assets` | what the function makes of its assets, where it has any |
 | `session` | building the ONNX Runtime session |
 | `warmup` | the first runs |
@@ -33,11 +34,13 @@ class Ledger:
 
     Attributes:
         phases: Milliseconds by phase.
+        beside: Milliseconds of `manifest` and `fetch` that ran beside the imports; no part of the total.
         notes: Sentences such as why a cached file was not used.
     """
 
     def __init__(self) -> None:
         self.phases: dict[str, float] = dict(_before_loading())
+        self.beside: dict[str, float] = {}
         self.notes: list[str] = []
 
     @contextmanager

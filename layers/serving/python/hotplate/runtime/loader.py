@@ -10,88 +10,108 @@ The order is the security property, and each step only sees what the one before 
    compared; only assets and the graph and weights for this processor are read at all;
 6. only then the function parses its assets, ONNX Runtime sees the graph, and warm-up runs it.
 
+Steps 2 to 5 are `hotplate.runtime.fetched`, in a child process beside the imports where that can be had.
 The same order is tested by breaking each link (`tests/integration/runtime/test_loader.py`).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hotplate.errors import ManifestError
-from hotplate.runtime.files import Cache, fetch_file
-from hotplate.runtime.forms import choose_form
+from hotplate.runtime.fetched import fetch_here
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.model import Model, TransformedGraph
-from hotplate.runtime.pinned import pinned_manifest
 from hotplate.runtime.session import Session
+from hotplate.runtime.staged import StagedSession
 from hotplate.runtime.warmup import warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from hotplate.manifest.schema import Manifest
+    from hotplate.runtime.fetched import Fetched
     from hotplate.runtime.transforms import MakeTransforms, Transforms
     from hotplate.settings import Settings
     from hotplate.store.base import Reader
 
-__all__ = ["load_model"]
+__all__ = ["build_model", "load_model"]
 
 
 def load_model(
     settings: Settings, reader: Reader, transforms: Transforms | MakeTransforms | None = None
 ) -> Model:
-    """Return the model that the settings pin, warmed up.
+    """Return the model that the settings pin, fetched by this process and warmed up.
 
     Args:
         settings: What to serve and how much memory there is.
         reader: Where the registry lies.
-        transforms: The function's own steps around the graph, or what makes them of the version's
-            assets; None serves the graph's tensors.
+        transforms: As of `build_model`.
 
     Raises:
         StoreError: Bytes could not be had.
         ArtifactError: Bytes are not those published, or not a model. Nothing was computed from them.
     """
     ledger = Ledger()
-    with ledger.phase("manifest"):
-        manifest = pinned_manifest(settings, reader, ledger)
-        if manifest.is_program:
-            raise ManifestError(
-                f"{settings.model} {settings.version} is of platform {manifest.platform!r}, not a graph"
-            )
-    cache = Cache(settings.cache_dir, ledger)
-    with ledger.phase("fetch"):
-        form = choose_form(manifest, ledger)
-        files = {
-            entry.path: (entry.role, fetch_file(reader, entry, cache))
-            for entry in manifest.files
-            if entry.role in form.roles
-        }
+    return build_model(fetch_here(settings, reader, ledger), settings, ledger, transforms)
+
+
+def build_model(
+    fetched: Fetched,
+    settings: Settings,
+    ledger: Ledger,
+    transforms: Transforms | MakeTransforms | None = None,
+) -> Model:
+    """Return the model made of verified bytes, warmed up.
+
+    Args:
+        fetched: The version.
+        settings: What to serve and how much memory there is.
+        ledger: Gets the phases.
+        transforms: The function's own steps around the graph, or what makes them of the version's
+            assets; None serves the graph's tensors.
+
+    Raises:
+        ManifestError: It is no graph, or its assets are not what the function needs.
+        GraphError: ONNX Runtime does not load it.
+    """
+    manifest = fetched.manifest
+    if manifest.is_program:
+        raise ManifestError(
+            f"{settings.model} {settings.version} is of platform {manifest.platform!r}, not a graph"
+        )
     if callable(transforms):
         with ledger.phase("assets"):
-            transforms = _made(transforms, manifest, files)
+            transforms = _made(transforms, fetched)
     with ledger.phase("session"):
-        session = Session(
-            next(bytes(body) for role, body in files.values() if role == form.graph),
-            weights={path: body for path, (role, body) in files.items() if role == form.weights},
-            threads=manifest.plan.intra_op_threads or settings.vcpus,
-            prepacking=manifest.plan.prepacking,
-            level=form.level,
-        )
+        threads = manifest.plan.intra_op_threads or settings.vcpus
+        session = _session(fetched, threads, on_demand=settings.is_on_demand)
     model = Model(manifest, settings.version, TransformedGraph(session, transforms), ledger)
     with ledger.phase("warmup"):
         warm_up(session, ledger)
     return model
 
 
-def _made(
-    make: MakeTransforms, manifest: Manifest, files: Mapping[str, tuple[str, memoryview]]
-) -> Transforms:
-    assets = {path: bytes(body) for path, (role, body) in files.items() if role == "asset"}
+def _session(fetched: Fetched, threads: int, *, on_demand: bool) -> Session | StagedSession:
+    (graph,) = fetched.of_role(fetched.form.graph).values()
+    build = partial(
+        Session,
+        bytes(graph),
+        weights=fetched.of_role(fetched.form.weights),
+        threads=threads,
+        level=fetched.form.level,
+    )
+    prepacking = fetched.manifest.plan.prepacking
+    # Where nobody waits for init to end, there is nothing to put off.
+    if prepacking == "later" and on_demand:
+        return StagedSession(build(prepacking="off"), lambda: build(prepacking="parallel"))
+    return build(prepacking=prepacking)
+
+
+def _made(make: MakeTransforms, fetched: Fetched) -> Transforms:
+    assets = {path: bytes(body) for path, body in fetched.of_role("asset").items()}
     try:
         return make(assets)
     except (LookupError, ValueError) as fault:
         raise ManifestError(
-            f"the assets of {manifest.name!r} ({', '.join(sorted(assets)) or 'none'}) are not what its "
-            f"function needs: {type(fault).__name__}: {fault}"
+            f"the assets of {fetched.manifest.name!r} ({', '.join(sorted(assets)) or 'none'}) are not what "
+            f"its function needs: {type(fault).__name__}: {fault}"
         ) from fault

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.ledger import Ledger
     from hotplate.runtime.session import Session
+    from hotplate.runtime.staged import StagedSession
     from hotplate.runtime.transforms import Transforms
 
 __all__ = ["Arrays", "Model", "Predictor", "TransformedGraph"]
@@ -43,7 +44,7 @@ class Predictor(Protocol):
 class TransformedGraph:
     """A graph between the function's own steps; without them its tensors are served as they are."""
 
-    session: Session
+    session: Session | StagedSession
     transforms: Transforms | None
 
     def run(self, inputs: Arrays, wanted: Sequence[str]) -> Arrays:

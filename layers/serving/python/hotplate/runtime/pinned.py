@@ -1,12 +1,12 @@
-"""The manifest that a function pins: read, hashed, its signature verified, and only then parsed.
+"""The manifest that a deployment pins: read, compared with the pin, its signature checked, then parsed.
 
-Steps 1 to 4 of a cold start, the same for graphs and for programs; see `hotplate.runtime.loader`.
+The first four links of the chain in `hotplate.runtime.loader`. Nothing heavy is imported here, because
+this runs beside the imports (`hotplate.runtime.ahead`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from hotplate.errors import (
@@ -20,36 +20,46 @@ from hotplate.limits import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
 from hotplate.manifest.layout import manifest_key, signature_key, version_of
 from hotplate.manifest.schema import Manifest, decode
 from hotplate.manifest.signature import verify
+from hotplate.runtime.crew import beside
 
 if TYPE_CHECKING:
     from hotplate.runtime.ledger import Ledger
     from hotplate.settings import Settings
     from hotplate.store.base import Reader
 
-__all__ = ["pinned_manifest"]
+__all__ = ["check_pin", "pinned_manifest"]
 
 
-def pinned_manifest(settings: Settings, reader: Reader, ledger: Ledger) -> Manifest:
-    """Return the manifest that the settings pin.
+def pinned_manifest(settings: Settings, reader: Reader, ledger: Ledger) -> tuple[Manifest, bytes]:
+    """Return the manifest that the settings pin, and its bytes.
 
     Raises:
         StoreError: Bytes could not be had.
-        ArtifactError: They are not those pinned, not signed by a trusted key, or not a manifest of this
-            model and version.
+        ArtifactError: They are not those pinned, nobody who is trusted signed them, or they are no
+            manifest of this model and version.
     """
     if settings.signing_keys:
-        # Beside the manifest, because it is a second round trip; the pinned digest is all it needs.
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="signature") as pool:
-            signed = pool.submit(_check_signature, settings, reader)
+        # Read beside the manifest, because it is a second round trip; the pinned digest is all it needs.
+        with beside(lambda: _check_signature(settings, reader)):
             raw = _pinned_bytes(settings, reader)
-            signed.result()
     else:
         ledger.note("no signature was verified: HOTPLATE_UNSIGNED allows that")
         raw = _pinned_bytes(settings, reader)
+    return check_pin(raw, settings), raw
+
+
+def check_pin(raw: bytes, settings: Settings) -> Manifest:
+    """Return the manifest in `raw`, which must be of the digest, model and version that the settings pin.
+
+    Raises:
+        DigestMismatchError, ManifestError: It is not.
+    """
+    _refuse_other(raw, settings)
     manifest = decode(raw)
-    if (manifest.name, version_of(manifest)[0]) != (settings.model, settings.version):
+    version = manifest.version or version_of(manifest)[0]
+    if (manifest.name, version) != (settings.model, settings.version):
         raise ManifestError(
-            f"the manifest is of {manifest.name} {version_of(manifest)[0]}, "
+            f"the manifest is of {manifest.name} {version}, "
             f"the function serves {settings.model} {settings.version}"
         )
     return manifest
@@ -57,13 +67,17 @@ def pinned_manifest(settings: Settings, reader: Reader, ledger: Ledger) -> Manif
 
 def _pinned_bytes(settings: Settings, reader: Reader) -> bytes:
     raw = reader.read_small(manifest_key(settings.model, settings.version), max_bytes=MAX_MANIFEST_BYTES)
+    _refuse_other(raw, settings)
+    return raw
+
+
+def _refuse_other(raw: bytes, settings: Settings) -> None:
     digest = hashlib.sha256(raw).hexdigest()
     if digest != settings.manifest_sha256:
         raise DigestMismatchError(
             f"manifest of {settings.model} {settings.version}: SHA-256 {digest[:12]}…, "
             f"the function pins {settings.manifest_sha256[:12]}…"
         )
-    return raw
 
 
 def _check_signature(settings: Settings, reader: Reader) -> None:

@@ -16,10 +16,10 @@ import numpy as np
 
 from hotplate.errors import HotplateError, InferenceError, ManifestError, ProgramError
 from hotplate.protocol.datatypes import from_name
-from hotplate.runtime.assets import fetch_assets
+from hotplate.runtime.assets import write_assets
+from hotplate.runtime.fetched import fetch_here
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.model import Arrays, Model
-from hotplate.runtime.pinned import pinned_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
     from hotplate.manifest.schema import Manifest
     from hotplate.protocol.types import MetadataTensor
+    from hotplate.runtime.fetched import Fetched
     from hotplate.settings import Settings
     from hotplate.store.base import Reader
 
-__all__ = ["Load", "Program", "load_program", "program_model"]
+__all__ = ["Load", "Program", "build_program", "load_program", "program_model"]
 
 
 class Program(Protocol):
@@ -74,7 +75,7 @@ def load_program(
     load: Load,
     example: Callable[[], Arrays] | None = None,
 ) -> Model:
-    """Return the model that the settings pin, loaded by the function's own code and warmed up.
+    """Return the model that the settings pin, fetched by this process, loaded and warmed up.
 
     Args:
         settings: What to serve.
@@ -88,15 +89,36 @@ def load_program(
         SettingsError: There is no room for them.
     """
     ledger = Ledger()
-    with ledger.phase("manifest"):
-        manifest = pinned_manifest(settings, reader, ledger)
-        if not manifest.is_program:
-            raise ManifestError(
-                f"{settings.model} {settings.version} is of platform {manifest.platform!r}, not Python"
-            )
-    with ledger.phase("fetch"):
-        assets = [entry for entry in manifest.files if entry.role == "asset"]
-        folder = fetch_assets(settings, reader, assets, ledger)
+    return build_program(fetch_here(settings, reader, ledger), settings, ledger, load, example)
+
+
+def build_program(
+    fetched: Fetched,
+    settings: Settings,
+    ledger: Ledger,
+    load: Load,
+    example: Callable[[], Arrays] | None = None,
+) -> Model:
+    """Return the model that `load` makes of verified assets, warmed up.
+
+    Args:
+        fetched: The version.
+        settings: What to serve.
+        ledger: Gets the phases.
+        load: As of `load_program`.
+        example: As of `load_program`.
+
+    Raises:
+        ArtifactError: It is a graph, an asset is a pickle, or the program does not load.
+        SettingsError: There is no room for the assets.
+    """
+    manifest = fetched.manifest
+    if not manifest.is_program:
+        raise ManifestError(
+            f"{settings.model} {settings.version} is of platform {manifest.platform!r}, not Python"
+        )
+    with ledger.phase("assets"):
+        folder = write_assets(fetched.of_role("asset"))
     with ledger.phase("session"):
         try:
             model = program_model(manifest, settings.version, load, folder.path, ledger)

@@ -31,6 +31,7 @@ _PREPACKING: dict[Prepacking, tuple[str, ...]] = {
     "on": (),
     "parallel": ("session.prepack.enable_parallel",),
     "off": ("session.disable_prepacking",),
+    "later": ("session.prepack.enable_parallel",),
 }
 
 # The library has no common base class for its errors; these are all it defines, and what its
@@ -77,7 +78,8 @@ class Session:
             weights: External data by the location that the graph names; borrowed, not copied,
                 where ONNX Runtime can (1.31 and later), so it is kept as long as the session.
             threads: Threads of one operator.
-            prepacking: Whether weights are rearranged for faster runs: `on`, in `parallel`, or `off`.
+            prepacking: Whether weights are rearranged for faster runs: `on`, in `parallel`, or `off`;
+                `later` is `parallel` here, see `hotplate.runtime.staged`.
             level: How far the graph is optimised now; `none` for one that was before.
 
         Raises:

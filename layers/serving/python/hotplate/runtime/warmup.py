@@ -11,11 +11,12 @@ from hotplate.errors import InferenceError
 if TYPE_CHECKING:
     from hotplate.runtime.ledger import Ledger
     from hotplate.runtime.session import Session
+    from hotplate.runtime.staged import StagedSession
 
 __all__ = ["warm_up"]
 
 
-def warm_up(session: Session, ledger: Ledger) -> None:
+def warm_up(session: Session | StagedSession, ledger: Ledger) -> None:
     """Run the graph once on zeros, every open dimension 1.
 
     A graph may refuse zeros (an index that must exist, a length that must be even). That is no

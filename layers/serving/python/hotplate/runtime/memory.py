@@ -1,0 +1,62 @@
+"""Memory that a model's files are received into and used from: allocated once, copied never.
+
+Two kinds: private to this process, and a memory file that a child process fills and its parent maps.
+Both on huge pages where the kernel gives them: touching a fresh page of 4 KiB for the first time costs
+more than receiving its bytes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from contextlib import suppress
+
+__all__ = ["PAGE", "SharedMemory", "aligned", "private_memory"]
+
+PAGE = 4096
+
+
+def aligned(size: int) -> int:
+    """Return `size` rounded up to whole pages."""
+    return -(-size // PAGE) * PAGE
+
+
+def private_memory(size: int) -> memoryview:
+    """Return `size` bytes of this process; at least one page is mapped."""
+    memory = mmap.mmap(-1, max(size, PAGE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    _advise(memory)
+    return memoryview(memory)[:size]
+
+
+class SharedMemory:
+    """A file in memory, made before a fork, that the child fills and the parent reads.
+
+    Raises:
+        OSError: The kernel gives none.
+    """
+
+    def __init__(self) -> None:
+        self._file = os.memfd_create("hotplate-model", os.MFD_CLOEXEC)
+
+    def allocate(self, size: int) -> memoryview:
+        """Return `size` writable bytes; called once, by the child."""
+        os.ftruncate(self._file, max(size, PAGE))
+        memory = mmap.mmap(self._file, max(size, PAGE))
+        _advise(memory)
+        return memoryview(memory)[:size]
+
+    def view(self, size: int) -> memoryview:
+        """Return the first `size` bytes, read-only; they stay as long as the view."""
+        if not size:  # then nothing was allocated
+            return memoryview(b"")
+        return memoryview(mmap.mmap(self._file, size, access=mmap.ACCESS_READ))
+
+    def close(self) -> None:
+        """Give up the file; views of it stay."""
+        os.close(self._file)
+
+
+def _advise(memory: mmap.mmap) -> None:
+    # Kernels without huge pages refuse; the memory is as good, only slower to touch.
+    with suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
