@@ -1,0 +1,6 @@
+"""`POST /v2/models/sentence-embeddings/infer` and its fellows: texts to vectors of their meaning."""
+
+from functions.sentence_embeddings.model import transforms
+from hotplate.wiring import model_function
+
+lambda_handler = model_function(transforms)
