@@ -15,7 +15,7 @@ from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.lint import lint_template
 from hotplate_tools.project import project_root
 from hotplate_tools.publish.pipeline import describe
-from hotplate_tools.training.stored import model_folder
+from hotplate_tools.training.stored import model_folder, source_folder
 from tests.support.signing import SeedSigner
 
 DOCUMENT = read_yaml(project_root() / "template.yaml")
@@ -78,7 +78,13 @@ def test_new_parameters_of_a_model_publish_a_version(model: ServedModel) -> None
     assert RESOURCES[model.function]["UpdateReplacePolicy"] == "Retain"
 
 
-@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+COMMITTED = [
+    model for model in served_models(DOCUMENT) if (source_folder(model.name) / "model.onnx").exists()
+]
+
+
+# The others are pinned anew by whoever builds them: their golden rows are answers of that machine.
+@pytest.mark.parametrize("model", COMMITTED, ids=lambda model: model.name)
 def test_defaults_pin_the_model_that_comes_with_the_project(model: ServedModel) -> None:
     described = describe(model_folder(model.name), model.name)
     defaults = {name: each["Default"] for name, each in DOCUMENT["Parameters"].items()}
