@@ -62,8 +62,8 @@ def test_golden_rows_are_answered_over_http_as_json(server: str, name: str) -> N
             if output["datatype"] == "BYTES":
                 assert output["data"] == wanted.tolist()
             else:
-                bounds = {"rtol": spec.golden.rtol, "atol": spec.golden.atol}
-                np.testing.assert_allclose(output["data"], wanted, **bounds)
+                rtol, atol = spec.golden.rtol, spec.golden.atol
+                np.testing.assert_allclose(output["data"], wanted, rtol=rtol, atol=atol)
 
 
 def entry(datatype: str, name: str, data: Any) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def infer(server: str, model: str, **inputs: Array) -> Answer:
     """Send arrays as binary data; objects are BYTES."""
     tensors = [Tensor(name, from_dtype(array.dtype).name, array) for name, array in inputs.items()]
     body, length = encode_request(tensors)
-    return call(server, "POST", f"/v2/models/{model}/infer", body, {LENGTH: str(length)})
+    headers = {} if length is None else {LENGTH: str(length)}
+    return call(server, "POST", f"/v2/models/{model}/infer", body, headers)
 
 
 def answers(server: str, model: str, **inputs: Array) -> Mapping[str, Array]:
