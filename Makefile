@@ -10,7 +10,7 @@ FIND_PYTHON = for name in python3.13 python3.14 python3.12 python3 \
 	$$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[342].*/bin/python 2>/dev/null | sort -r); do \
 	"$$name" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$name" && break; done
 
-.PHONY: help demo test check up unit integration e2e models convert bench build lock clean
+.PHONY: help demo test check up unit integration e2e models models-test convert bench build lock clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,8 +28,8 @@ help: ## List the tasks
 demo: .venv/.complete ## Publish a model, start the local cloud, ask it cold and warm, stop
 	@$(BIN)/hotplate demo
 
-test: .venv/.complete ## Run every test but the frameworks': unit, integration, end to end
-	@$(BIN)/pytest --ignore=tests/convert
+test: .venv/.complete ## Run every test but those of frameworks and built models: unit, integration, end to end
+	@$(BIN)/pytest --ignore=tests/convert --ignore=tests/models
 
 check: .venv/.complete ## Format, lint, types, imports, template
 	@$(BIN)/ruff format --check
@@ -50,8 +50,11 @@ integration: .venv/.complete ## Run the integration tests
 e2e: .venv/.complete ## Run the end-to-end tests
 	@$(BIN)/pytest tests/e2e
 
-models: .venv/.complete ## Train the models that are too large to be committed and not built here
+models: .venv/.complete ## Build the models that are too large to be committed and not built here
 	@$(BIN)/hotplate train --missing
+
+models-test: models ## Build what is missing, serve all models, ask each over HTTP
+	@$(BIN)/pytest tests/models
 
 convert: .venv/.complete ## Convert, publish and serve a model of every framework (installs them)
 	@$(BIN)/pytest tests/convert
@@ -63,11 +66,13 @@ build: .venv/.complete ## Build functions and layers, print their sizes
 	@$(BIN)/hotplate build
 
 lock: .venv/.complete ## Pin all requirements again, with hashes
-	@for name in dev sam cloud runtime train-keras convert-boosted convert-keras convert-sklearn model-signing quantise; do \
+	@for name in dev sam cloud runtime train-keras train-pretrained convert-boosted convert-keras convert-sklearn model-signing \
+	  quantise; do \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	    requirements/$$name.in -o requirements/$$name.txt; done
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-	  requirements/convert-torch.in -o requirements/convert-torch.txt
+	@for name in convert-torch train-pretrained-torch; do \
+	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	    requirements/$$name.in -o requirements/$$name.txt; done
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	  -c requirements/dev.txt layers/onnxruntime/requirements.in -o layers/onnxruntime/requirements.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \

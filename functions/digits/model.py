@@ -5,9 +5,7 @@ Rules kept here:
 1. Pure: arrays in, arrays out; nothing global is changed, Pillow's settings included.
 2. Only NumPy is imported with the module. Pillow is imported when the first file comes, so callers
    who send pixels do not pay for it at a cold start.
-3. A file is believed in nothing: its kind is read from its first bytes, its size from its header
-   before a pixel is decoded, and every way in which it can be wrong is an `UnreadableImageError`
-   that names the element.
+3. Files are opened by `hotplate.images`, which believes them in nothing.
 4. A picture is brought to the form in which the training data was made: grey, light ink on black,
    the longer side 20 pixels, the centre of mass at (14, 14) of 28 by 28 pixels.
 
@@ -21,21 +19,16 @@ Source: LeCun, Cortes, Burges: "The MNIST database of handwritten digits" (how t
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hotplate.errors import UnreadableImageError, ValueRangeError
-from hotplate.limits import MAX_IMAGE_PIXELS
+from hotplate.images import decode, open_all, upright
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
     Array = np.ndarray[Any, Any]
@@ -61,25 +54,6 @@ FAINT = 0.2
 # median deviations are four standard deviations of noise.
 GRAIN = 6
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_EXPECTED = "a PNG or JPEG file"
-
-# What Pillow raises for files that are broken, cut off, or hold more text than it accepts.
-_PILLOW_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-
 
 def preprocess(inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Return what the graph is fed.
@@ -101,7 +75,7 @@ def preprocess(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {"image": _in_range(inputs["image"])}
     files = inputs["image_file"]
     # Every header before any pixel: a small file can stand for a large picture, and a request for many.
-    opened = _all_opened(files)
+    opened = open_all(files, "image_file")
     pixels = np.empty((len(files), FIELD, FIELD, 1), np.float32)  # (N, H, W, 1)
     for index, image in enumerate(opened):
         pixels[index, :, :, 0] = _pixels(image, f"image_file[{index}]")
@@ -134,29 +108,9 @@ def _in_range(image: Array) -> Array:
     )
 
 
-def _all_opened(files: Array) -> list[ImageFile]:
-    """Return the files with their headers read; together they hold at most `MAX_IMAGE_PIXELS`."""
-    opened: list[ImageFile] = []
-    total = 0
-    for index, data in enumerate(files):
-        place = f"image_file[{index}]"
-        with _readable(place):
-            opened.append(_opened(data))
-        total += opened[-1].width * opened[-1].height
-        if total > MAX_IMAGE_PIXELS:
-            raise UnreadableImageError(
-                place,
-                expected=f"at most {MAX_IMAGE_PIXELS} pixels in a request",
-                received=f"{opened[-1].width} x {opened[-1].height}, which makes {total}",
-            )
-    return opened
-
-
 def _pixels(image: ImageFile, place: str) -> Array:
     """Return one picture as float32 (28, 28) in 0..1."""
-    with _readable(place):
-        grey = _grey(image)
-    ink = _ink(grey)
+    ink = _ink(_grey(image, place))
     if not ink.any():
         raise UnreadableImageError(
             place,
@@ -166,76 +120,13 @@ def _pixels(image: ImageFile, place: str) -> Array:
     return _centred(_fitted(ink))
 
 
-@contextmanager
-def _readable(place: str) -> Iterator[None]:
-    try:
-        yield
-    except _NotAnImageError as fault:
-        raise UnreadableImageError(place, expected=_EXPECTED, received=str(fault)) from fault
-    except _PILLOW_ERRORS as fault:
-        received = f"a broken one: {fault}" if str(fault) else "a broken one"
-        raise UnreadableImageError(place, expected=_EXPECTED, received=received) from fault
-
-
-class _NotAnImageError(Exception):
-    """The first bytes are those of neither kind; says which they are."""
-
-
-def _opened(data: bytes) -> ImageFile:
-    """Return the file with its header read and its pixels not yet decoded.
-
-    The plugins are called directly because `PIL.Image.open` compares the size with a global limit
-    and warns or raises by it; the limit here is our own, and lower.
-    """
-    if data.startswith(_PNG):
-        from PIL.PngImagePlugin import PngImageFile
-
-        return PngImageFile(io.BytesIO(data))
-    if data.startswith(_JPEG):
-        from PIL.JpegImagePlugin import JpegImageFile
-
-        return JpegImageFile(io.BytesIO(data))
-    raise _NotAnImageError(f"{len(data)} bytes that begin with {data[:8]!r}" if data else "0 bytes")
-
-
-def _grey(image: ImageFile) -> Array:
+def _grey(image: ImageFile, place: str) -> Array:
     """Return the first frame upright, on white where it is transparent, as uint8 (H, W)."""
-    from PIL import Image
-
-    # A JPEG decoder can leave out colour and detail, which saves most of the time on a photograph.
-    image.draft("L", (WORKING_SIDE, WORKING_SIDE))
-    image.load()
-    if image.mode == "I;16":  # Pillow 11 clips in its own conversion
-        page = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.has_transparency_data:
-        seen = image.convert("RGBA")
-        page = Image.new("L", image.size, 255)
-        page.paste(seen.convert("L"), None, seen)
-    else:
-        page = image.convert("L")
+    page = decode(image, "L", WORKING_SIDE, place)
     factor = max(page.size) // WORKING_SIDE
     if factor > 1:
         page = page.reduce(factor)
-    return np.asarray(_upright(page, image))
-
-
-def _upright(page: Image, image: ImageFile) -> Image:
-    # Not ImageOps.exif_transpose: it also writes the EXIF block anew, which fails on odd blocks
-    # that a camera wrote and every viewer shows.
-    from PIL.ExifTags import Base
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    turn = turns.get(image.getexif().get(Base.Orientation, 1))
-    return page if turn is None else page.transpose(turn)
+    return np.asarray(upright(page, image))
 
 
 def _ink(grey: Array) -> Array:

@@ -11,6 +11,7 @@ from hotplate.errors import GraphError, StoreNotFoundError
 from hotplate.limits import MAX_MANIFEST_BYTES
 from hotplate.manifest.layout import measurements_key
 from hotplate.protocol.datatypes import from_name
+from hotplate.protocol.types import alternatives
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.planning.records import Description, Measurements, decode_measurements
 from hotplate_tools.publish.find import find_version, read_file
@@ -130,7 +131,7 @@ def _walk(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 
 def _row_bytes(specs: Sequence[MetadataTensor]) -> int | None:
     """Return the bytes of one row in binary form; of alternatives the largest, None if it varies."""
-    groups: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for spec in specs:
         row = spec.shape[1:] if spec.shape[:1] == (-1,) else spec.shape
         if spec.datatype == "BYTES":
@@ -142,6 +143,10 @@ def _row_bytes(specs: Sequence[MetadataTensor]) -> int | None:
         size = from_name(spec.datatype).dtype.itemsize
         for axis in row:
             size *= axis
-        group = spec.one_of or spec.name
-        groups[group] = max(groups.get(group, 0), size)
-    return sum(groups.values())
+        sizes[spec.name] = size
+    alone = sum(sizes[spec.name] for spec in specs if not spec.one_of)
+    forms = [
+        [sum(sizes.get(spec.name, 0) for spec in form) for form in group.values()]
+        for group in alternatives(specs).values()
+    ]
+    return alone + sum(map(max, forms))

@@ -258,7 +258,7 @@ def load_transforms(name: str, assets: Mapping[str, bytes]) -> Transforms | None
         raise
     if not hasattr(module, "transforms"):
         _refuse_unused(name, assets)
-        return Transforms(module.preprocess, module.postprocess)
+        return Transforms(module.preprocess, module.postprocess, getattr(module, "rollout", None))
     try:
         made: Transforms = module.transforms(assets)
     except (LookupError, ValueError) as fault:

@@ -20,6 +20,7 @@ import orjson
 
 from hotplate.errors import InferenceError, RequestError
 from hotplate.protocol.datatypes import from_name
+from hotplate.protocol.types import alternatives
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.arrays import array_of, difference, jsonable
 
@@ -231,17 +232,25 @@ def row_feeds(data: Mapping[str, Any], inputs: Sequence[MetadataTensor], place: 
     for name in data:
         if name not in declared:
             raise RefusedError(f"{place}: the model declares no input {name!r}")
-    groups = [spec.one_of or f"input {spec.name!r}" for spec in inputs if not spec.optional]
-    sent = [spec.one_of or f"input {spec.name!r}" for spec in inputs if spec.name in data]
-    for group in groups:
-        if sent.count(group) != 1:
-            raise RefusedError(f"{place}: {group} is there {sent.count(group)} times, not once")
+    _refuse_incomplete(set(data), inputs, place)
     feeds = {}
     for name, value in data.items():
         spec = declared[name]
         feeds[name] = array = array_of(value, spec.datatype, f"{place}, input {name!r}")
         _refuse_shape(array, spec, f"{place}, input {name!r}")
     return feeds
+
+
+def _refuse_incomplete(sent: set[str], inputs: Sequence[MetadataTensor], place: str) -> None:
+    needed = [spec for spec in inputs if spec.one_of is None and not spec.optional]
+    for word, forms in alternatives(inputs).items():
+        came = [form for form in forms.values() if any(spec.name in sent for spec in form)]
+        if len(came) != 1:
+            raise RefusedError(f"{place}: {word} is there {len(came)} times, not once")
+        needed += came[0]
+    for spec in needed:
+        if spec.name not in sent:
+            raise RefusedError(f"{place}: input {spec.name!r} is there 0 times, not once")
 
 
 def _refuse_undeclared(results: Mapping[str, Any], outputs: Sequence[MetadataTensor], place: str) -> None:

@@ -1,4 +1,4 @@
-"""The half of training that runs in the framework's environment: prepare, build, train, export.
+"""The half of training that runs in the framework's environment: prepare to compare.
 
     python child.py MODULE FOLDER PACKAGE...
 
@@ -33,9 +33,13 @@ def main(module: str, folder: str, *packages: str) -> None:
     np.random.seed(trainer.SEED)
     training, held_out = _timed("prepare", lambda: trainer.prepare([Path(path) for path in packages]))
     network = _timed("build", lambda: trainer.build(training))
-    _timed("train", lambda: trainer.train(network, training))
+    train = getattr(trainer, "train", None)
+    if train:
+        _timed("train", lambda: train(network, training))
     artefact = _timed("export", lambda: trainer.export(network, training, held_out, Path(folder)))
-    (Path(folder) / REPORT).write_text(json.dumps({"artefact": artefact}))
+    compare = getattr(trainer, "compare", None)
+    metrics = _timed("compare", lambda: compare(network, held_out, Path(folder))) if compare else {}
+    (Path(folder) / REPORT).write_text(json.dumps({"artefact": artefact, "metrics": metrics}))
 
 
 def _timed(step: str, work: Any) -> Any:

@@ -1,6 +1,6 @@
 """`hotplate train` as one call: from packages to a source folder that is published as it is.
 
-    fetch → prepare, build, train, export (in the framework's environment) → convert, parity gate
+    fetch → prepare, build, train, export, compare (in the framework's environment) → convert, parity gate
           → evaluate, against the bars → golden rows → describe → write
 
 What is measured is the converted graph between the function's own steps, as it will serve. A result
@@ -101,7 +101,8 @@ def train(name: str, *, dry_run: bool, console: Console) -> Trained:
         made.mkdir()
         converted.mkdir()
         seconds = _run(name, training, packages, made, console)
-        artefact = orjson.loads((made / child.REPORT).read_bytes())["artefact"]
+        report = orjson.loads((made / child.REPORT).read_bytes())
+        artefact = report["artefact"]
         assets = _assets(spec, made)
         transforms = load_transforms(spec.name, assets)
         source = _source(spec, made, artefact, has_steps=transforms is not None)
@@ -109,7 +110,8 @@ def train(name: str, *, dry_run: bool, console: Console) -> Trained:
         graph = inspect_graph(source.graph)
         ask = _asking(graph, transforms)
         with console.step("Evaluating on held-out rows"):
-            metrics = {metric: round(value, 4) for metric, value in trainer.evaluate(ask, held_out).items()}
+            measured = trainer.evaluate(ask, held_out) | report["metrics"]
+            metrics = {metric: round(value, 4) for metric, value in measured.items()}
         refuse_under(training.bars, metrics)
         rows = [line_of(inputs, ask(inputs)) for inputs in trainer.golden(ask, held_out)]
         parity = source.conversion.parity if source.conversion else None

@@ -26,7 +26,7 @@ from typing import Literal
 
 from hotplate_tools.failures import FailedError
 
-__all__ = ["SCIKIT_LEARN", "Package", "fetch", "read_member"]
+__all__ = ["MOONSHINE", "SCIKIT_IMAGE", "SCIKIT_LEARN", "Package", "fetch", "member_names", "read_member"]
 
 _WHEEL_TAGS = re.compile(r"-(?P<python>[a-z]+\d+)[^-]*-(?P<abi>[^-]+)-(?P<platform>[^-]+)\.whl$")
 
@@ -68,6 +68,24 @@ SCIKIT_LEARN = Package(
     "1.9.1",
     "e5d7b18a5b9dca241a74695f3275fa4c895a9dadc72b3d8df5fa9d1083c9b83e",
     "scikit_learn-1.9.1-cp312-cp312-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
+)
+
+# Photographs, most of them in the public domain (its skimage/data/README.txt); licence BSD-3-Clause.
+SCIKIT_IMAGE = Package(
+    "pypi",
+    "scikit-image",
+    "0.26.0",
+    "b36ab5e778bf50af5ff386c3ac508027dc3aaeccf2161bdf96bde6848f44d21b",
+    "scikit_image-0.26.0-cp313-cp313-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
+)
+
+# Ten seconds of speech; licence MIT.
+MOONSHINE = Package(
+    "pypi",
+    "useful-moonshine-onnx",
+    "20251121",
+    "b4189b0d7dc8064d567fd0b5d5ce78634be290b0a3a3274ab80ad11c46d531a2",
+    "useful_moonshine_onnx-20251121-py3-none-any.whl",
 )
 
 
@@ -117,6 +135,19 @@ def read_member(archive: Path, member: str) -> bytes:
         raise FailedError(f"{archive.name} holds no file {member}") from fault
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as fault:
         raise FailedError(f"{archive.name} cannot be read: {fault}") from fault
+
+
+def member_names(wheel: Path) -> list[str]:
+    """Return the names of a wheel's files, sorted.
+
+    Raises:
+        FailedError: It cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return sorted(name for name in archive.namelist() if not name.endswith("/"))
+    except (zipfile.BadZipFile, OSError) as fault:
+        raise FailedError(f"{wheel.name} cannot be read: {fault}") from fault
 
 
 def _download(package: Package, folder: Path) -> None:

@@ -92,7 +92,8 @@ def built_folder(name: str) -> Path:
     spec = read_spec(folder / "model.yaml")
     parts = sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     root = project_root()
-    parts += [root / "functions" / module_name(name) / "model.py"]
+    function = root / "functions" / module_name(name)
+    parts += sorted(file for file in function.glob("*.py") if file.name != "app.py")
     if spec.training:
         pins = (spec.training.environment, spec.training.by_pip)
         parts += [root / "requirements" / f"{pin}.txt" for pin in pins if pin]

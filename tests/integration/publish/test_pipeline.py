@@ -251,6 +251,35 @@ def test_golden_rows_within_the_stated_tolerance_hold(tmp_path: Path) -> None:
         describe(write_folder(tmp_path / "b", rows=rows, golden={"file": "golden.jsonl", "rtol": 1e-5}))
 
 
+def test_golden_row_of_inputs_that_come_together_needs_all_of_them() -> None:
+    inputs = (
+        MetadataTensor("x", "FP32", (-1, 3), one_of="x"),
+        MetadataTensor("left", "FP32", (-1, 3), one_of="x/halves"),
+        MetadataTensor("right", "FP32", (-1, 3), one_of="x/halves"),
+    )
+    together = {"left": X["x"], "right": X["x"]}
+
+    class Sums:
+        preprocess = staticmethod(lambda given: {"x": given["left"] + given["right"]})
+        postprocess = staticmethod(lambda outputs: outputs)
+
+    def replayed(given: dict[str, Any]) -> None:
+        replay(
+            [{"inputs": given, "outputs": {"y": [[4.0, 8.0, 12.0]]}}],
+            inputs=inputs,
+            outputs=(MetadataTensor("y", "FP32", (-1, 3)),),
+            session=Session(affine().SerializeToString(), weights={}, threads=1),
+            transforms=Transforms(Sums.preprocess, Sums.postprocess),
+            bounds=Golden(rows=1, rtol=1e-5, atol=1e-6),
+        )
+
+    replayed(together)
+    with pytest.raises(RefusedError, match="input 'right' is there 0 times, not once"):
+        replayed({"left": X["x"]})
+    with pytest.raises(RefusedError, match="x is there 2 times, not once"):
+        replayed({**together, **X})
+
+
 class Halves:
     """Pre- and postprocessing of a model that takes text or numbers and answers the sum too."""
 

@@ -207,6 +207,43 @@ def test_none_of_a_group_is_missed() -> None:
     assert refused.value.expected == "exactly one of 'image', 'pixels'"
 
 
+FORMS = (
+    declare(name="wave", one_of="audio"),
+    declare(name="frame", one_of="audio/frames"),
+    declare(name="state", one_of="audio/frames"),
+)
+
+
+def forms(*sent: str) -> list[str]:
+    return [tensor.name for tensor in decode(body_of(*map(named, sent)), *FORMS).inputs]
+
+
+def named(name: str) -> dict[str, Any]:
+    return entry(name=name)
+
+
+def test_inputs_of_one_form_come_together() -> None:
+    assert forms("wave") == ["wave"]
+    assert forms("state", "frame") == ["state", "frame"]
+    with pytest.raises(MissingInputError) as refused:
+        forms("frame")
+    assert refused.value.expected == "input 'state'"
+
+
+@pytest.mark.parametrize("sent", [("wave", "state"), ("wave", "frame", "state")])
+def test_two_forms_of_a_group_are_refused(sent: tuple[str, ...]) -> None:
+    with pytest.raises(MalformedRequestError) as refused:
+        forms(*sent)
+    assert refused.value.expected == "exactly one of 'wave', 'frame' with 'state'"
+    assert refused.value.received == ", ".join(f"'{name}'" for name in sent)
+
+
+def test_no_form_of_a_group_is_missed() -> None:
+    with pytest.raises(MissingInputError) as refused:
+        forms()
+    assert refused.value.expected == "exactly one of 'wave', 'frame' with 'state'"
+
+
 def test_two_of_a_group_are_refused() -> None:
     with pytest.raises(MalformedRequestError) as refused:
         names(body_of(entry(), entry(name="image"), entry(name="pixels")))

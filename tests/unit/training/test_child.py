@@ -1,43 +1,68 @@
-"""What a trainer's process imports is read by the oldest Python that a framework's build needs."""
+"""The steps that run in a framework's environment: which there have to be, and in which order."""
 
 from __future__ import annotations
 
-import ast
-import subprocess
-import sys
-from pathlib import Path
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-import pytest
+from hotplate_tools.training import child
 
-ROOT = Path(__file__).parents[3]
-SHARED = (
-    "scripts/hotplate_tools/training/child.py",
-    "scripts/hotplate_tools/training/packages.py",
-    "scripts/hotplate_tools/training/trainer.py",
-    "scripts/hotplate_tools/failures.py",
-    "layers/serving/python/hotplate/errors.py",
-    "layers/serving/python/hotplate/limits.py",
-    "layers/serving/python/hotplate/runtime/transforms.py",
-)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 
-@pytest.mark.parametrize("path", SHARED)
-def test_module_is_python_3_11(path: str) -> None:
-    ast.parse((ROOT / path).read_text(), feature_version=(3, 11))
+def trainer(steps: list[str], **more: Any) -> SimpleNamespace:
+    def prepare(packages: list[Path]) -> tuple[str, dict[str, Any]]:
+        steps.append("prepare")
+        return "training", {}
+
+    def build(training: str) -> str:
+        steps.append("build")
+        return "network"
+
+    def export(network: str, training: str, held_out: dict[str, Any], folder: Path) -> str:
+        steps.append("export")
+        return "model.onnx"
+
+    return SimpleNamespace(SEED=0, prepare=prepare, build=build, export=export, **more)
 
 
-def test_child_imports_nothing_of_the_serving_path() -> None:
-    code = "import sys, hotplate_tools.training.child, hotplate_tools.training.packages\n"
-    code += "import hotplate.runtime.transforms\n"
-    code += "print([name for name in ('onnx', 'onnxruntime', 'msgspec', 'pydantic', 'rich', 'click')"
-    code += " if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == "[]\n"
+def report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path, made: SimpleNamespace
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what the child reports, and the steps that it says are done."""
+    monkeypatch.setattr(child, "load_trainer", lambda module: made)
+    child.main("any", str(folder))
+    told = capsys.readouterr().out.split("\n")[:-1]  # the mark is a line break to splitlines
+    return json.loads((folder / child.REPORT).read_text()), [json.loads(line[1:])["step"] for line in told]
 
 
-@pytest.mark.parametrize("module", ["co2", "diabetes", "digit_features", "digits", "spam"])
-def test_trainer_imports_its_framework_only_when_it_trains(module: str) -> None:
-    code = f"import sys, hotplate_tools.models.{module}.train\n"
-    code += "print([name for name in ('keras', 'tensorflow', 'torch', 'sklearn') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == "[]\n"
+def test_model_that_somebody_else_trained_needs_no_step_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[str] = []
+    found, told = report(monkeypatch, capsys, tmp_path, trainer(steps))
+    assert found == {"artefact": "model.onnx", "metrics": {}}
+    assert steps == told == ["prepare", "build", "export"]
+
+
+def test_publishers_program_is_compared_with_what_was_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[str] = []
+
+    def train(network: str, training: str) -> None:
+        steps.append(f"train {network} on {training}")
+
+    def compare(network: str, held_out: dict[str, Any], folder: Path) -> dict[str, float]:
+        steps.append(f"compare {network}")
+        assert folder == tmp_path
+        return {"equal": 1.0}
+
+    found, told = report(monkeypatch, capsys, tmp_path, trainer(steps, train=train, compare=compare))
+    assert found["metrics"] == {"equal": 1.0}
+    assert steps == ["prepare", "build", "train network on training", "export", "compare network"]
+    assert told == ["prepare", "build", "train", "export", "compare"]

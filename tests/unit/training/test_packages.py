@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hotplate_tools.failures import FailedError
-from hotplate_tools.training.packages import Package, fetch, read_member
+from hotplate_tools.training.packages import Package, fetch, member_names, read_member
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,3 +63,14 @@ def test_broken_package_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not an archive")
     with pytest.raises(FailedError, match=f"{name} cannot be read"):
         read_member(tmp_path / name, "x")
+
+
+def test_names_of_a_wheels_files_are_sorted_and_folders_left_out(tmp_path: Path) -> None:
+    wheel = tmp_path / "a.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        for name in ("words/b.csv", "words/", "words/a.csv"):
+            file.writestr(name, b"")
+    assert member_names(wheel) == ["words/a.csv", "words/b.csv"]
+    wheel.write_bytes(b"not an archive")
+    with pytest.raises(FailedError, match=r"a\.whl cannot be read"):
+        member_names(wheel)

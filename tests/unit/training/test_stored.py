@@ -76,3 +76,16 @@ def test_name_that_no_model_has_is_refused() -> None:
     assert not stored.is_built("no-such")
     with pytest.raises(RefusedError, match="no model 'no-such' comes with this project"):
         stored.model_folder("no-such")
+
+
+def test_every_module_of_the_function_but_its_edge_decides_what_is_built(
+    big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "project_root", lambda: tmp_path)
+    function = tmp_path / "functions" / "big"
+    function.mkdir(parents=True)
+    before = stored.built_folder("big")
+    (function / "app.py").write_text("lambda_handler = None\n")
+    assert stored.built_folder("big") == before
+    (function / "words.py").write_text("WORDS = 1\n")
+    assert stored.built_folder("big") != before

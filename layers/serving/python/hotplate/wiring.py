@@ -37,8 +37,8 @@ def model_function(module: str | None = None) -> Endpoint:
 
     Args:
         module: Name of the module with the function's own steps around the graph: `preprocess` and
-            `postprocess`, or `transforms`, which makes them of the version's assets. None serves the
-            graph's tensors.
+            `postprocess`, maybe `rollout`; or `transforms`, which makes them of the version's assets. None
+            serves the graph's tensors.
     """
     source = _Source()
     # Here, because a function that runs no graph has no ONNX Runtime to import.
@@ -132,4 +132,4 @@ def _steps(module: str | None) -> Transforms | MakeTransforms | None:
     if hasattr(code, "transforms"):
         make: MakeTransforms = code.transforms
         return make
-    return Transforms(code.preprocess, code.postprocess)
+    return Transforms(code.preprocess, code.postprocess, getattr(code, "rollout", None))

@@ -6,8 +6,8 @@ Rules kept here, in this order, so that the first fault is the one reported:
 2. `id`, `parameters` and `outputs` are what the protocol says; null counts as absent.
 3. Each input is known, comes once, and has the declared datatype, rank and fixed dimensions.
    A dimension declared -1 takes any size >= 0.
-4. No input is missing: every one that is neither optional nor of a `one_of` group, and exactly one
-   of each group.
+4. No input is missing: every one that is neither optional nor of a `one_of`, and exactly one alternative of
+   each `one_of`, all of it.
 5. Only then are elements looked at.
 
 Outputs are answered in the order asked for, or as declared if none is named. An output is binary if its
@@ -40,7 +40,13 @@ from hotplate.protocol.tensor import (
     read_name,
     read_tensor,
 )
-from hotplate.protocol.types import InferenceRequest, MetadataTensor, RequestOutput, Tensor
+from hotplate.protocol.types import (
+    InferenceRequest,
+    MetadataTensor,
+    RequestOutput,
+    Tensor,
+    alternatives,
+)
 
 __all__ = ["decode_request", "encode_request"]
 
@@ -177,24 +183,30 @@ def _check_signature(sent: SentTensor, declared: MetadataTensor) -> None:
 
 
 def _check_complete(found: dict[str, SentTensor], declared: Sequence[MetadataTensor]) -> None:
-    groups: dict[str, list[MetadataTensor]] = {}
     for spec in declared:
-        if spec.one_of is not None:
-            groups.setdefault(spec.one_of, []).append(spec)
-        elif spec.name not in found and not spec.optional:
-            raise MissingInputError(
-                "inputs of the request", expected=f"input {excerpt(spec.name)}", received="none of that name"
-            )
-    for group in groups.values():
-        came = [spec for spec in group if spec.name in found]
+        if spec.one_of is None and not spec.optional:
+            _refuse_missing(found, spec)
+    for group in alternatives(declared).values():
+        came = [form for form in group.values() if any(spec.name in found for spec in form)]
+        wanted = f"exactly one of {', '.join(map(_together, group.values()))}"
         if not came:
-            raise MissingInputError(
-                "inputs of the request", expected=f"exactly one of {_words(group)}", received="none of them"
-            )
+            raise MissingInputError("inputs of the request", expected=wanted, received="none of them")
         if len(came) > 1:
-            raise MalformedRequestError(
-                "inputs of the request", expected=f"exactly one of {_words(group)}", received=_words(came)
-            )
+            sent = [spec for form in came for spec in form if spec.name in found]
+            raise MalformedRequestError("inputs of the request", expected=wanted, received=_words(sent))
+        for spec in came[0]:
+            _refuse_missing(found, spec)
+
+
+def _refuse_missing(found: dict[str, SentTensor], spec: MetadataTensor) -> None:
+    if spec.name not in found:
+        raise MissingInputError(
+            "inputs of the request", expected=f"input {excerpt(spec.name)}", received="none of that name"
+        )
+
+
+def _together(form: Sequence[MetadataTensor]) -> str:
+    return " with ".join(excerpt(spec.name) for spec in form)
 
 
 def _words(specs: Sequence[MetadataTensor]) -> str:

@@ -8,7 +8,7 @@ Source: Open Inference Protocol v2, "Inference" and "Model Metadata".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,6 +24,7 @@ __all__ = [
     "MetadataTensor",
     "RequestOutput",
     "Tensor",
+    "alternatives",
 ]
 
 DatatypeName = Literal[
@@ -42,6 +43,7 @@ class MetadataTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         datatype: The protocol's word, e.g. `FP32`.
         shape: Sizes per axis; -1 accepts any size >= 0; `[]` is a scalar.
         one_of: Inputs with the same word here are alternatives: a request sends exactly one of them.
+            Those with the same `word/form` come together, as one of the alternatives of `word`.
         optional: Whether a request may leave this input out.
         description: What the tensor means, its axes and units, in words.
     """
@@ -52,6 +54,18 @@ class MetadataTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     one_of: str | None = None
     description: str = ""
     optional: bool = False
+
+
+def alternatives(inputs: Iterable[MetadataTensor]) -> dict[str, dict[str, list[MetadataTensor]]]:
+    """Return the inputs that have a `one_of`: by its word, then by alternative, those that come together."""
+    groups: dict[str, dict[str, list[MetadataTensor]]] = {}
+    for spec in inputs:
+        if spec.one_of is not None:
+            word, _, form = spec.one_of.partition("/")
+            # An input's own name never clashes with a form, because the slash stays.
+            key = spec.one_of if form else spec.name
+            groups.setdefault(word, {}).setdefault(key, []).append(spec)
+    return groups
 
 
 @dataclass(frozen=True, slots=True, eq=False)

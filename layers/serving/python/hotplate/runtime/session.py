@@ -88,7 +88,7 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors; its warnings about the host's CPU files help nobody
+        options.log_severity_level = 4  # fatal; an error comes as an exception, with the same words
         if level == "none":
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         for key in _PREPACKING[prepacking]:

@@ -1,0 +1,1 @@
+"""The imagenet model: its trainer, and what it is published from."""

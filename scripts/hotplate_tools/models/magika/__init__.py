@@ -1,0 +1,1 @@
+"""The magika model: its trainer, and what it is published from."""

@@ -1,0 +1,1 @@
+"""The sentence-embeddings model: its trainer, and what it is published from."""

@@ -1,0 +1,1 @@
+"""The voice-activity model: its trainer, and what it is published from."""

@@ -1,0 +1,184 @@
+"""Models that are built, not committed, over HTTP: as good as their bars, right and wrong requests."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from hotplate_tools.console import Console
+from hotplate_tools.local.deployed import served_models
+from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.naming import module_name
+from hotplate_tools.project import project_root
+from hotplate_tools.training.driver import fetched, read_trained_spec, refuse_under
+from hotplate_tools.training.stored import model_folder, source_folder
+from hotplate_tools.training.trainer import load_trainer, objects
+from tests.support.endpoint import answers, infer
+from tests.support.http_call import call
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, Any]
+
+SERVED = [model.name for model in served_models(read_yaml(project_root() / "template.yaml"))]
+BUILT = [name for name in SERVED if not (source_folder(name) / "model.onnx").exists()]
+
+FRAME = np.zeros((1, 576), np.float32)
+STATE = np.zeros((2, 1, 128), np.float32)
+RATE = np.array(16_000, np.int64)
+PIXELS = np.zeros((1, 3, 224, 224), np.float32)
+
+
+def test_there_are_built_models() -> None:
+    assert {"imagenet", "magika", "sentence-embeddings", "voice-activity"} <= set(BUILT)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_endpoint_is_as_good_as_its_bars(server: str, name: str) -> None:
+    trainer = load_trainer(module_name(name))
+    held_out = trainer.prepare(fetched(trainer, Console(as_json=True)))[1]
+    metrics = trainer.evaluate(lambda inputs: answers(server, name, **inputs), held_out)
+    refuse_under(read_trained_spec(name)[1].bars, metrics)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_golden_rows_are_answered_over_http_as_json(server: str, name: str) -> None:
+    folder = model_folder(name)
+    spec = read_trained_spec(name)[0]
+    assert spec.golden
+    declared = {tensor.name: tensor for tensor in spec.inputs}
+    for line in (folder / spec.golden.file).read_text("utf-8").splitlines():
+        row = json.loads(line)
+        inputs = [entry(declared[key].datatype, key, data) for key, data in row["inputs"].items()]
+        outputs = [{"name": key} for key in row["outputs"]]
+        body = json.dumps({"inputs": inputs, "outputs": outputs}).encode()
+        answer = call(server, "POST", f"/v2/models/{name}/infer", body)
+        assert answer.status == 200, answer.body
+        for output in answer.json()["outputs"]:
+            wanted = np.array(row["outputs"][output["name"]]).ravel()
+            if output["datatype"] == "BYTES":
+                assert output["data"] == wanted.tolist()
+            else:
+                rtol, atol = spec.golden.rtol, spec.golden.atol
+                np.testing.assert_allclose(output["data"], wanted, rtol=rtol, atol=atol)
+
+
+def entry(datatype: str, name: str, data: Any) -> dict[str, Any]:
+    """Return a golden row's data as an input of a request."""
+    if datatype != "BYTES":
+        return {"name": name, "datatype": datatype, "shape": np.shape(data), "data": data}
+    raw = [base64.b64decode(one["b64"]) if isinstance(one, dict) else one.encode() for one in data]
+    texts = [base64.b64encode(one).decode() for one in raw]
+    parameters = {"content_type": "base64"}
+    return {"name": name, "datatype": datatype, "shape": [len(raw)], "data": texts, "parameters": parameters}
+
+
+def test_kinds_of_files_are_told_apart(server: str) -> None:
+    files = (
+        b"import os\nprint(os.name)\n" * 9,
+        b'{"a": [1, 2], "b": null}\n' * 1,
+        b"",
+        b" \n",
+        b"\xff\xfe\xfd",
+    )
+    found = answers(server, "magika", file=objects(files))
+    assert found["label"].tolist() == [b"python", b"json", b"empty", b"txt", b"unknown"]
+    assert found["mime_type"].tolist()[:2] == [b"text/x-python", b"application/json"]
+    assert found["score"].tolist()[2:] == [1, 1, 1]
+    assert found["probabilities"].shape == (5, 214)
+    assert not found["probabilities"][2:].any()
+
+
+def test_stream_of_two_speakers_keeps_its_state_with_the_caller(server: str) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.1, (2, 576)).astype(np.float32)
+    both = answers(server, "voice-activity", input=noise, state=np.zeros((2, 2, 128), np.float32), sr=RATE)
+    assert (both["output"].shape, both["stateN"].shape) == ((2, 1), (2, 2, 128))
+    for stream in (0, 1):
+        alone = answers(server, "voice-activity", input=noise[stream : stream + 1], state=STATE, sr=RATE)
+        np.testing.assert_allclose(alone["output"][0], both["output"][stream], atol=1e-5)
+        np.testing.assert_allclose(alone["stateN"][:, 0], both["stateN"][:, stream], atol=1e-4)
+
+
+def test_recording_is_answered_by_a_probability_every_512_samples(server: str) -> None:
+    for samples, frames in ((0, 0), (1, 1), (512, 1), (513, 2), (16_000, 32)):
+        found = answers(server, "voice-activity", waveform=np.zeros(samples, np.float32))
+        assert found["output"].shape == (frames, 1)
+        assert found["stateN"].shape == (2, 1, 128)
+
+
+def test_embeddings_are_unit_vectors_that_do_not_depend_on_the_other_texts(server: str) -> None:
+    texts = objects([b"A man is eating.", b"", b"word " * 5000, "Größe, 東京 😀".encode()])
+    found = answers(server, "sentence-embeddings", text=texts)["embedding"]
+    assert found.shape == (4, 384)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    alone = answers(server, "sentence-embeddings", text=texts[:1])["embedding"]
+    np.testing.assert_array_equal(alone, found[:1])
+
+
+def test_photograph_gets_five_names_the_best_first(server: str) -> None:
+    trainer = load_trainer("imagenet")
+    held_out = trainer.prepare(fetched(trainer, Console(as_json=True)))[1]
+    found = answers(server, "imagenet", image_file=held_out["image_file"][-1:])
+    assert found["label"][0, 0] == b"daisy"
+    assert found["class"][0, 0] == 985
+    assert (np.diff(found["score"][0]) <= 0).all()
+    np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, atol=1e-4)
+
+
+def test_no_rows_give_no_rows(server: str) -> None:
+    nothing = objects([])
+    assert answers(server, "magika", file=nothing)["probabilities"].shape == (0, 214)
+    assert answers(server, "sentence-embeddings", text=nothing)["embedding"].shape == (0, 384)
+    assert answers(server, "imagenet", image_file=nothing)["label"].shape == (0, 5)
+    none = answers(server, "voice-activity", input=FRAME[:0], state=STATE[:, :0], sr=RATE)
+    assert (none["output"].shape, none["stateN"].shape) == ((0, 1), (2, 0, 128))
+
+
+WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
+    "too many files": ("magika", {"file": objects([b""] * 257)}, "at most 256 files"),
+    "a sample that is not finite": (
+        "voice-activity",
+        {"waveform": np.full(9, np.nan, np.float32)},
+        "waveform[0]",
+    ),
+    "samples not divided": (
+        "voice-activity",
+        {"waveform": np.full(9, 900, np.float32)},
+        "divide 16-bit samples",
+    ),
+    "another rate": (
+        "voice-activity",
+        {"input": FRAME, "state": STATE, "sr": RATE // 2},
+        "16000 samples a second",
+    ),
+    "a state of other streams": (
+        "voice-activity",
+        {"input": FRAME, "state": STATE[:, :0], "sr": RATE},
+        "[2, 1, 128]",
+    ),
+    "a state that is not finite": (
+        "voice-activity",
+        {"input": FRAME, "state": STATE + np.inf, "sr": RATE},
+        "zeros",
+    ),
+    "a frame without its state": ("voice-activity", {"input": FRAME, "sr": RATE}, "state"),
+    "both forms": ("voice-activity", {"waveform": FRAME[0], "sr": RATE}, "exactly one of"),
+    "no audio": ("voice-activity", {}, "'waveform', 'input' with 'state' with 'sr'"),
+    "text that is not UTF-8": ("sentence-embeddings", {"text": objects([b"a", b"\xff"])}, "text[1]"),
+    "too many texts": ("sentence-embeddings", {"text": objects([b""] * 2049)}, "at most 2048 texts"),
+    "a picture that is none": ("imagenet", {"image_file": objects([b"hello"])}, "PNG or JPEG"),
+    "too many pictures": ("imagenet", {"image_file": objects([b""] * 33)}, "at most 32 files"),
+    "grey levels not scaled": ("imagenet", {"image": PIXELS + 255}, "(x - 127) / 128"),
+    "pixels of another size": ("imagenet", {"image": PIXELS[:, :, :-1]}, "[-1, 3, 224, 224]"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_request_is_told_what_is_wrong(server: str, case: str) -> None:
+    model, inputs, words = WRONG[case]
+    answer = infer(server, model, **inputs)
+    assert answer.status == 400, answer.body
+    assert words in answer.json()["error"]
