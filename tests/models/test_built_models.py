@@ -15,7 +15,7 @@ from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.naming import module_name
 from hotplate_tools.project import project_root
 from hotplate_tools.training.driver import fetched, read_trained_spec, refuse_under
-from hotplate_tools.training.stored import model_folder, source_folder
+from hotplate_tools.training.stored import model_folder, source_folder, trained_models
 from hotplate_tools.training.trainer import load_trainer, objects
 from tests.support.endpoint import answers, infer
 from tests.support.http_call import call
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SERVED = [model.name for model in served_models(read_yaml(project_root() / "template.yaml"))]
-BUILT = [name for name in SERVED if not (source_folder(name) / "model.onnx").exists()]
+BUILT = [name for name in trained_models() if name in SERVED and model_folder(name) != source_folder(name)]
 
 FRAME = np.zeros((1, 576), np.float32)
 STATE = np.zeros((2, 1, 128), np.float32)
@@ -33,7 +33,7 @@ PIXELS = np.zeros((1, 3, 224, 224), np.float32)
 
 
 def test_there_are_built_models() -> None:
-    assert {"imagenet", "magika", "sentence-embeddings", "voice-activity"} <= set(BUILT)
+    assert {"entities", "imagenet", "magika", "sentence-embeddings", "voice-activity"} <= set(BUILT)
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -128,11 +128,35 @@ def test_photograph_gets_five_names_the_best_first(server: str) -> None:
     np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, atol=1e-4)
 
 
+def test_entities_and_tokens_lie_where_the_text_says_so(server: str) -> None:
+    texts = ["😀 Zoë Müller met Barack Obama in New York.", "", " \n", "Größe, 東京 and \x00"]
+    found = answers(server, "entities", text=objects(text.encode() for text in texts))
+    entities, tokens = ([json.loads(raw) for raw in found[name]] for name in ("entities", "tokens"))
+    named = {(one["text"], one["label"]) for one in entities[0]}
+    assert {("Barack Obama", "PERSON"), ("New York", "GPE")} <= named
+    assert (entities[1:3], tokens[1]) == ([[], []], [])
+    for row, text in enumerate(texts):
+        for one in (*entities[row], *tokens[row]):
+            assert text[one["start"] : one["end"]] == one["text"]
+    assert ("met", "meet", "VERB") in {(one["text"], one["lemma"], one["pos"]) for one in tokens[0]}
+    assert found["vector"].shape == (4, 96)
+    assert not found["vector"][1].any()
+
+
+def test_entities_of_a_text_do_not_depend_on_the_other_texts(server: str) -> None:
+    texts = objects([b"Apple moved to Cork in 1980.", b"word " * 3000, b"x"])
+    both = answers(server, "entities", text=texts)
+    alone = answers(server, "entities", text=texts[:1])
+    for name, array in alone.items():
+        np.testing.assert_array_equal(array, both[name][:1])
+
+
 def test_no_rows_give_no_rows(server: str) -> None:
     nothing = objects([])
     assert answers(server, "magika", file=nothing)["probabilities"].shape == (0, 214)
     assert answers(server, "sentence-embeddings", text=nothing)["embedding"].shape == (0, 384)
     assert answers(server, "imagenet", image_file=nothing)["label"].shape == (0, 5)
+    assert answers(server, "entities", text=nothing)["vector"].shape == (0, 96)
     none = answers(server, "voice-activity", input=FRAME[:0], state=STATE[:, :0], sr=RATE)
     assert (none["output"].shape, none["stateN"].shape) == ((0, 1), (2, 0, 128))
 
@@ -169,6 +193,11 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "no audio": ("voice-activity", {}, "'waveform', 'input' with 'state' with 'sr'"),
     "text that is not UTF-8": ("sentence-embeddings", {"text": objects([b"a", b"\xff"])}, "text[1]"),
     "too many texts": ("sentence-embeddings", {"text": objects([b""] * 2049)}, "at most 2048 texts"),
+    "a sentence that is not UTF-8": ("entities", {"text": objects([b"a", b"\xff"])}, "text[1]"),
+    "half of a surrogate pair": ("entities", {"text": objects([b"\xed\xa0\x80"])}, "UTF-8"),
+    "too many sentences": ("entities", {"text": objects([b""] * 257)}, "at most 256 texts"),
+    "too long a text": ("entities", {"text": objects([b"ab " * 3334] * 2)}, "at most 20000 characters"),
+    "too long a word": ("entities", {"text": objects([b"a", b"!" * 257])}, "words of at most 256"),
     "a picture that is none": ("imagenet", {"image_file": objects([b"hello"])}, "PNG or JPEG"),
     "too many pictures": ("imagenet", {"image_file": objects([b""] * 33)}, "at most 32 files"),
     "grey levels not scaled": ("imagenet", {"image": PIXELS + 255}, "(x - 127) / 128"),

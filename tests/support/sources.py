@@ -76,6 +76,9 @@ FRAMEWORK_SOURCES = [
     SourceKind("pt2", "torch_models", "pool.pt2", "pool"),
     SourceKind("torch-factory", "torch_models", "make_torch:dense", "dense"),
     SourceKind("skops", "sklearn_models", "forest.skops", "forest"),
+    SourceKind("lightgbm", "boosted_models", "light-three.txt", "light-three"),
+    SourceKind("xgboost", "boosted_models", "extreme-three.ubj", "extreme-three"),
+    SourceKind("xgboost-text", "boosted_models", "extreme-text.json", "extreme-text"),
     SourceKind("skops-text", "sklearn_models", "words.skops", "words"),
     SourceKind("joblib", "sklearn_models", "scaled.joblib", "scaled", trust_pickle=True),
 ]

@@ -109,14 +109,14 @@ class TrainingSpec(_Section):
     """How `hotplate train` makes the model again; no part of the published version.
 
     Attributes:
-        environment: `requirements/<environment>.txt`.
+        environment: `requirements/<environment>.txt`; None for a program, whose function's own is taken.
         python: Version of its interpreter, such as 3.11; None takes the tools' own.
         by_pip: As `environments.ensure` takes it.
         bars: Least value of each held-out metric; a model below one of them is refused.
         keep: Name under which the framework's own file is kept beside the graph; None keeps none.
     """
 
-    environment: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")]
+    environment: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")] | None = None
     python: Annotated[str, Field(pattern=r"^3\.\d+$")] | None = None
     by_pip: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")] | None = None
     bars: Annotated[dict[str, Number], Field(min_length=1)]
@@ -159,6 +159,10 @@ class ModelSpec(_Section):
             raise ValueError("artefact is missing; only a model of kind python has none")
         if self.kind == "spacy" and self.assets:
             raise ValueError("the assets of a spaCy pipeline are its folder")
+        if self.training and (self.training.environment is None) != (self.kind is not None):
+            raise ValueError(
+                "training.environment is for graphs, which need one; a program has its function's"
+            )
         return self
 
 

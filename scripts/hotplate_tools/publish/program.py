@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,7 +47,7 @@ from hotplate_tools.publish.golden import read_rows, refuse_difference, row_feed
 from hotplate_tools.publish.signature import refuse_contradiction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hotplate.manifest.schema import Provenance
     from hotplate_tools.console import Console
@@ -55,7 +56,16 @@ if TYPE_CHECKING:
     from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
-__all__ = ["PreparedProgram", "build_program", "function_converter"]
+    type AskProgram = Callable[..., dict[str, Any]]
+
+__all__ = [
+    "PreparedProgram",
+    "asking",
+    "build_program",
+    "draft_manifest",
+    "function_converter",
+    "functions_root",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +105,75 @@ def build_program(
     for path, file in source.assets.items():
         _refuse_pickle(path, file)
     raw, rows = read_rows(source.golden)
-    files = [local_file(path, "asset", file) for path, file in source.assets.items()]
+    files = _asset_entries(source)
     files += [local_file("golden.jsonl", "golden", raw)]
     files.sort(key=lambda file: file.entry.path)
     golden = Golden(rows=len(rows), rtol=spec.golden.rtol, atol=spec.golden.atol)
     manifest, files = with_card(_manifest(source, spec, files, golden, version), files, source)
     refuse_long_manifest(manifest)
-    root = options.source_path or _functions_root()
-    runner = Runner(function_converter(root, source.name), folder, console)
-    with runner, console.step(f"Replaying golden rows with functions/{module_name(source.name)}"):
-        _replay(runner, root, source, manifest, rows, folder)
+    root = options.source_path or functions_root()
+    step = f"Replaying golden rows with functions/{module_name(source.name)}"
+    with asking(source, manifest, root, folder, console) as ask, console.step(step):
+        _replay(ask, manifest, rows)
     return PreparedProgram(manifest, tuple(files), ())
+
+
+def draft_manifest(source: Source) -> Manifest:
+    """Return the manifest of a program's source without golden rows: enough to ask it.
+
+    Raises:
+        RefusedError: `model.yaml` contradicts itself.
+    """
+    assert source.spec is not None  # noqa: S101 - a program has one
+    return _manifest(source, source.spec, _asset_entries(source), None, None)
+
+
+def _asset_entries(source: Source) -> list[LocalFile]:
+    return [local_file(path, "asset", file) for path, file in source.assets.items()]
+
+
+@contextmanager
+def asking(
+    source: Source, manifest: Manifest, root: Path, folder: Path, console: Console
+) -> Iterator[AskProgram]:
+    """Yield what asks the program: inputs by name in, all outputs by name out, through a request's codecs.
+
+    Args:
+        source: Its assets.
+        manifest: What it declares.
+        root: Folder that holds `functions/`.
+        folder: Where the runner may write.
+        console: Told while the environment is made.
+
+    Raises:
+        RefusedError: The program does not load; asking, it refuses the inputs.
+        FailedError: The function's requirements cannot be installed, or its code died.
+    """
+    for path, file in source.assets.items():
+        (folder / "assets" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / "assets" / path)
+    document, asked, answered = (folder / name for name in ("manifest.json", "request", "response"))
+    document.write_bytes(encode(manifest))
+    datatypes = {spec.name: spec.datatype for spec in manifest.inputs}
+    with Runner(function_converter(root, source.name), folder, console) as runner:
+        runner.ask(
+            "load",
+            paths=[str(root.resolve()), str(Path(hotplate.__file__).parents[1])],
+            module=f"functions.{module_name(source.name)}.model",
+            assets=str(folder / "assets"),
+            manifest=str(document),
+        )
+
+        def ask(inputs: Mapping[str, Any], place: str = "the program") -> dict[str, Any]:
+            body, length = encode_request([Tensor(name, datatypes[name], inputs[name]) for name in inputs])
+            asked.write_bytes(body)
+            reply = runner.ask(
+                "predict", request=str(asked), length=length, response=str(answered), place=place
+            )
+            response = decode_response(answered.read_bytes(), str(reply["length"]))
+            return {tensor.name: tensor.array for tensor in response.outputs}
+
+        yield ask
 
 
 def function_converter(root: Path, name: str) -> Converter:
@@ -152,7 +220,7 @@ def _refuse_conversion(source: Source, spec: ModelSpec, options: ConvertOptions)
 
 
 def _manifest(
-    source: Source, spec: ModelSpec, files: Sequence[LocalFile], golden: Golden, version: str | None
+    source: Source, spec: ModelSpec, files: Sequence[LocalFile], golden: Golden | None, version: str | None
 ) -> Manifest:
     manifest = Manifest(
         format=FORMAT,
@@ -187,7 +255,8 @@ def _provenance(source: Source) -> Provenance:
     return msgspec.structs.replace(stated, framework=framework)
 
 
-def _functions_root() -> Path:
+def functions_root() -> Path:
+    """Return the folder that holds this project's `functions/`."""
     found = find_spec("functions")
     if found is None or not found.submodule_search_locations:
         return project_root()
@@ -209,37 +278,9 @@ def _refuse_pickle(path: str, file: Path) -> None:
         ) from fault
 
 
-def _replay(
-    runner: Runner,
-    root: Path,
-    source: Source,
-    manifest: Manifest,
-    rows: Sequence[Mapping[str, Mapping[str, Any]]],
-    folder: Path,
-) -> None:
-    assets = folder / "assets"
-    assets.mkdir()
-    for path, file in source.assets.items():
-        (assets / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, assets / path)
-    document = folder / "manifest.json"
-    document.write_bytes(encode(manifest))
-    runner.ask(
-        "load",
-        paths=[str(root.resolve()), str(Path(hotplate.__file__).parents[1])],
-        module=f"functions.{module_name(source.name)}.model",
-        assets=str(assets),
-        manifest=str(document),
-    )
-    datatypes = {spec.name: spec.datatype for spec in manifest.inputs}
+def _replay(ask: AskProgram, manifest: Manifest, rows: Sequence[Mapping[str, Mapping[str, Any]]]) -> None:
     bounds = manifest.golden or Golden(rows=len(rows))
     for number, row in enumerate(rows, start=1):
         place = f"golden row {number}"
-        feeds = row_feeds(row["inputs"], manifest.inputs, place)
-        body, length = encode_request([Tensor(name, datatypes[name], array) for name, array in feeds.items()])
-        asked, answered = folder / "request", folder / "response"
-        asked.write_bytes(body)
-        reply = runner.ask("predict", request=str(asked), length=length, response=str(answered), place=place)
-        response = decode_response(answered.read_bytes(), str(reply["length"]))
-        results = {tensor.name: tensor.array for tensor in response.outputs}
+        results = ask(row_feeds(row["inputs"], manifest.inputs, place), place)
         refuse_difference(row["outputs"], results, manifest.outputs, bounds, place)

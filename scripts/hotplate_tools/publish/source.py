@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hotplate_tools.convert.converted import Conversion
 
-__all__ = ["NAME", "Source", "inside", "read_source"]
+__all__ = ["NAME", "Source", "asset_files", "inside", "read_source"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -122,12 +122,12 @@ def _read_folder(folder: Path, name: str | None) -> Source:
         spec=spec,
         evaluation=inside(folder, spec.evaluation, "evaluation rows") if spec.evaluation else None,
         parity=inside(folder, spec.parity, "parity record") if spec.parity else None,
-        assets=_assets(folder, spec.assets),
+        assets=asset_files(folder, spec.assets),
     )
     if spec.artefact is None:
         return replace(source, platform="python")
     if source.graph.is_dir() and detect(source.graph) == "spacy":
-        return replace(source, platform="spacy", assets=_assets(source.graph, (".",)))
+        return replace(source, platform="spacy", assets=asset_files(source.graph, (".",)))
     if spec.kind == "spacy":
         raise RefusedError(
             f"artefact {spec.artefact!r} is no spaCy pipeline", advice="Save it with nlp.to_disk."
@@ -135,7 +135,7 @@ def _read_folder(folder: Path, name: str | None) -> Source:
     return source
 
 
-def _assets(folder: Path, named: tuple[str, ...]) -> dict[str, Path]:
+def asset_files(folder: Path, named: tuple[str, ...]) -> dict[str, Path]:
     """Return the files named, and those of the folders named, by their path in `folder`."""
     found: dict[str, Path] = {}
     for name in named:

@@ -3,7 +3,8 @@
     fetch → prepare, build, train, export, compare (in the framework's environment) → convert, parity gate
           → evaluate, against the bars → golden rows → describe → write
 
-What is measured is the converted graph between the function's own steps, as it will serve. A result
+What is measured is the converted graph between the function's own steps, as it will serve. A program is not
+converted: its own code is measured, in its function's own environment, and there is no parity. A result
 under a bar, or one that could not be published, is refused before anything is written.
 """
 
@@ -20,31 +21,26 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from hotplate.runtime.session import Session
-from hotplate_tools.convert.converted import ConvertOptions, as_onnx
 from hotplate_tools.environments import cache_root, ensure
 from hotplate_tools.failures import FailedError, RefusedError
 from hotplate_tools.naming import module_name
 from hotplate_tools.project import project_root
-from hotplate_tools.publish.build import load_transforms
 from hotplate_tools.publish.golden import line_of
-from hotplate_tools.publish.graph import inspect_graph
 from hotplate_tools.publish.model_yaml import read_spec
-from hotplate_tools.publish.source import Source
+from hotplate_tools.publish.program import function_converter, functions_root
 from hotplate_tools.training import child
+from hotplate_tools.training.answering import answering
 from hotplate_tools.training.packages import fetch
 from hotplate_tools.training.result import Made, Written, folder_files, provenance_of, write
 from hotplate_tools.training.stored import source_folder
-from hotplate_tools.training.trainer import ROWS, load_trainer
+from hotplate_tools.training.trainer import load_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hotplate.runtime.transforms import Transforms
     from hotplate_tools.console import Console
-    from hotplate_tools.publish.graph import Graph
     from hotplate_tools.publish.model_yaml import ModelSpec, TrainingSpec
-    from hotplate_tools.training.trainer import Ask, Trainer
+    from hotplate_tools.training.trainer import Trainer
 
 __all__ = ["Trained", "fetched", "read_trained_spec", "refuse_under", "train"]
 
@@ -97,28 +93,22 @@ def train(name: str, *, dry_run: bool, console: Console) -> Trained:
     packages = fetched(trainer, console)
     held_out = trainer.prepare(packages)[1]
     with tempfile.TemporaryDirectory(prefix="hotplate-train-") as scratch:
-        made, converted = Path(scratch) / "made", Path(scratch) / "converted"
+        made, work = Path(scratch) / "made", Path(scratch) / "work"
         made.mkdir()
-        converted.mkdir()
+        work.mkdir()
         seconds = _run(name, training, packages, made, console)
         report = orjson.loads((made / child.REPORT).read_bytes())
         artefact = report["artefact"]
-        assets = _assets(spec, made)
-        transforms = load_transforms(spec.name, assets)
-        source = _source(spec, made, artefact, has_steps=transforms is not None)
-        source = as_onnx(source, ConvertOptions(tolerance=spec.tolerance), converted, console)
-        graph = inspect_graph(source.graph)
-        ask = _asking(graph, transforms)
-        with console.step("Evaluating on held-out rows"):
-            measured = trainer.evaluate(ask, held_out) | report["metrics"]
-            metrics = {metric: round(value, 4) for metric, value in measured.items()}
-        refuse_under(training.bars, metrics)
-        rows = [line_of(inputs, ask(inputs)) for inputs in trainer.golden(ask, held_out)]
-        parity = source.conversion.parity if source.conversion else None
-        result = Made(spec, made, artefact, graph, parity, assets, b"".join(rows))
-        files = folder_files(result, provenance_of(trainer, spec.name, parity, metrics))
+        with answering(spec, made, artefact, work, console) as model:
+            with console.step("Evaluating on held-out rows"):
+                measured = trainer.evaluate(model.ask, held_out) | report["metrics"]
+                metrics = {metric: round(value, 4) for metric, value in measured.items()}
+            refuse_under(training.bars, metrics)
+            rows = [line_of(inputs, model.ask(inputs)) for inputs in trainer.golden(model.ask, held_out)]
+        result = Made(spec, made, artefact, model.graph, model.parity, model.assets, b"".join(rows))
+        files = folder_files(result, provenance_of(trainer, spec.name, model.parity, metrics))
         with console.step("Checking what is published from it"):
-            written = write(spec.name, files, dry_run=dry_run)
+            written = write(spec, files, dry_run=dry_run)
     return Trained(name, metrics, training.bars, seconds, written)
 
 
@@ -169,8 +159,7 @@ def _run(
     name: str, training: TrainingSpec, packages: Sequence[Path], folder: Path, console: Console
 ) -> dict[str, float]:
     """Run the steps of the framework; return how long each took, in seconds."""
-    python = training.python or sys.executable
-    binaries = ensure(training.environment, console, python=python, by_pip=training.by_pip)
+    title, binaries = _environment(name, training, console)
     root = project_root()
     paths = [root / "scripts", root / "layers" / "serving" / "python", root]
     environment = {each: os.environ[each] for each in _KEPT if each in os.environ} | _SETTINGS
@@ -178,7 +167,7 @@ def _run(
     command = [str(binaries / "python"), child.__file__, module_name(name), str(folder), *map(str, packages)]
     seconds, tail = {}, deque[str](maxlen=12)
     with (
-        console.step(f"Training {name} ({training.environment})"),
+        console.step(f"Training {name} ({title})"),
         subprocess.Popen(
             command,
             cwd=folder.parent,
@@ -204,35 +193,12 @@ def _run(
     return seconds
 
 
-def _source(spec: ModelSpec, made: Path, artefact: str, *, has_steps: bool) -> Source:
-    """Return what the framework wrote, as `hotplate convert` would be pointed at it."""
-    rows = made / ROWS
-    return Source(
-        name=spec.name,
-        folder=made,
-        graph=made / artefact,
-        golden=None,
-        card=None,
-        # Where a function has steps around the graph, what callers send is not what the graph takes.
-        spec=None if has_steps else spec,
-        evaluation=rows if rows.is_file() else None,
-    )
-
-
-def _assets(spec: ModelSpec, made: Path) -> dict[str, bytes]:
-    """Return the assets by path: made just now, or written by hand."""
-    folders = (made, source_folder(spec.name))
-    return {
-        path: next((folder / path).read_bytes() for folder in folders if (folder / path).is_file())
-        for path in spec.assets
-        if any((folder / path).is_file() for folder in folders)
-    }
-
-
-def _asking(graph: Graph, transforms: Transforms | None) -> Ask:
-    """Return what answers public inputs as the endpoint will."""
-    weights = {location: memoryview(file.read_bytes()) for location, file in graph.weights.items()}
-    session = Session(graph.body, weights=weights, threads=1)
-    if transforms is None:
-        return session.run_all
-    return lambda inputs: transforms.apply(inputs, session.run_all)
+def _environment(name: str, training: TrainingSpec, console: Console) -> tuple[str, Path]:
+    """Return what the steps of the framework run in: its name, and its folder `bin`."""
+    if training.environment is None:  # a program's own requirements are its framework
+        own = function_converter(functions_root(), name)
+        binaries = ensure(own.environment, console, python=own.python, requirements=own.requirements)
+        return own.environment, binaries
+    python = training.python or sys.executable
+    binaries = ensure(training.environment, console, python=python, by_pip=training.by_pip)
+    return training.environment, binaries

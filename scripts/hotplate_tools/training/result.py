@@ -44,7 +44,8 @@ class Made:
     Attributes:
         spec: What `model.yaml` says.
         folder, artefact: What `export` wrote, and which of it is the framework's own file.
-        graph, parity: What it became, and how that compared; None for what was ONNX already.
+        graph, parity: What it became, and how that compared; no graph for a program, no parity for what was
+            ONNX already.
         assets: By path.
         golden: Rows.
     """
@@ -52,7 +53,7 @@ class Made:
     spec: ModelSpec
     folder: Path
     artefact: str
-    graph: Graph
+    graph: Graph | None
     parity: Parity | None
     assets: Mapping[str, bytes]
     golden: bytes
@@ -95,27 +96,31 @@ def folder_files(made: Made, provenance: Mapping[str, Any]) -> dict[str, bytes]:
     """Return every file of the source folder by path: what was made, between what is written by hand.
 
     Raises:
-        RefusedError: `model.yaml` names no file for the golden rows, or another graph than model.onnx.
+        RefusedError: `model.yaml` names no file for the golden rows, or another artefact than there will be.
     """
     spec = made.spec
-    if spec.golden is None or spec.artefact != "model.onnx":
+    expected = "model.onnx" if made.graph else made.artefact
+    if spec.golden is None or (spec.artefact or made.artefact) != expected:
         raise RefusedError(
-            f"model.yaml of {spec.name} needs `artefact: model.onnx` and a section `golden` to be trained"
+            f"model.yaml of {spec.name} needs `artefact: {expected}` and a section `golden` to be trained"
         )
     by_hand = source_folder(spec.name)
     files = _by_hand(by_hand)
     extras = {path.relative_to(made.folder).as_posix(): path for path in made.folder.rglob("*")}
+    # A program's artefact is what it is published from; a graph has been made of any other.
+    left = {ROWS, REPORT, *([made.artefact.split("/")[0]] if made.graph else [])}
     for path, file in extras.items():
-        if file.is_file() and path.split("/")[0] not in {made.artefact.split("/")[0], ROWS, REPORT}:
+        if file.is_file() and path.split("/")[0] not in left:
             files[path] = file.read_bytes()
     files |= made.assets
     if spec.training and spec.training.keep:
         files[spec.training.keep] = (made.folder / made.artefact).read_bytes()
-    files["model.onnx"] = made.graph.body
-    files |= {location: file.read_bytes() for location, file in made.graph.weights.items()}
+    if made.graph:
+        files["model.onnx"] = made.graph.body
+        files |= {location: file.read_bytes() for location, file in made.graph.weights.items()}
     files[spec.golden.file] = made.golden
     generated: dict[str, Any] = {"provenance": dict(provenance)}
-    if made.parity:
+    if made.parity and made.graph:
         files[RECORD] = encode_record(made.parity, made.graph)
         generated = {"parity": RECORD} | generated
     stated = _GENERATED.split((by_hand / "model.yaml").read_text("utf-8"))[0]
@@ -125,7 +130,7 @@ def folder_files(made: Made, provenance: Mapping[str, Any]) -> dict[str, bytes]:
     return files
 
 
-def write(name: str, files: Mapping[str, bytes], *, dry_run: bool) -> Written:
+def write(spec: ModelSpec, files: Mapping[str, bytes], *, dry_run: bool) -> Written:
     """Describe the folder that `files` are and put it where models of its size belong.
 
     Raises:
@@ -135,14 +140,16 @@ def write(name: str, files: Mapping[str, bytes], *, dry_run: bool) -> Written:
     with tempfile.TemporaryDirectory(prefix="hotplate-train-") as scratch:
         folder = Path(scratch) / "folder"
         write_folder(folder, files)
-        described = describe(folder, name)
+        described = describe(folder)
     size = sum(map(len, files.values()))
     is_small = size <= MAX_COMMITTED_BYTES
-    target = source_folder(name) if is_small else built_folder(name)
-    if not is_small and (source_folder(name) / "model.onnx").exists():
+    committed = source_folder(spec.name)
+    target = committed if is_small else built_folder(spec.name)
+    if not is_small and spec.artefact and (committed / spec.artefact).exists():
         raise RefusedError(
-            f"{name} has grown to {size:,} bytes; above {MAX_COMMITTED_BYTES:,} it belongs into the cache",
-            advice=f"Remove model.onnx from {source_folder(name)} first.",
+            f"{spec.name} has grown to {size:,} bytes; "
+            f"above {MAX_COMMITTED_BYTES:,} it belongs into the cache",
+            advice=f"Remove {spec.artefact} from {committed} first.",
         )
     if not dry_run:
         _replace(target, files) if is_small else _build(target, files)

@@ -38,7 +38,7 @@ class Evaluated:
         version: That answered.
         metrics: On the held-out rows.
         bars: The least asked of them.
-        size: Of the graph, its weights and the assets, in bytes.
+        size: Of the graph and its weights, or the pipeline, and the assets, in bytes.
         cold_ms: All phases of the cold start; None if the first answer came from a warm function.
         warm_ms: What the function took for the first golden input when warm, median.
         waited_ms: How long the caller waited for that, median.
@@ -106,9 +106,7 @@ def _tensors(spec: ModelSpec, inputs: Arrays) -> list[Tensor]:
 
 def _size(name: str, spec: ModelSpec) -> int:
     folder = model_folder(name)
-    files = {
-        *([spec.artefact] if spec.artefact else []),
-        *spec.assets,
-        *(file.name for file in folder.glob("*.onnx.data")),
-    }
-    return sum((folder / file).stat().st_size for file in files)
+    named = [folder / name for name in (spec.artefact, *spec.assets) if name]
+    files = {file for part in named for file in (part.rglob("*") if part.is_dir() else [part])}
+    files |= set(folder.glob("*.onnx.data"))
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -97,6 +97,8 @@ def built_folder(name: str) -> Path:
     if spec.training:
         pins = (spec.training.environment, spec.training.by_pip)
         parts += [root / "requirements" / f"{pin}.txt" for pin in pins if pin]
+    if spec.kind:
+        parts += [root / "layers" / "codecs" / "requirements.txt", function / "requirements.txt"]
     digest = hashlib.sha256()
     for part in parts:
         body = part.read_bytes() if part.is_file() else b""

@@ -1,0 +1,1 @@
+"""Source folder of the model entities."""
