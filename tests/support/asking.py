@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -25,6 +25,8 @@ def open_client(url: str) -> triton.InferenceServerClient:
 def assert_answers_as_its_framework_did(url: str, name: str, facts: Path, *, binary: bool) -> None:
     """Ask model `name` what `facts` says it was asked; compare every output with the answer there."""
     feeds, expected = asked_and_expected(facts)
+    if not binary:
+        feeds, expected = _sayable_in_json(feeds, expected)
     with open_client(url) as client:
         metadata = client.get_model_metadata(name)
         datatypes = {tensor["name"]: tensor["datatype"] for tensor in metadata["inputs"]}
@@ -45,3 +47,22 @@ def assert_answers_as_its_framework_did(url: str, name: str, facts: Path, *, bin
             np.testing.assert_allclose(found, array, rtol=1e-4, atol=1e-5)
         else:
             np.testing.assert_array_equal(found, array)
+
+
+def _sayable_in_json(
+    feeds: dict[str, Any], expected: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the rows without NaN, which JSON does not have: models of trees take it for a missing value."""
+    holed = [
+        np.isnan(array).reshape(len(array), -1).any(axis=1)
+        for array in feeds.values()
+        if array.dtype.kind == "f"
+    ]
+    if not any(rows.any() for rows in holed):
+        return feeds, expected
+    whole = ~np.logical_or.reduce(holed)
+    assert whole.any()
+    return (
+        {name: array[whole] for name, array in feeds.items()},
+        {name: array[whole] for name, array in expected.items()},
+    )

@@ -149,6 +149,7 @@ def asking(
         RefusedError: The program does not load; asking, it refuses the inputs.
         FailedError: The function's requirements cannot be installed, or its code died.
     """
+    (folder / "assets").mkdir()
     for path, file in source.assets.items():
         (folder / "assets" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / "assets" / path)

@@ -73,7 +73,7 @@ def made(home: Path, tmp_path: Path, row: dict[str, Any] = ROW) -> dict[str, byt
 
 
 def test_small_result_is_written_beside_what_its_owner_wrote(home: Path, tmp_path: Path) -> None:
-    written = result.write("tiny", made(home, tmp_path), dry_run=False)
+    written = result.write(read_spec(home / "model.yaml"), made(home, tmp_path), dry_run=False)
     assert written.folder == home
     assert sorted(file.name for file in home.iterdir()) == [
         "golden.jsonl",
@@ -94,21 +94,21 @@ def test_small_result_is_written_beside_what_its_owner_wrote(home: Path, tmp_pat
 
 def test_writing_again_changes_nothing(home: Path, tmp_path: Path) -> None:
     files = made(home, tmp_path)
-    first = result.write("tiny", files, dry_run=False)
+    first = result.write(read_spec(home / "model.yaml"), files, dry_run=False)
     text = (home / "model.yaml").read_bytes()
-    assert result.write("tiny", files, dry_run=False) == first
+    assert result.write(read_spec(home / "model.yaml"), files, dry_run=False) == first
     assert (home / "model.yaml").read_bytes() == text
 
 
 def test_dry_run_writes_nothing(home: Path, tmp_path: Path) -> None:
-    result.write("tiny", made(home, tmp_path), dry_run=True)
+    result.write(read_spec(home / "model.yaml"), made(home, tmp_path), dry_run=True)
     assert sorted(file.name for file in home.iterdir()) == ["model.yaml", "train.py"]
 
 
 def test_result_that_could_not_be_published_is_refused_and_not_written(home: Path, tmp_path: Path) -> None:
     wrong = {**ROW, "outputs": {"y": [[2.0, 4.0, 7.0]]}}
     with pytest.raises(RefusedError, match="golden row 1, output 'y'"):
-        result.write("tiny", made(home, tmp_path, wrong), dry_run=False)
+        result.write(read_spec(home / "model.yaml"), made(home, tmp_path, wrong), dry_run=False)
     assert sorted(file.name for file in home.iterdir()) == ["model.yaml", "train.py"]
 
 
@@ -118,7 +118,7 @@ def test_large_result_goes_into_the_cache_and_is_found_there(
     monkeypatch.setattr(result, "MAX_COMMITTED_BYTES", 100)
     files = made(home, tmp_path)
     assert not stored.is_built("tiny")
-    written = result.write("tiny", files, dry_run=False)
+    written = result.write(read_spec(home / "model.yaml"), files, dry_run=False)
     assert sorted(file.name for file in home.iterdir()) == ["model.yaml", "train.py"]
     assert stored.model_folder("tiny") == written.folder
     assert describe(stored.model_folder("tiny"), "tiny").version == written.version
@@ -131,7 +131,7 @@ def test_result_that_outgrew_its_folder_is_refused(
     monkeypatch.setattr(result, "MAX_COMMITTED_BYTES", 100)
     (home / "model.onnx").write_bytes(b"an older one")
     with pytest.raises(RefusedError, match="tiny has grown to"):
-        result.write("tiny", made(home, tmp_path), dry_run=False)
+        result.write(read_spec(home / "model.yaml"), made(home, tmp_path), dry_run=False)
 
 
 def test_provenance_says_how_to_make_it_again() -> None:
