@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 READY_AGE_S = 2.0
 RETRY_AFTER = {"retry-after": "2"}
 # What this server cannot do at all; the protocol has it as an extension.
-NOT_LOADED_BY_CALL = (
-    "models are loaded and unloaded by Lambda, as requests come and go; what is served is deployed, not loaded"
-)
+NOT_LOADED_BY_CALL = "Lambda loads and unloads it as requests come and go; what is served is deployed"
 OPENAI_PATHS = ("/v1/", "/openai/v1/")
 
 app = APIGatewayRestResolver()
@@ -120,7 +118,7 @@ def openai_model(name: str) -> Response[str]:
     return _openai_problem(HTTPStatus.NOT_FOUND, text, code="model_not_found", param="model")
 
 
-@app.exception_handler(StoreError)
+@app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
 def registry_away(fault: StoreError) -> Response[str]:
     """Say that the registry cannot be read now."""
     logger.error("the registry cannot be read", error=type(fault).__name__)
