@@ -92,18 +92,20 @@ class Registry:
             StoreError: The registry cannot be read.
         """
         pins = [pin for name, pin in self.pins.items() if names is None or name in names]
+        unknown = [pin for pin in pins if not self._is_known(pin)]
         with ThreadPoolExecutor(_THREADS) as threads:
-            return list(threads.map(self._served, pins))
+            bodies = list(threads.map(self._fetch, unknown))
+        # One after another: msgspec 0.21 crashes the process where threads decode a type for the first time.
+        for pin, (raw, published) in zip(unknown, bodies, strict=True):
+            self._known[pin.name] = (time.monotonic(), _believed(pin, raw, published))
+        return [self._known[pin.name][1] for pin in pins]
 
-    def _served(self, pin: Pin) -> Served:
+    def _is_known(self, pin: Pin) -> bool:
         read_at, known = self._known.get(pin.name, (0.0, None))
-        if known and (known.manifest or time.monotonic() - read_at < FAULT_AGE_S):
-            return known
-        found = self._read(pin)
-        self._known[pin.name] = (time.monotonic(), found)
-        return found
+        return known is not None and bool(known.manifest or time.monotonic() - read_at < FAULT_AGE_S)
 
-    def _read(self, pin: Pin) -> Served:
+    def _fetch(self, pin: Pin) -> tuple[bytes | None, int]:
+        """Return the manifest's bytes, None if there is none, and when they were written."""
         key = manifest_key(pin.name, pin.version)
         try:
             with s3_faults(self._bucket, key):
@@ -111,11 +113,16 @@ class Registry:
                 with answer["Body"] as stream:
                     raw = stream.read(MAX_MANIFEST_BYTES + 1)
         except StoreNotFoundError:
-            return Served(pin, reason=f"version {pin.version} is not published")
-        if hashlib.sha256(raw).hexdigest() != pin.manifest_sha256:
-            return Served(pin, reason="the manifest in the registry is not the one that is pinned")
-        try:
-            manifest = decode(raw)
-        except ManifestError:
-            return Served(pin, reason="the manifest that is pinned cannot be read by this hotplate")
-        return Served(pin, manifest, int(answer["LastModified"].timestamp()))
+            return None, 0
+        return raw, int(answer["LastModified"].timestamp())
+
+
+def _believed(pin: Pin, raw: bytes | None, published: int) -> Served:
+    if raw is None:
+        return Served(pin, reason=f"version {pin.version} is not published")
+    if hashlib.sha256(raw).hexdigest() != pin.manifest_sha256:
+        return Served(pin, reason="the manifest in the registry is not the one that is pinned")
+    try:
+        return Served(pin, decode(raw), published)
+    except ManifestError:
+        return Served(pin, reason="the manifest that is pinned cannot be read by this hotplate")

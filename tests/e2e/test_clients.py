@@ -85,7 +85,7 @@ def test_openai_client_lists_the_models_with_what_they_are(server: str, base: st
     with openai.OpenAI(base_url=server + base, api_key="none", max_retries=0) as client:
         models = {model.id: model for model in client.models.list()}
         spam = client.models.retrieve("spam")
-        with pytest.raises(openai.NotFoundError, match="this server has: .*spam") as failed:
+        with pytest.raises(openai.NotFoundError, match=r"this server has: .*spam") as failed:
             client.models.retrieve("nope")
     assert failed.value.code == "model_not_found"
     assert models["spam"] == spam
