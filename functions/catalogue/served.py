@@ -95,7 +95,7 @@ class Registry:
         unknown = [pin for pin in pins if not self._is_known(pin)]
         with ThreadPoolExecutor(_THREADS) as threads:
             bodies = list(threads.map(self._fetch, unknown))
-        # One after another: msgspec 0.21 crashes the process where threads decode a type for the first time.
+        # One after another: msgspec 0.22 crashes the process where threads decode a type for the first time.
         for pin, (raw, published) in zip(unknown, bodies, strict=True):
             self._known[pin.name] = (time.monotonic(), _believed(pin, raw, published))
         return [self._known[pin.name][1] for pin in pins]

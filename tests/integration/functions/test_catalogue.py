@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,9 @@ from moto import mock_aws
 from hotplate.aws.s3_store import S3Store
 from hotplate.errors import SettingsError
 from hotplate.manifest.layout import manifest_key
+from hotplate.manifest.schema import encode
 from hotplate_tools.console import Console
+from hotplate_tools.project import project_root
 from hotplate_tools.publish.pipeline import Described, describe, publish_prepared
 from tests.support.tiny_models import affine, write_folder
 
@@ -218,3 +223,38 @@ def test_pins_that_are_none_stop_the_function(
     monkeypatch.setenv("HOTPLATE_SERVED", text)
     with pytest.raises(SettingsError, match="name version sha256 memory"):
         importlib.reload(app)
+
+
+FIRST_LISTING = """
+import io, sys
+from datetime import UTC, datetime
+from hashlib import sha256
+from functions.catalogue.served import Pin, Registry
+
+raw = sys.stdin.buffer.read()
+class Client:
+    def get_object(self, **_):
+        return {"Body": io.BytesIO(raw), "LastModified": datetime.now(UTC)}
+
+sys.setswitchinterval(1e-6)
+names = [f"m{number}" for number in range(16)]
+pins = {name: Pin(name, "1.0.0", sha256(raw).hexdigest(), 512) for name in names}
+served = Registry(Client(), "bucket", pins).served()
+print(sum(each.manifest is not None for each in served))
+"""
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_first_listing_of_a_process_does_not_crash_it(described: Described, attempt: int) -> None:
+    # Threads that decode a type for the first time do, three times in four.
+    raw = encode(described.manifest)
+    root = project_root()
+    paths = os.pathsep.join(map(str, (root, root / "layers/serving/python")))
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_LISTING],
+        input=raw,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert (done.returncode, done.stdout) == (0, b"16\n"), done.stderr
