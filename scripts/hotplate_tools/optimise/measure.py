@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hotplate_tools.console import Console
     from hotplate_tools.optimise.forms import Candidate, Served
 
-__all__ = ["BATCHES", "REPEATS", "measure"]
+__all__ = ["BATCHES", "REPEATS", "cpu_name", "measure"]
 
 REPEATS = 3
 BATCHES = (1, 8, 32)
@@ -77,7 +77,7 @@ def measure(
                 for index, job in enumerate(jobs):
                     taken[index].append(_run(job))
     return Measurements(
-        cpu=_cpu(),
+        cpu=cpu_name(),
         cores=len(os.sched_getaffinity(0)),
         isa=this_isa(),
         onnxruntime=RUNTIME_VERSION,
@@ -167,7 +167,8 @@ def _medians(
     )
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """Return what the processor of this machine calls itself."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

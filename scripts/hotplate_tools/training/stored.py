@@ -29,6 +29,7 @@ __all__ = [
     "MAX_COMMITTED_BYTES",
     "built_folder",
     "is_built",
+    "measured_models",
     "missing_models",
     "model_folder",
     "source_folder",
@@ -76,6 +77,16 @@ def missing_models() -> list[str]:
 def trained_models() -> list[str]:
     """Return the models that have a trainer and are built on this machine."""
     return [spec.name for spec in _specs() if spec.training and is_built(spec.name)]
+
+
+def measured_models() -> list[str]:
+    """Return the models that have a trainer, or an `evaluate` of their own, and are built on this machine."""
+    own = [file.parent.name for file in MODELS.glob("*/evaluate.py")]
+    return [
+        spec.name
+        for spec in _specs()
+        if (spec.training or module_name(spec.name) in own) and is_built(spec.name)
+    ]
 
 
 def warn_of_missing(names: Sequence[str], console: Console) -> None:
