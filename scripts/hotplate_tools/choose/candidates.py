@@ -124,8 +124,8 @@ def variant_of(
     kind: VariantKind, given: Given, rows: Path, folder: Path, options: ConvertOptions, console: Console
 ) -> Iterator[Contender]:
     """Yield a model's variant; `rows` give the ranges of activations. Errors are those of `written`."""
-    wanted = VariantOptions((kind,), ANY_LOSS)
-    with written(given, folder, replace(options, rows=rows), console, variants=wanted) as contender:
+    wanted = VariantOptions((kind,), ANY_LOSS, rows=rows)
+    with written(given, folder, options, console, variants=wanted) as contender:
         yield replace(contender, label=f"{contender.label}-{kind}")
 
 

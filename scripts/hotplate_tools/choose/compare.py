@@ -223,9 +223,7 @@ def _scored(room: _Room, entries: Sequence[Entry], repeats: int) -> list[Scored]
         label = entry.contender.label
         if isinstance(runs, FailedError):
             room.refused[label] = str(runs)
-        elif one := room.attempt(
-            label, lambda entry=entry, runs=runs: scored(entry, runs, room.wanted.traffic)
-        ):
+        elif one := room.attempt(label, partial(scored, entry, runs, room.wanted.traffic)):
             found.append(one)
     return found
 

@@ -11,7 +11,7 @@ import msgspec
 from hotplate_tools.choose.ranking import Scored
 from hotplate_tools.failures import FailedError
 from hotplate_tools.optimise.child import Requests
-from hotplate_tools.optimise.measure import REPEATS, batches_for, job_of, medians_of, run_job, taken_here
+from hotplate_tools.optimise.measure import REPEATS, job_of, medians_of, run_job, taken_here
 from hotplate_tools.planning.describe import SERVING_CODE_BYTES, description_of
 from hotplate_tools.planning.prices import read_prices
 from hotplate_tools.planning.rules import propose
@@ -72,7 +72,7 @@ def scored(entry: Entry, runs: Sequence[Taken], traffic: float | None) -> Scored
     p50, p95 = (
         median(values) for values in zip(*((one.p50_ms, one.p95_ms) for one in latencies), strict=True)
     )
-    form = medians_of(contender.form, runs, batches_for(contender.inputs), is_served=True)
+    form = medians_of(contender.form, runs, (), is_served=True)
     form = msgspec.structs.replace(form, steady_ms=round(p50, 4))
     threads = manifest.plan.intra_op_threads or 1
     described = description_of(
@@ -105,4 +105,6 @@ def _job(entry: Entry, folder: Path) -> Job:
         inputs=manifest.inputs,
         outputs=manifest.outputs,
     )
-    return job_of(contender.form, folder, manifest.plan.intra_op_threads or 1, contender.inputs, requests)
+    return job_of(
+        contender.form, folder, manifest.plan.intra_op_threads or 1, contender.inputs, requests=requests
+    )

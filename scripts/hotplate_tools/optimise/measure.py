@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hotplate_tools.console import Console
     from hotplate_tools.optimise.forms import Candidate, Served
 
-__all__ = ["BATCHES", "REPEATS", "batches_for", "job_of", "measure", "medians_of", "run_job", "taken_here"]
+__all__ = ["BATCHES", "REPEATS", "job_of", "measure", "medians_of", "run_job", "taken_here"]
 
 REPEATS = 3
 BATCHES = (1, 8, 32)
@@ -67,10 +67,10 @@ def measure(
     used = served.native or served.portable
     candidates = [*_candidates(served, source, operators), *others]
     threads = served.plan.intra_op_threads or 1
-    batches = batches_for(inputs)
+    batches = BATCHES if all(spec.shape[:1] == (-1,) for spec in inputs) else ()
     taken: list[list[Taken]] = [[] for _ in candidates]
     with tempfile.TemporaryDirectory(prefix="hotplate-") as folder:
-        jobs = [job_of(candidate, Path(folder), threads, inputs) for candidate in candidates]
+        jobs = [job_of(candidate, Path(folder), threads, inputs, batches) for candidate in candidates]
         total = repeats * len(jobs)
         with console.step(f"Measuring {len(jobs)} forms, {repeats} fresh processes each ({total} runs)"):
             for _ in range(repeats):
@@ -96,11 +96,6 @@ def taken_here(forms: tuple[FormMeasured, ...], *, threads: int, repeats: int) -
     )
 
 
-def batches_for(inputs: Sequence[MetadataTensor]) -> tuple[int, ...]:
-    """Return the sizes of the batch curve of a graph with these inputs."""
-    return BATCHES if all(spec.shape[:1] == (-1,) for spec in inputs) else ()
-
-
 def _candidates(served: Served, source: Candidate, operators: frozenset[str]) -> list[Candidate]:
     """Return the source, what is served, and the same with the weights left as they are."""
     found = [served.portable, *([served.native] if served.native else [])]
@@ -118,6 +113,7 @@ def job_of(
     folder: Path,
     threads: int,
     inputs: Sequence[MetadataTensor],
+    batches: tuple[int, ...] = (),
     requests: Requests | None = None,
 ) -> Job:
     """Return what a fresh process is to do; the graph is written into `folder`."""
@@ -131,7 +127,7 @@ def job_of(
         prepacking=candidate.prepacking,
         threads=threads,
         inputs=tuple(inputs),
-        batches=batches_for(inputs),
+        batches=batches,
         requests=requests,
     )
 
