@@ -17,6 +17,7 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 from wire import serve
@@ -157,6 +158,7 @@ def _label(
             f"{point['name']}\n{point['usd']:,.2f} USD a million",
             (point["p95_ms"], point["quality"]),
             textcoords="offset points",
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8, "shrinkB": away - 5},
             fontsize=9,
             color=INK,
             linespacing=1.25,
@@ -187,7 +189,9 @@ def _placed(text: Any, away: float, taken: list[Bbox], inside: Bbox, figure: Any
 def _at(text: Any, offset: tuple[float, float], across: str, up: str, figure: Any) -> Bbox:
     text.set_position(offset)
     text.set(ha=across, va=up)
-    return Bbox(text.get_window_extent(figure.canvas.get_renderer()).get_points())
+    # Of the words alone: an annotation's own extent has its line in it.
+    text.update_positions(renderer := figure.canvas.get_renderer())
+    return Bbox(Text.get_window_extent(text, renderer).get_points())
 
 
 def _shared(one: Bbox, other: Bbox) -> float:
