@@ -71,7 +71,7 @@ def _axes(axes: Any, points: list[dict[str, Any]], job: dict[str, Any]) -> None:
     least, most = max(min(times), 0.01), max(max(times), 0.01)
     if most / least > WIDE:
         axes.set_xscale("log")
-        axes.set_xlim(least / (most / least) ** 0.2, most * (most / least) ** 0.25)
+        axes.set_xlim(least / (most / least) ** 0.3, most * (most / least) ** 0.25)
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
