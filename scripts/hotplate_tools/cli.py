@@ -12,6 +12,7 @@ import click
 
 import hotplate
 from hotplate.errors import HotplateError
+from hotplate_tools.choose.commands import choose
 from hotplate_tools.convert.commands import convert
 from hotplate_tools.failures import ToolError
 from hotplate_tools.local import commands as local
@@ -78,6 +79,7 @@ for _command in (
     version.card,
     version.export,
     plan,
+    choose,
     convert,
     training.train,
     training.evaluate,

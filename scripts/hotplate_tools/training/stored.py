@@ -32,6 +32,7 @@ __all__ = [
     "measured_models",
     "missing_models",
     "model_folder",
+    "models_of_task",
     "source_folder",
     "trained_models",
     "warn_of_missing",
@@ -87,6 +88,11 @@ def measured_models() -> list[str]:
         for spec in _specs()
         if (spec.training or module_name(spec.name) in own) and is_built(spec.name)
     ]
+
+
+def models_of_task(task: str) -> list[str]:
+    """Return the models that come with the project for a task, built on this machine or not."""
+    return [spec.name for spec in _specs() if spec.task == task]
 
 
 def warn_of_missing(names: Sequence[str], console: Console) -> None:
