@@ -180,7 +180,6 @@ def test_skops_file_with_a_foreign_function_is_refused_by_its_name(sklearn_model
     ("name", "what"),
     [
         ("histogram-counts.skops", "loss 'poisson'"),
-        ("histogram-kinds.skops", "splits on categories"),
         ("histogram-kinds.joblib", "splits on categories"),
     ],
 )
