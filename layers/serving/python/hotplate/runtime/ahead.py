@@ -3,7 +3,8 @@
 Why a process and not threads: reading TLS and importing both hold Python's lock, and take turns at it;
 a child has a lock of its own. It is forked before anything heavy is imported, which takes two
 milliseconds, fills a memory file that both share, and reports through a pipe what it put where. It
-checks everything that `hotplate.runtime.fetched` checks; the parent compares the manifest's digest with the pin again, and takes the child's word for the rest, being the same program.
+checks everything that `hotplate.runtime.fetched` checks; the parent compares the manifest's digest with
+the pin again, and takes the child's word for the rest, being the same program.
 
     fork ─┬─ parent: import …                    wait ─ map ─ session
           └─ child:  manifest ─ files ─ report ─ exit
