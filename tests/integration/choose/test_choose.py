@@ -86,7 +86,7 @@ def test_every_figure_was_taken(ranking: Compared) -> None:
     for one in ranking.ranked:
         assert 0 <= one.p50_ms <= one.p95_ms < 1000
         assert 20 < one.peak_mb < one.memory_mb
-        assert 0.6 < one.cold_start_s < 10
+        assert 0.5 < one.cold_start_s < 10
         assert one.usd > 3  # API Gateway alone
         assert one.bytes > 0
         assert one.tier == "lambda-zip"

@@ -225,7 +225,8 @@ folders = st.text(characters + "._-", max_size=8).map("a{}".format)
 paths = st.builds(
     "{}{}".format, folders, st.just("") | st.text(characters, min_size=1, max_size=5).map("/{}".format)
 )
-assets = st.lists(paths, max_size=3, unique=True)
+# No path is a file and a folder at once.
+assets = st.lists(paths, max_size=3, unique_by=lambda path: path.partition("/")[0])
 versions = st.tuples(*[st.integers(0, 999)] * 3).map(lambda parts: ".".join(map(str, parts)))
 model_names = st.builds("{}{}".format, st.sampled_from(characters), st.text(characters + "._-", max_size=20))
 
