@@ -15,7 +15,7 @@ from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.naming import module_name
 from hotplate_tools.project import project_root
 from hotplate_tools.training.driver import fetched, read_trained_spec, refuse_under
-from hotplate_tools.training.stored import model_folder, source_folder
+from hotplate_tools.training.stored import model_folder, source_folder, trained_models
 from hotplate_tools.training.trainer import load_trainer, objects
 from tests.support.endpoint import answers, infer
 from tests.support.http_call import call
@@ -23,8 +23,10 @@ from tests.support.http_call import call
 if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
-SERVED = [model.name for model in served_models(read_yaml(project_root() / "template.yaml"))]
-BUILT = [name for name in SERVED if not (source_folder(name) / "model.onnx").exists()]
+SERVED = {model.name for model in served_models(read_yaml(project_root() / "template.yaml"))}
+BUILT = [
+    name for name in trained_models() if name in SERVED and not (source_folder(name) / "model.onnx").exists()
+]
 
 FRAME = np.zeros((1, 576), np.float32)
 STATE = np.zeros((2, 1, 128), np.float32)
