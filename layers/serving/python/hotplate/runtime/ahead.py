@@ -86,29 +86,32 @@ class Ahead:
         """
         with ledger.phase("wait"):
             try:
-                raw = self._read()
+                return self._taken(settings, ledger)
             finally:
-                self._end()
-            try:
-                report = msgspec.msgpack.decode(raw, type=_Report)
-            except msgspec.DecodeError as fault:
-                raise NotAheadError(f"the fetching process ended without a report: {fault}") from fault
-            ledger.beside.update(report.phases)
-            ledger.notes.extend(report.notes)
-            if report.fault:
-                raise _fault(*report.fault)
-            manifest, form = check_pin(report.manifest, settings), Form(*report.form)  # type: ignore[arg-type]
-            try:
-                placed = [
-                    Placed(at, (mapped(Path(path)), Path(path)) if path else None)
-                    for at, path in report.placed
-                ]
-            except OSError as fault:
-                raise NotAheadError(f"what it kept in the cache is gone: {fault}") from fault
-            memory = self._memory.view(report.size)
-            files = files_of(manifest, form, placed, memory)
-        self._memory.close()
-        return Fetched(manifest, form, files)
+                # What was not taken is given back: a fetch in this process needs the room. Views stay.
+                self._memory.close()
+
+    def _taken(self, settings: Settings, ledger: Ledger) -> Fetched:
+        try:
+            raw = self._read()
+        finally:
+            self._end()
+        try:
+            report = msgspec.msgpack.decode(raw, type=_Report)
+        except msgspec.DecodeError as fault:
+            raise NotAheadError(f"the fetching process ended without a report: {fault}") from fault
+        ledger.beside.update(report.phases)
+        ledger.notes.extend(report.notes)
+        if report.fault:
+            raise _fault(*report.fault)
+        manifest, form = check_pin(report.manifest, settings), Form(*report.form)  # type: ignore[arg-type]
+        try:
+            placed = [
+                Placed(at, (mapped(Path(path)), Path(path)) if path else None) for at, path in report.placed
+            ]
+        except OSError as fault:
+            raise NotAheadError(f"what it kept in the cache is gone: {fault}") from fault
+        return Fetched(manifest, form, files_of(manifest, form, placed, self._memory.view(report.size)))
 
     def _read(self) -> bytes:
         parts: list[bytes] = []
