@@ -1,6 +1,6 @@
-"""`GET /v2`, `/v2/health/live`, `/v2/health/ready`, and the answer for every model that is not here.
+"""What this stack serves: `/v2`, health, the repository index, OpenAI's list of models; and every other path.
 
-Models are listed from the registry, so no list of them is kept anywhere else.
+No list of models is kept here: see `served.py`.
 """
 
 from __future__ import annotations
@@ -13,29 +13,37 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from botocore.exceptions import BotoCoreError, ClientError
 
 import hotplate
+from functions.catalogue.openai import error_body, list_body, model_body
+from functions.catalogue.served import Registry, read_pins
 from hotplate.aws.clients import s3_client
+from hotplate.aws.faults import s3_faults
+from hotplate.errors import StoreError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# How long a listing of the registry is believed, in seconds: for naming models, and for being ready.
-LISTING_AGE_S = 30.0
+# How long the registry is believed to be readable, in seconds.
 READY_AGE_S = 2.0
+RETRY_AFTER = {"retry-after": "2"}
+# What this server cannot do at all; the protocol has it as an extension.
+NOT_LOADED_BY_CALL = "Lambda loads and unloads it as requests come and go; what is served is deployed"
+OPENAI_PATHS = ("/v1/", "/openai/v1/")
 
 app = APIGatewayRestResolver()
 logger = Logger(service="catalogue")
 _bucket = os.environ["HOTPLATE_BUCKET"]
 _s3 = s3_client()
-_listing: tuple[float, list[str]] | None = None
+_registry = Registry(_s3, _bucket, read_pins(os.environ["HOTPLATE_SERVED"]))
+_readable_at = float("-inf")
 
 
 @app.get("/v2")
 def server_metadata() -> Response[str]:
     """Say what this server is and which extensions of the protocol it speaks."""
-    metadata = {"name": "hotplate", "version": hotplate.__version__, "extensions": ["binary_tensor_data"]}
+    extensions = ["binary_tensor_data", "model_repository"]
+    metadata = {"name": "hotplate", "version": hotplate.__version__, "extensions": extensions}
     return _answer(HTTPStatus.OK, metadata)
 
 
@@ -48,9 +56,76 @@ def live() -> Response[str]:
 @app.get("/v2/health/ready")
 def ready() -> Response[str]:
     """Say whether the registry can be read, without which no model could start."""
-    if _models(max_age_s=READY_AGE_S) is None:
-        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, {"ready": False}, {"retry-after": "2"})
+    global _readable_at
+    if time.monotonic() - _readable_at > READY_AGE_S:
+        try:
+            with s3_faults(_bucket, "models/"):
+                _s3.list_objects_v2(Bucket=_bucket, Prefix="models/", MaxKeys=1)
+        except StoreError as fault:
+            logger.error("the registry cannot be listed", error=type(fault).__name__)
+            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, {"ready": False}, RETRY_AFTER)
+        _readable_at = time.monotonic()
     return _answer(HTTPStatus.OK, {"ready": True})
+
+
+@app.post("/v2/repository/index")
+def index() -> Response[str]:
+    """List the models that are served, and for those that cannot answer why."""
+    try:
+        body = orjson.loads(app.current_event.decoded_body or b"{}")
+    except ValueError:
+        return _problem(HTTPStatus.BAD_REQUEST, "MalformedRequestError", "body: expected JSON, or none")
+    only_ready = body.get("ready", False) if isinstance(body, dict) else None
+    if not isinstance(only_ready, bool):
+        text = 'body: expected an object whose "ready" is true or false'
+        return _problem(HTTPStatus.BAD_REQUEST, "MalformedRequestError", text)
+    entries = [
+        {
+            "name": each.pin.name,
+            "version": each.pin.version,
+            "state": "READY" if each.manifest else "UNAVAILABLE",
+            "reason": each.reason,
+        }
+        for each in _registry.served()
+        if each.manifest or not only_ready
+    ]
+    return _answer(HTTPStatus.OK, entries)
+
+
+@app.post("/v2/repository/models/<name>/load")
+@app.post("/v2/repository/models/<name>/unload")
+def load(name: str) -> Response[str]:
+    """Say why nobody loads a model by a call."""
+    text = f"model {name[:80]!r}: {NOT_LOADED_BY_CALL}"
+    return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "UnknownPathError", text, {"allow": ""})
+
+
+@app.get("/v1/models")
+@app.get("/openai/v1/models")
+def openai_models() -> Response[str]:
+    """List the models that answer, as OpenAI's API does."""
+    return _answer(HTTPStatus.OK, list_body(_registry.served()))
+
+
+@app.get("/v1/models/<name>")
+@app.get("/openai/v1/models/<name>")
+def openai_model(name: str) -> Response[str]:
+    """Describe one model."""
+    found = next(iter(_registry.served([name])), None)
+    if found and found.manifest:
+        return _answer(HTTPStatus.OK, model_body(found, found.manifest))
+    text = f"model {name[:80]!r} is not ready: {found.reason}" if found else _unknown(name)
+    return _openai_problem(HTTPStatus.NOT_FOUND, text, code="model_not_found", param="model")
+
+
+@app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
+def registry_away(fault: StoreError) -> Response[str]:
+    """Say that the registry cannot be read now."""
+    logger.error("the registry cannot be read", error=type(fault).__name__)
+    text = "the registry of models cannot be read, try again"
+    if app.current_event.path.startswith(OPENAI_PATHS):
+        return _openai_problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="registry_unavailable")
+    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "StoreUnavailableError", text, RETRY_AFTER)
 
 
 @app.not_found
@@ -58,11 +133,13 @@ def not_here(_: Exception) -> Response[str]:
     """Say what is here instead."""
     method, path = app.current_event.http_method, app.current_event.path
     segments = [part for part in path.split("/") if part]
-    names = _models(max_age_s=LISTING_AGE_S)
-    if segments[:2] == ["v2", "models"] and len(segments) > 2 and segments[2] not in (names or ()):
-        here = "" if names is None else f"; this server has: {', '.join(names) or 'none'}"
-        return _problem("ModelNotFoundError", f"unknown model {segments[2][:80]!r}{here}")
-    return _problem("UnknownPathError", f"nothing answers {method} {path[:200]}; GET /v2 is where to start")
+    if segments[:2] == ["v2", "models"] and len(segments) > 2 and segments[2] not in _registry.pins:
+        return _problem(HTTPStatus.NOT_FOUND, "ModelNotFoundError", _unknown(segments[2]))
+    text = f"nothing answers {method} {path[:200]}"
+    if path.startswith(OPENAI_PATHS):
+        text += "; GET /v1/models lists what is served"
+        return _openai_problem(HTTPStatus.NOT_FOUND, text, code="unknown_path")
+    return _problem(HTTPStatus.NOT_FOUND, "UnknownPathError", f"{text}; GET /v2 is where to start")
 
 
 @logger.inject_lambda_context
@@ -71,33 +148,27 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     return app.resolve(event, context)
 
 
-def _models(*, max_age_s: float) -> list[str] | None:
-    """Return the names in the registry as they were at most so long ago; None if it cannot be listed."""
-    global _listing
-    if _listing is None or time.monotonic() - _listing[0] > max_age_s:
-        try:
-            pages = _s3.get_paginator("list_objects_v2").paginate(
-                Bucket=_bucket, Prefix="models/", Delimiter="/"
-            )
-            folders = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
-        except (BotoCoreError, ClientError) as fault:
-            logger.error("the registry cannot be listed", error=type(fault).__name__)
-            return None
-        _listing = (time.monotonic(), [folder.split("/")[1] for folder in folders])
-    return _listing[1]
+def _unknown(name: str) -> str:
+    return f"unknown model {name[:80]!r}; this server has: {', '.join(_registry.pins) or 'none'}"
 
 
-def _problem(name: str, text: str) -> Response[str]:
-    body = {
-        "error": text,
-        "type": f"urn:hotplate:error:{name}",
-        "status": HTTPStatus.NOT_FOUND,
-        "detail": text,
-    }
-    return _answer(HTTPStatus.NOT_FOUND, body)
+def _problem(
+    status: HTTPStatus, name: str, text: str, headers: dict[str, Any] | None = None
+) -> Response[str]:
+    body = {"error": text, "type": f"urn:hotplate:error:{name}", "status": status, "detail": text}
+    return _answer(status, body, headers)
 
 
-def _answer(status: HTTPStatus, body: dict[str, Any], headers: dict[str, Any] | None = None) -> Response[str]:
+def _openai_problem(status: HTTPStatus, text: str, *, code: str, param: str | None = None) -> Response[str]:
+    is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    kind = "server_error" if is_ours else "invalid_request_error"
+    body = error_body(text, kind=kind, code=code, param=param)
+    return _answer(status, body, RETRY_AFTER if is_ours else None)
+
+
+def _answer(
+    status: HTTPStatus, body: dict[str, Any] | list[dict[str, Any]], headers: dict[str, Any] | None = None
+) -> Response[str]:
     request_id = app.lambda_context.aws_request_id
     return Response(
         status_code=status,

@@ -12,6 +12,8 @@ import click
 
 import hotplate
 from hotplate.errors import HotplateError
+from hotplate_tools.bench.commands import bench
+from hotplate_tools.choose.commands import choose
 from hotplate_tools.convert.commands import convert
 from hotplate_tools.failures import ToolError
 from hotplate_tools.local import commands as local
@@ -68,6 +70,7 @@ def deploy(architecture: str, signing_key: str | None, options: tuple[str, ...])
 
 
 for _command in (
+    bench,
     new,
     publish.publish,
     publish.models,
@@ -78,6 +81,7 @@ for _command in (
     version.card,
     version.export,
     plan,
+    choose,
     convert,
     training.train,
     training.evaluate,

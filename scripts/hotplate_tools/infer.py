@@ -50,8 +50,6 @@ class Answer:
     @property
     def cold_ms(self) -> dict[str, float]:
         """Phases of the cold start; empty if there was none."""
-        if "fetch" not in self.timings_ms:
-            return {}
         return {phase: ms for phase, ms in self.timings_ms.items() if phase != "total"}
 
 

@@ -16,6 +16,8 @@ from hotplate.protocol.types import InferenceRequest, RequestOutput, Tensor
 from hotplate.runtime.loader import load_model
 from hotplate_tools.console import Console
 from hotplate_tools.convert.converted import ConvertOptions
+from hotplate_tools.convert.kinds import KINDS, Converter
+from hotplate_tools.convert.process import Runner
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.pipeline import Published, publish_model
 from tests.support.memory_store import MemoryStore
@@ -144,6 +146,18 @@ def test_publishing_again_changes_nothing(sklearn_models: Path) -> None:
     assert (again.wrote, again.manifest_sha256) == (False, first.manifest_sha256)
 
 
+def test_tensorflow_gives_the_same_bytes_in_each_process(keras_models: Path, tmp_path: Path) -> None:
+    converter = KINDS["keras"]
+    assert isinstance(converter, Converter)
+    found = set()
+    for number in range(3):
+        graph = tmp_path / f"{number}.onnx"
+        with Runner(converter, tmp_path, Console(as_json=True)) as runner:
+            runner.ask("convert", kind="keras", source=str(keras_models / "picture.keras"), output=str(graph))
+        found.add(graph.read_bytes())
+    assert len(found) == 1
+
+
 def test_dry_run_of_a_converted_source_writes_nothing(sklearn_models: Path) -> None:
     store, published = publish(sklearn_models / "line.skops", dry_run=True)
     assert published.actions.pending
@@ -160,6 +174,21 @@ def test_pickle_is_read_only_if_it_is_trusted(sklearn_models: Path) -> None:
 def test_skops_file_with_a_foreign_function_is_refused_by_its_name(sklearn_models: Path) -> None:
     with pytest.raises(RefusedError, match=r"not trusted: joblib\.hashing\.hash"):
         publish(sklearn_models / "foreign.skops")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("histogram-counts.skops", "loss 'poisson'"),
+        ("histogram-kinds.joblib", "splits on categories"),
+    ],
+)
+def test_histogram_that_the_converter_would_change_is_refused_by_its_name(
+    sklearn_models: Path, name: str, what: str
+) -> None:
+    with pytest.raises(RefusedError, match=what) as refused:
+        publish(sklearn_models / name, ConvertOptions(trust_pickle=name.endswith("joblib")))
+    assert refused.value.advice
 
 
 def test_factory_that_returns_no_module_is_refused(torch_models: Path) -> None:

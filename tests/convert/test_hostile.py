@@ -46,7 +46,20 @@ def test_tree_that_leads_out_of_its_arrays_is_refused(
         convert(hostile_models / f"{name}.skops", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["tree", "wood", "extra", "boosted", "boosted-line"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tree",
+        "wood",
+        "extra",
+        "boosted",
+        "boosted-line",
+        "histogram-two",
+        "histogram-three",
+        "histogram-whole",
+        "histogram-line",
+    ],
+)
 def test_sound_trees_are_compared_at_their_splits(sklearn_models: Path, tmp_path: Path, name: str) -> None:
     conversion = convert(sklearn_models / f"{name}.skops", tmp_path).conversion
     assert conversion is not None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
 import onnxruntime as ort
+import openai
 import pytest
 import tritonclient.http as triton
 
 import hotplate_tools.models.digits as digits
+from tests.support.http_call import call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +67,45 @@ def test_tritonclient_reads_what_the_server_says_of_itself(client: triton.Infere
     assert not client.is_model_ready("nope")
     assert client.get_server_metadata()["name"] == "hotplate"
     assert client.get_model_metadata("digits")["name"] == "digits"
+
+
+def test_tritonclient_lists_the_repository_and_is_told_that_loading_is_not_its_business(
+    client: triton.InferenceServerClient,
+) -> None:
+    index = {each["name"]: each for each in client.get_model_repository_index()}
+    assert {"digits", "sift", "spam"} <= set(index)
+    version = client.get_model_metadata("digits")["versions"][0]
+    assert index["digits"] == {"name": "digits", "version": version, "state": "READY", "reason": ""}
+    with pytest.raises(triton.InferenceServerException, match="as requests come and go"):
+        client.load_model("digits")
+
+
+@pytest.mark.parametrize("base", ["/v1", "/openai/v1"])
+def test_openai_client_lists_the_models_with_what_they_are(server: str, base: str) -> None:
+    with openai.OpenAI(base_url=server + base, api_key="none", max_retries=0) as client:
+        models = {model.id: model for model in client.models.list()}
+        spam = client.models.retrieve("spam")
+        with pytest.raises(openai.NotFoundError, match=r"this server has: .*spam") as failed:
+            client.models.retrieve("nope")
+    assert failed.value.code == "model_not_found"
+    assert models["spam"] == spam
+    assert (spam.object, spam.owned_by) == ("model", "hotplate")
+    assert abs(time.time() - spam.created) < 10 * 365 * 86400
+    said = spam.model_dump()
+    assert said["task"] == "text-classification"
+    metadata = call(server, "GET", "/v2/models/spam").json()
+    assert (said["inputs"], said["outputs"]) == (metadata["inputs"], metadata["outputs"])
+    assert said["metrics"] == metadata["parameters"]["provenance"]["metrics"]
+    card = call(server, "GET", said["card"])
+    assert (card.status, card.body[:6]) == (200, b"# spam")
+
+
+def test_what_is_listed_is_what_answers(server: str) -> None:
+    listed = call(server, "GET", "/v1/models").json()["data"]
+    assert len(listed) >= 9
+    for model in listed:
+        metadata = call(server, "GET", f"/v2/models/{model['id']}").json()
+        assert metadata["versions"] == [model["version"]]
 
 
 def test_tritonclient_shows_our_error(client: triton.InferenceServerClient) -> None:

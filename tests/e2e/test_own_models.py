@@ -40,7 +40,8 @@ def test_own_model_answers_as_it_should(
 
 def test_own_models_are_in_the_catalogue_and_the_templates_model_is_still_there(local_url: str) -> None:
     refused = call(local_url, "GET", "/v2/models/absent").json()["error"]
-    assert refused.endswith("this server has: digits, onnx, onnx-external")
+    names = refused.rpartition("this server has: ")[2].split(", ")
+    assert {"digits", "onnx", "onnx-external"} <= set(names)
     assert call(local_url, "GET", "/v2/models/digits/ready").status == 200
 
 
@@ -55,8 +56,10 @@ def test_command_serves_files_and_folders_by_their_names_and_prints_how_to_ask(t
     assert process.stdout is not None
     try:
         ready = json.loads(process.stdout.readline())
-        assert ready["models"] == ["digits", "thrice", "five.times", "in-yaml"]
-        answers = {name: asked_by_shell(line) for name, line in ready["examples"].items()}
+        own = ["thrice", "five.times", "in-yaml"]
+        assert ready["models"][-3:] == own
+        assert "digits" in ready["models"]
+        answers = {name: asked_by_shell(ready["examples"][name]) for name in ("digits", *own)}
         for name, factor in (("thrice", 3), ("five.times", 5), ("in-yaml", 2)):
             # Commands are for the shell; what is in them is what they ask.
             ((row,),) = (each["data"] for each in requested(ready["examples"][name])["inputs"])

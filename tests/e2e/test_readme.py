@@ -11,10 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from hotplate_tools.local.deployed import served_models
+from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.publish.model_yaml import read_spec
+from hotplate_tools.training.evaluation import read_measured
+from hotplate_tools.training.stored import is_built, model_folder
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+MODELS = (ROOT / "docs/models.md").read_text()
+SERVED = served_models(read_yaml(ROOT / "template.yaml"))
 PRINTED_PORT = "8080"
 
 
@@ -78,11 +84,33 @@ def test_demo_shows_the_digit_the_ledger_and_the_warm_time() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "seven.png shows a 7" in done.stdout
-    for phase in ("runtime", "imports", "manifest", "fetch", "session", "warmup"):
+    for phase in ("runtime", "imports", "wait", "session", "warmup"):
         assert re.search(rf"^    {phase} +[\d.]+ ms$", done.stdout, re.MULTILINE)
     assert re.search(r"warm request +[\d.]+ ms", done.stdout)
 
 
-def test_model_table_states_the_metric_of_the_manifest() -> None:
-    spec = read_spec(ROOT / "scripts/hotplate_tools/models/digits/model.yaml")
-    assert f"{spec.provenance.metrics['accuracy'] * 100:.2f} %" in README
+def table(page: str, name: str) -> dict[str, list[str]]:
+    """Return the cells of a written table by model."""
+    begin, end = f"<!-- {name}: by hotplate evaluate --write -->", f"<!-- end of {name} -->"
+    rows = page.split(begin)[1].split(end)[0].splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("| `")]
+    return {first.strip("`"): rest for first, *rest in cells}
+
+
+@pytest.mark.parametrize(("page", "name"), [(README, "models"), (MODELS, "models"), (MODELS, "footprints")])
+def test_model_tables_hold_the_models_of_the_template(page: str, name: str) -> None:
+    assert list(table(page, name)) == [model.name for model in SERVED]
+
+
+@pytest.mark.parametrize("page", [README, MODELS], ids=["README", "models"])
+@pytest.mark.parametrize("model", [model.name for model in SERVED if is_built(model.name)])
+def test_model_table_states_the_metrics_of_the_manifest(page: str, model: str) -> None:
+    spec = read_spec(model_folder(model) / "model.yaml")
+    task, metrics, *_ = table(page, "models")[model]
+    assert task == spec.task
+    stated = dict(re.findall(r"(\w+) ([\d.]+) \(bar", metrics))
+    measured = read_measured(model)
+    assert set(stated) == set(measured.bars)
+    for name, value in stated.items():
+        assert float(value) == pytest.approx(spec.provenance.metrics[name], abs=1e-3)
+        assert float(value) >= measured.bars[name]

@@ -197,4 +197,4 @@ def test_model_hands_out_its_card(server: str) -> None:
 def test_server_tells_that_it_lives(server: str) -> None:
     assert call(server, "GET", "/v2/health/live").json() == {"live": True}
     assert call(server, "GET", "/v2/health/ready").json() == {"ready": True}
-    assert call(server, "GET", "/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert call(server, "GET", "/v2").json()["extensions"] == ["binary_tensor_data", "model_repository"]

@@ -147,7 +147,7 @@ def test_port_that_is_taken_is_named() -> None:
 
 
 def test_route_that_is_not_there_is_refused_in_the_protocols_shape(cloud: LocalCloud) -> None:
-    answer = call(cloud.url, "GET", "/v1/models")
+    answer = call(cloud.url, "GET", "/nothing")
     assert (answer.status, answer.json()) == (403, {"error": "Missing Authentication Token"})
 
 

@@ -28,6 +28,7 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
 ROLES = of_type("AWS::IAM::Role")
+OPENAI_BASES = ("/v1", "/openai/v1")
 # What is too large to be committed is built anew on each machine, so no default can pin it.
 COMMITTED = [
     each
@@ -61,8 +62,8 @@ def test_function_has_a_log_group_with_retention_and_a_role_of_its_own(name: str
     assert {"Fn::GetAtt": [group, "Arn"]} in [each["Resource"] for each in statements(ROLES[role])]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_function_publishes_a_version_for_every_change(name: str) -> None:
+@pytest.mark.parametrize("name", [model.function for model in served_models(DOCUMENT)])
+def test_function_of_a_model_publishes_a_version_for_every_change(name: str) -> None:
     assert DOCUMENT["Globals"]["Function"]["AutoPublishAlias"] == "live"
     assert FUNCTIONS[name]["AutoPublishAliasAllProperties"] is True
 
@@ -100,8 +101,9 @@ def test_role_names_actions_and_resources(name: str) -> None:
         assert statement["Effect"] == "Allow"
         assert not [action for action in as_list(statement["Action"]) if "*" in action]
         for resource in as_list(statement["Resource"]):
-            allowed = {"Fn::Sub": "${ModelBucket.Arn}/blobs/sha256/*"}
-            assert resource == allowed or "*" not in str(resource)
+            keys = ["models/*/versions/*/manifest.json"] if name == "CatalogueRole" else ["blobs/sha256/*"]
+            allowed = [{"Fn::Sub": f"${{ModelBucket.Arn}}/{key}"} for key in keys]
+            assert resource in allowed or "*" not in str(resource)
 
 
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
@@ -239,9 +241,30 @@ def test_catalogue_answers_for_the_server_and_for_whatever_is_not_there() -> Non
         ("GET", "/v2"),
         ("GET", "/v2/health/live"),
         ("GET", "/v2/health/ready"),
+        *((method, f"{base}/{{proxy+}}") for method in ("GET", "POST") for base in OPENAI_BASES),
         ("GET", "/v2/{proxy+}"),
         ("POST", "/v2/{proxy+}"),
     }
+
+
+def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None:
+    variables = FUNCTIONS["CatalogueFunction"]["Environment"]["Variables"]
+    pins = variables["HOTPLATE_SERVED"]["Fn::Join"][1]
+    assert sorted(pin["Fn::Sub"].split() for pin in pins) == sorted(
+        [
+            model.name,
+            f"${{{model.version}}}",
+            f"${{{model.manifest_sha256}}}",
+            f"${{{FUNCTIONS[model.function]['MemorySize']['Ref']}}}",
+        ]
+        for model in served_models(DOCUMENT)
+    )
+
+
+def test_callers_reach_the_catalogue_that_was_deployed_last() -> None:
+    # A new pin is a parameter's new value, for which no version would be published.
+    catalogue = FUNCTIONS["CatalogueFunction"]
+    assert (catalogue["AutoPublishAlias"], "AutoPublishAliasAllProperties" in catalogue) == ("", False)
 
 
 def test_api_passes_bytes_and_speaks_the_protocol_when_it_refuses() -> None:

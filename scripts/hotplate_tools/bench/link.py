@@ -41,6 +41,64 @@ class _Bandwidth:
         time.sleep(pause)
 
 
+class _Server(ThreadingHTTPServer):
+    """What the handlers of all connections share."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path, bandwidth: _Bandwidth | None) -> None:
+        self.folder, self.bandwidth = folder, bandwidth
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up has what it wanted."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        file = self.server.folder / unquote(urlsplit(self.path).path).split("/", 2)[2]
+        if not file.is_file():
+            self._head(404, 0)
+            return
+        size = file.stat().st_size
+        asked = _RANGE.match(self.headers.get("Range", ""))
+        first, last = (int(asked[1]), int(asked[2] or size - 1)) if asked else (0, size - 1)
+        last = min(last, size - 1)
+        more = {"Content-Range": f"bytes {first}-{last}/{size}"} if asked else {}
+        self._head(206 if asked else 200, last + 1 - first, more | {"ETag": f'"{file.name[:32]}"'})
+        if self.command == "GET" and size:
+            with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as body:
+                self._send(memoryview(body)[first : last + 1])
+
+    def _head(self, status: int, length: int, more: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.send_header("Last-Modified", formatdate(0, usegmt=True))
+        for name, value in (more or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _send(self, body: memoryview) -> None:
+        bandwidth = self.server.bandwidth
+        chunk = _SHAPED_CHUNK if bandwidth else _CHUNK
+        with body:
+            for at in range(0, len(body), chunk):
+                with body[at : at + chunk] as part:
+                    if bandwidth:
+                        bandwidth.take(len(part))
+                    self.wfile.write(part)
+
+
 def serve(folder: Path, certificate: Path, key: Path, *, mbps: float | None) -> ThreadingHTTPServer:
     """Return the server, listening on a free port of 127.0.0.1.
 
@@ -49,61 +107,11 @@ def serve(folder: Path, certificate: Path, key: Path, *, mbps: float | None) -> 
         certificate: PEM file.
         key: Its private key, PEM.
         mbps: Megabits a second for all connections together; None for no limit.
+
+    Raises:
+        OSError: No port, or a PEM file cannot be read.
     """
-    bandwidth = _Bandwidth(mbps * 1e6 / 8) if mbps else None
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            file = folder / unquote(urlsplit(self.path).path).split("/", 2)[2]
-            if not file.is_file():
-                self._head(404, 0)
-                return
-            size = file.stat().st_size
-            asked = _RANGE.match(self.headers.get("Range", ""))
-            first, last = (int(asked[1]), int(asked[2] or size - 1)) if asked else (0, size - 1)
-            last = min(last, size - 1)
-            more = {"Content-Range": f"bytes {first}-{last}/{size}"} if asked else {}
-            self._head(206 if asked else 200, last + 1 - first, more | {"ETag": f'"{file.name[:32]}"'})
-            if self.command == "GET" and size:
-                with (
-                    file.open("rb") as stream,
-                    mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as body,
-                ):
-                    self._send(memoryview(body)[first : last + 1])
-
-        def _head(self, status: int, length: int, more: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(length))
-            self.send_header("Last-Modified", formatdate(0, usegmt=True))
-            for name, value in (more or {}).items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        def _send(self, body: memoryview) -> None:
-            chunk = _SHAPED_CHUNK if bandwidth else _CHUNK
-            with body:
-                for at in range(0, len(body), chunk):
-                    with body[at : at + chunk] as part:
-                        if bandwidth:
-                            bandwidth.take(len(part))
-                        self.wfile.write(part)
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """A client that hangs up has what it wanted."""
-
-    server = Server(("127.0.0.1", 0), Handler)
+    server = _Server(folder, _Bandwidth(mbps * 1e6 / 8) if mbps else None)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hotplate_tools.console import Console
 from hotplate_tools.options import as_json_option
-from hotplate_tools.publish.options import convert_options, require_source
+from hotplate_tools.publish.options import convert_options, named_path, require_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,12 +120,9 @@ def _given(models: Sequence[str], options: ConvertOptions) -> list[GivenModel]:
         )
     given = []
     for model in models:
-        name, sign, path = model.partition("=")
-        # A file may have the sign in its own name.
-        named = bool(name and sign) and not Path(model).exists()
-        found = Path(path) if named else Path(model)
-        require_source(found)
-        given.append(GivenModel(found, name if named else None, options))
+        name, path = named_path(model)
+        require_source(path)
+        given.append(GivenModel(path, name, options))
     return given
 
 

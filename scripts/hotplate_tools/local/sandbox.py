@@ -156,7 +156,7 @@ def _watch(child: int, memory_mb: int) -> int:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
-        runtime = _descendants(child)
+        runtime = descendants(child)
         # A shared page counts once for each process in the quick sum, so only the slow one decides.
         if sum(map(_resident_kb, runtime)) > memory_mb * 1024:
             used = sum(map(_proportional_kb, runtime))
@@ -169,7 +169,7 @@ def _watch(child: int, memory_mb: int) -> int:
 def _end_all() -> None:
     # A process killed between two looks may have left a child; as subreaper we get it, so look again.
     while True:
-        _kill(_descendants(os.getpid()))
+        _kill(descendants(os.getpid()))
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -184,12 +184,13 @@ def _kill(processes: list[int]) -> None:
             os.kill(process, signal.SIGKILL)
 
 
-def _descendants(process: int) -> list[int]:
+def descendants(process: int) -> list[int]:
+    """Return every process under this one."""
     found: list[int] = []
     try:
         for task in Path(f"/proc/{process}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += [int(child), *_descendants(int(child))]
+                found += [int(child), *descendants(int(child))]
     except (FileNotFoundError, ProcessLookupError):
         pass  # it has just ended, and its children are somebody else's
     return found

@@ -2,7 +2,8 @@
 
 The new model's parameters, conditions, resources and outputs are copies of those of a model that
 is there: what the template gives one (a role of its own, a log group, pins, routes), it gives all,
-and nothing is written down twice. Text is inserted, so comments and layout stay as they are.
+and nothing is written down twice. A line of a list elsewhere that names its digest (what the catalogue is
+told) is copied to the end of that list. Text is inserted, so comments and layout stay as they are.
 
 Not copied: anchors (`&name`), which may be there once only. Changed: the third-party layer, which is
 not the same for a graph and for Python.
@@ -87,6 +88,10 @@ def with_model(
             copy = _renamed(copy, pattern.name, name, old_prefix, replaced, package)
             at = entries[-1].end
             lines[at:at] = copy
+    for index in reversed(_list_items(lines, pattern)):
+        last = next(at for at in range(index, len(lines)) if _indent(lines[at + 1]) != _indent(lines[index]))
+        item = lines[index : index + 1]
+        lines[last + 1 : last + 1] = _renamed(item, pattern.name, name, old_prefix, replaced, package)
     return "\n".join(lines) + "\n"
 
 
@@ -99,6 +104,16 @@ def _pattern(document: Mapping[str, Any]) -> ServedModel:
         "template.yaml has no model whose block could be copied",
         advice="A model's function is named after it, and its version and digest are parameters.",
     )
+
+
+def _list_items(lines: list[str], pattern: ServedModel) -> list[int]:
+    """Return where one line of a list names the pattern's digest between its words."""
+    item = re.compile(rf"^ +- !Sub \"{re.escape(pattern.name)} .*\${{{pattern.manifest_sha256}}}")
+    return [index for index, line in enumerate(lines) if item.match(line)]
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip("- "))]
 
 
 def _owner(document: Mapping[str, Any], prefix: str) -> Callable[[str], bool]:

@@ -2,13 +2,15 @@
 
 Reads one JSON job on standard input, writes one JSON line of figures on standard output. The session
 is `hotplate.runtime.session.Session`, which is what serves; weights are read into memory beforehand,
-as a cold start has them, and reading is not timed.
+as a cold start has them, and reading is not timed. Where the job has requests, they are asked last, so
+that what the function's own steps and the rows need is no part of the peak.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,9 +24,9 @@ from hotplate.runtime.session import Session
 from hotplate_tools.publish.golden import seeded_feeds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["Job", "Taken", "take"]
+__all__ = ["Job", "Latency", "Requests", "Taken", "take"]
 
 # Steady runs: at least and at most so many, until so much time went by.
 MIN_RUNS = 5
@@ -32,6 +34,27 @@ MAX_RUNS = 200
 STEADY_S = 0.5
 # A batch that would take longer than so many rows one by one, in ms, is not run.
 PATIENCE_MS = 1000.0
+# Requests: at least and at most so many, until so much time went by.
+MIN_REQUESTS = 20
+MAX_REQUESTS = 500
+REQUESTS_S = 3.0
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """Evaluation rows to be asked one at a time, between the function's own steps.
+
+    Attributes:
+        name: Of the model, by which its function is found.
+        assets: Paths by the names that the function knows.
+        rows: Path of the rows.
+        inputs, outputs: As callers see them.
+    """
+
+    name: str
+    assets: dict[str, str]
+    rows: str
+    inputs: tuple[MetadataTensor, ...]
+    outputs: tuple[MetadataTensor, ...]
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -43,6 +66,7 @@ class Job(msgspec.Struct, frozen=True):
         level, prepacking, threads: As `Session` takes them.
         inputs: Of the graph.
         batches: Sizes of the batch curve, smallest first; empty for none.
+        requests: Rows to be asked after everything else, or None.
     """
 
     graph: str
@@ -52,6 +76,15 @@ class Job(msgspec.Struct, frozen=True):
     threads: int
     inputs: tuple[MetadataTensor, ...]
     batches: tuple[int, ...]
+    requests: Requests | None = None
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds of one row, preprocessing to postprocessing, over `count` rows."""
+
+    p50_ms: float
+    p95_ms: float
+    count: int
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -62,6 +95,7 @@ class Taken(msgspec.Struct, frozen=True):
     steady_ms: float
     peak_mb: float
     batches: tuple[float, ...]
+    latency: Latency | None = None
 
 
 def take(job: Job) -> Taken:
@@ -78,7 +112,8 @@ def take(job: Job) -> Taken:
     steady = _steady(session, feeds)
     peak = _peak_mb()  # before larger batches need more
     batches = tuple(_curve(session, job, steady))
-    return Taken((built - started) * 1000, (ran - ready) * 1000, steady, peak, batches)
+    latency = _latency(session, job.requests) if job.requests else None
+    return Taken((built - started) * 1000, (ran - ready) * 1000, steady, peak, batches, latency)
 
 
 def _curve(session: Session, job: Job, one_row_ms: float) -> Iterator[float]:
@@ -95,6 +130,38 @@ def seeded_feeds_of(inputs: tuple[MetadataTensor, ...], rows: int) -> dict[str, 
         name: np.repeat(array, rows, axis=0) if rows > 1 else array
         for name, array in seeded_feeds(inputs, 1).items()
     }
+
+
+def _latency(session: Session, requests: Requests) -> Latency:
+    # What these bring with them is no part of serving, so it is imported after the peak was read.
+    from hotplate_tools.optimise.evaluation import read_evaluation, single_rows
+    from hotplate_tools.publish.build import load_transforms
+
+    assets = {name: Path(path).read_bytes() for name, path in requests.assets.items()}
+    transforms = load_transforms(requests.name, assets)
+    evaluation = read_evaluation(Path(requests.rows), requests.inputs, requests.outputs, None)
+    rows = single_rows(evaluation, requests.inputs)
+    # Drawn, as files are often sorted by class; the same ones for every model.
+    asked = [rows[index] for index in np.random.default_rng(0).permutation(len(rows))[:MAX_REQUESTS]]
+
+    def answer(feeds: Mapping[str, Any]) -> float:
+        started = time.perf_counter()
+        if transforms:
+            transforms.apply(feeds, session.run_all)
+        else:
+            session.run_all(feeds)
+        return (time.perf_counter() - started) * 1000
+
+    answer(asked[0])  # imports what the steps import when they are first needed
+    times: list[float] = []
+    until = time.perf_counter() + REQUESTS_S
+    for feeds in cycle(asked):
+        times.append(answer(feeds))
+        enough = max(MIN_REQUESTS, len(asked))
+        if len(times) >= enough or (len(times) >= MIN_REQUESTS and time.perf_counter() >= until):
+            break
+    p50, p95 = np.percentile(times, (50, 95))
+    return Latency(float(p50), float(p95), len(times))
 
 
 def _steady(session: Session, feeds: dict[str, Any]) -> float:

@@ -56,11 +56,13 @@ class VariantOptions:
         kinds: Which variants to consider.
         budget: Most that one may lose.
         program: Another quantiser, for tests of the gate.
+        rows: Evaluation rows for variants alone; None takes those of the conversion, or of model.yaml.
     """
 
     kinds: tuple[VariantKind, ...]
     budget: float = MAX_LOSS
     program: Path | None = None
+    rows: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

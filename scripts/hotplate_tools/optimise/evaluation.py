@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hotplate.protocol.types import MetadataTensor
     from hotplate.runtime.transforms import Transforms
 
-__all__ = ["MIN_SPLIT", "Call", "Evaluation", "read_evaluation"]
+__all__ = ["MIN_SPLIT", "Call", "Evaluation", "read_evaluation", "single_rows"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -116,6 +116,25 @@ def read_evaluation(
         tuple(_ready(call, transforms, file) for call in calibration),
         are_targets=file.suffix == ".npz",
     )
+
+
+def single_rows(evaluation: Evaluation, inputs: Sequence[MetadataTensor]) -> list[Mapping[str, Array]]:
+    """Return the feeds of the measured calls, one row each where the first dimension of every input is open.
+
+    Args:
+        evaluation: Rows that were read for this signature, and not preprocessed.
+        inputs: Of the signature.
+    """
+    is_open = {spec.name: spec.shape[:1] == (-1,) for spec in inputs}
+    found: list[Mapping[str, Array]] = []
+    for call in evaluation.calls:
+        if call.rows > 1 and all(is_open[name] for name in call.feeds):
+            found += [
+                {name: array[row : row + 1] for name, array in call.feeds.items()} for row in range(call.rows)
+            ]
+        else:
+            found.append(call.feeds)
+    return found
 
 
 def _split(count: int) -> tuple[Array, Array]:

@@ -21,7 +21,7 @@ import msgspec
 from hotplate.runtime.isa import this_isa
 from hotplate.runtime.session import RUNTIME_VERSION
 from hotplate_tools.failures import FailedError
-from hotplate_tools.optimise.child import Job, Taken
+from hotplate_tools.optimise.child import Job, Requests, Taken
 from hotplate_tools.planning.records import BatchPoint, FormMeasured, Measurements
 from hotplate_tools.planning.weights import choose_prepacking, must_prepack
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hotplate_tools.console import Console
     from hotplate_tools.optimise.forms import Candidate, Served
 
-__all__ = ["BATCHES", "REPEATS", "measure"]
+__all__ = ["BATCHES", "REPEATS", "cpu_name", "job_of", "measure", "medians_of", "run_job", "taken_here"]
 
 REPEATS = 3
 BATCHES = (1, 8, 32)
@@ -70,23 +70,29 @@ def measure(
     batches = BATCHES if all(spec.shape[:1] == (-1,) for spec in inputs) else ()
     taken: list[list[Taken]] = [[] for _ in candidates]
     with tempfile.TemporaryDirectory(prefix="hotplate-") as folder:
-        jobs = [_job(candidate, Path(folder), threads, inputs, batches) for candidate in candidates]
+        jobs = [job_of(candidate, Path(folder), threads, inputs, batches) for candidate in candidates]
         total = repeats * len(jobs)
         with console.step(f"Measuring {len(jobs)} forms, {repeats} fresh processes each ({total} runs)"):
             for _ in range(repeats):
                 for index, job in enumerate(jobs):
-                    taken[index].append(_run(job))
+                    taken[index].append(run_job(job))
+    forms = tuple(
+        medians_of(candidate, runs, batches, is_served=candidate is used)
+        for candidate, runs in zip(candidates, taken, strict=True)
+    )
+    return taken_here(forms, threads=threads, repeats=repeats)
+
+
+def taken_here(forms: tuple[FormMeasured, ...], *, threads: int, repeats: int) -> Measurements:
+    """Return the record of forms that were measured on this machine."""
     return Measurements(
-        cpu=_cpu(),
+        cpu=cpu_name(),
         cores=len(os.sched_getaffinity(0)),
         isa=this_isa(),
         onnxruntime=RUNTIME_VERSION,
         threads=threads,
         repeats=repeats,
-        forms=tuple(
-            _medians(candidate, runs, batches, is_served=candidate is used)
-            for candidate, runs in zip(candidates, taken, strict=True)
-        ),
+        forms=forms,
     )
 
 
@@ -102,13 +108,15 @@ def _candidates(served: Served, source: Candidate, operators: frozenset[str]) ->
     return found
 
 
-def _job(
+def job_of(
     candidate: Candidate,
     folder: Path,
     threads: int,
     inputs: Sequence[MetadataTensor],
-    batches: tuple[int, ...],
+    batches: tuple[int, ...] = (),
+    requests: Requests | None = None,
 ) -> Job:
+    """Return what a fresh process is to do; the graph is written into `folder`."""
     handle, name = tempfile.mkstemp(dir=folder, suffix=".onnx")
     with os.fdopen(handle, "wb") as file:
         file.write(candidate.graph)
@@ -120,10 +128,16 @@ def _job(
         threads=threads,
         inputs=tuple(inputs),
         batches=batches,
+        requests=requests,
     )
 
 
-def _run(job: Job) -> Taken:
+def run_job(job: Job) -> Taken:
+    """Return what a fresh process measured.
+
+    Raises:
+        FailedError: It failed, and its last lines say why; or it took too long.
+    """
     command = [sys.executable, "-m", "hotplate_tools.optimise.child"]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
@@ -147,9 +161,10 @@ def _run(job: Job) -> Taken:
     return msgspec.json.decode(done.stdout, type=Taken)
 
 
-def _medians(
+def medians_of(
     candidate: Candidate, runs: Sequence[Taken], batches: tuple[int, ...], *, is_served: bool
 ) -> FormMeasured:
+    """Return the medians of a form's processes."""
     return FormMeasured(
         form=candidate.name,
         prepacking=candidate.prepacking,
@@ -167,7 +182,8 @@ def _medians(
     )
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """Return what the processor of this machine calls itself."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hotplate_tools.publish.aliases import MoveAlias
     from hotplate_tools.publish.export import Exported
     from hotplate_tools.publish.gc import Garbage
+    from hotplate_tools.publish.overview import Overview
     from hotplate_tools.publish.pipeline import Published
     from hotplate_tools.publish.registry import ModelListing
     from hotplate_tools.publish.verify import Verified
@@ -27,10 +28,11 @@ __all__ = [
     "exported_text",
     "garbage_data",
     "garbage_text",
-    "listing_data",
     "listing_text",
     "move_data",
     "move_text",
+    "overview_data",
+    "overview_text",
     "published_data",
     "published_text",
     "verified_data",
@@ -150,36 +152,70 @@ def move_text(move: MoveAlias) -> str:
     return f"{move.alias}: {move.from_version or 'nothing'} → {move.to_version}"
 
 
-def listing_data(models: Sequence[ModelListing]) -> dict[str, Any]:
-    """Return all models of a registry."""
+def overview_data(models: Sequence[Overview]) -> dict[str, Any]:
+    """Return all models of a registry: what the live versions are, and every version and alias."""
+    return {"models": [_overview_data(model) | _listing_data(model.listing) for model in models]}
+
+
+def _overview_data(model: Overview) -> dict[str, Any]:
+    found = msgspec.to_builtins(model.manifest) if model.manifest else {}
     return {
-        "models": [
-            {
-                "name": model.name,
-                "versions": list(model.versions),
-                "aliases": {
-                    alias: {
-                        "version": pointer.version,
-                        "manifest_sha256": pointer.manifest_sha256,
-                        "previous": pointer.previous,
-                        "moved_at": pointer.moved_at,
-                        "moved_by": pointer.moved_by,
-                        "moves": pointer.moves,
-                        "history": [
-                            {"version": each.version, "moved_at": each.moved_at, "moved_by": each.moved_by}
-                            for each in pointer.history
-                        ],
-                    }
-                    for alias, pointer in model.aliases.items()
-                },
+        "name": model.listing.name,
+        "live": model.live,
+        "fault": model.fault or None,
+        "task": found.get("task"),
+        "platform": model.manifest.platform if model.manifest else None,
+        "inputs": found.get("inputs"),
+        "outputs": found.get("outputs"),
+        "metrics": model.manifest.provenance.metrics if model.manifest else None,
+        "size": model.size,
+        "memory_mb": model.manifest.plan.memory_mb if model.manifest else None,
+        "usd_per_million": model.usd_per_million,
+        "card": model.card,
+    }
+
+
+def overview_text(models: Sequence[Overview]) -> str:
+    """Return the same for people: a line a model."""
+    if not models:
+        return "No model is published here."
+    rows = [("NAME", "TASK", "LIVE", "SIZE", "METRICS")]
+    for model in models:
+        metrics = dict(model.manifest.provenance.metrics) if model.manifest else {}
+        said = model.fault or ", ".join(f"{name} {value:g}" for name, value in metrics.items())
+        size = "-" if model.size is None else f"{model.size / 1e6:,.2f} MB"
+        task = model.manifest.task if model.manifest else ""
+        rows.append((model.listing.name, task or "-", model.live or "-", size, said or "-"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    )
+
+
+def _listing_data(model: ModelListing) -> dict[str, Any]:
+    return {
+        "versions": list(model.versions),
+        "aliases": {
+            alias: {
+                "version": pointer.version,
+                "manifest_sha256": pointer.manifest_sha256,
+                "previous": pointer.previous,
+                "moved_at": pointer.moved_at,
+                "moved_by": pointer.moved_by,
+                "moves": pointer.moves,
+                "history": [
+                    {"version": each.version, "moved_at": each.moved_at, "moved_by": each.moved_by}
+                    for each in pointer.history
+                ],
             }
-            for model in models
-        ]
+            for alias, pointer in model.aliases.items()
+        },
     }
 
 
 def listing_text(models: Sequence[ModelListing]) -> str:
-    """Return the same for people: a line a version, with the aliases that point at it."""
+    """Return the versions for people: a line each, with the aliases that point at it."""
     if not models:
         return "No model is published here."
     lines = []

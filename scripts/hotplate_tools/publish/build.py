@@ -187,7 +187,9 @@ def _choice(
         graph,
         served,
         owner.declared() if owner else Plan(),
-        read_evaluation(rows or source.evaluation or source.golden, inputs, outputs, transforms),
+        read_evaluation(
+            variants.rows or rows or source.evaluation or source.golden, inputs, outputs, transforms
+        ),
         variants,
         fixed_form=owner.weight_form if owner else None,
         transforms=transforms,

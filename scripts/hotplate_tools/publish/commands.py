@@ -134,22 +134,35 @@ def publish(
 
 @click.group(invoke_without_command=True)
 @registry_options
+@click.option("--versions", is_flag=True, help="Every version, and the aliases that point at it.")
 @as_json_option
 @click.pass_context
 def models(
-    context: click.Context, bucket: str | None, registry: Path | None, region: str | None, *, as_json: bool
+    context: click.Context,
+    bucket: str | None,
+    registry: Path | None,
+    region: str | None,
+    *,
+    versions: bool,
+    as_json: bool,
 ) -> None:
-    """List the models of a registry, their versions and aliases."""
+    """List the models of a registry: task, live version, size and metrics.
+
+    With --json all that is known of each: signature, versions, aliases with their history, path of the
+    card, and USD per million requests where the publishing machine measured it.
+    """
     from hotplate_tools.console import Console
-    from hotplate_tools.publish.answers import listing_data, listing_text
-    from hotplate_tools.publish.registry import list_models, open_store
+    from hotplate_tools.publish.answers import listing_text, overview_data, overview_text
+    from hotplate_tools.publish.overview import overviews
+    from hotplate_tools.publish.registry import open_store
 
     if command := context.invoked_subcommand:
         _refuse_misplaced(context, command)
         return
     require_registry(bucket, registry)
-    found = list_models(open_store(bucket=bucket, folder=registry, region=region))
-    Console(as_json=as_json).result(listing_data(found), listing_text(found))
+    found = overviews(open_store(bucket=bucket, folder=registry, region=region))
+    text = listing_text([each.listing for each in found]) if versions else overview_text(found)
+    Console(as_json=as_json).result(overview_data(found), text)
 
 
 @models.command()

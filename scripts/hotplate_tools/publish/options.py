@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-__all__ = ["convert_options", "require_source", "variant_options"]
+__all__ = ["convert_options", "named_path", "require_source", "variant_options"]
 
 
 def convert_options[R](command: Callable[..., R]) -> Callable[..., R]:
@@ -74,6 +74,15 @@ def variant_options[R](command: Callable[..., R]) -> Callable[..., R]:
     ):
         wrapped = option(wrapped)
     return wrapped
+
+
+def named_path(model: str) -> tuple[str | None, Path]:
+    """Return the name, if there is one, and the path of a MODEL: PATH or NAME=PATH."""
+    name, sign, path = model.partition("=")
+    # A file may have the sign in its own name.
+    if name and sign and not Path(model).exists():
+        return name, Path(path)
+    return None, Path(model)
 
 
 def require_source(path: Path) -> None:

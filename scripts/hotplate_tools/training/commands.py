@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hotplate_tools.training.driver import Trained
-    from hotplate_tools.training.served import Evaluated
 
-__all__ = ["evaluate", "evaluated_table", "train"]
+__all__ = ["evaluate", "train"]
 
 
 @click.command()
@@ -44,22 +44,55 @@ def train(names: tuple[str, ...], *, missing: bool, dry_run: bool, as_json: bool
 @click.option(
     "--url", envvar="HOTPLATE_URL", show_envvar=True, required=True, help="The API's; ends before /v2."
 )
+@click.option(
+    "--write",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Put the tables between their marks in this file; may be given several times.",
+)
 @as_json_option
-def evaluate(names: tuple[str, ...], url: str, *, as_json: bool) -> None:
+def evaluate(names: tuple[str, ...], url: str, files: tuple[Path, ...], *, as_json: bool) -> None:
     """Ask a running API the held-out rows of models (all that are built here), and print a table.
 
-    Ends with code 3 if a metric is under its bar.
+    Ends with code 3 if a metric is under its bar; nothing is written then.
     """
     from hotplate_tools.console import Console
     from hotplate_tools.training.served import evaluate_served
-    from hotplate_tools.training.stored import trained_models
+    from hotplate_tools.training.stored import measured_models
+    from hotplate_tools.training.tables import evaluated_table, write_measured
 
+    if names and files:
+        raise click.UsageError("--write is for the tables of all models, so give no names")
     console = Console(as_json=as_json)
-    found = [evaluate_served(name, url, console) for name in names or trained_models()]
+    wanted = _wanted(files) if files else list(names) or measured_models()
+    found = [evaluate_served(name, url, console) for name in wanted]
     data = {"url": url, "models": [{**asdict(each), "under": each.under} for each in found]}
     console.result(data, evaluated_table(found))
     if any(each.under for each in found):
         sys.exit(RefusedError.exit_code)
+    if files:
+        write_measured(files, found, console)
+
+
+def _wanted(files: Sequence[Path]) -> list[str]:
+    """Return all models that the template serves, which the tables are of, before anything is asked."""
+    from hotplate_tools.local.deployed import served_models
+    from hotplate_tools.local.intrinsics import read_yaml
+    from hotplate_tools.project import project_root
+    from hotplate_tools.training.stored import measured_models
+    from hotplate_tools.training.tables import tables_of
+
+    for file in files:
+        tables_of(file)
+    served = [model.name for model in served_models(read_yaml(project_root() / "template.yaml"))]
+    if missing := sorted(set(served) - set(measured_models())):
+        raise RefusedError(
+            f"the tables would lack {', '.join(missing)}: not built here, or nothing measures them",
+            advice="`make models` builds what is missing; docs/08-training.md says what measures a model.",
+        )
+    return served
 
 
 def _data(trained: Trained) -> dict[str, Any]:
@@ -84,22 +117,4 @@ def _text(trained: Trained, *, dry_run: bool) -> str:
         lines.append(f"  {metric:<24}{value:>10.4f}{bar}")
     lines.append(f"{'would write' if dry_run else 'wrote'} {written.folder}, {written.size:,} bytes")
     lines.append(f"version {written.version}, manifest SHA-256 {written.manifest_sha256}")
-    return "\n".join(lines)
-
-
-def evaluated_table(found: Sequence[Evaluated]) -> str:
-    """Return a Markdown table, a line a model."""
-    lines = [
-        "| model | task | held-out rows, through the endpoint | size | cold start | warm |",
-        "|---|---|---|---|---|---|",
-    ]
-    for each in found:
-        metrics = "; ".join(
-            f"{name} {value:g} (bar {each.bars[name]:g}{', under it' if name in each.under else ''})"
-            for name, value in each.metrics.items()
-            if name in each.bars
-        )
-        cold = "was warm" if each.cold_ms is None else f"{each.cold_ms:.0f} ms"
-        size = f"{each.size / 1e6:.2f} MB" if each.size >= 1e5 else f"{each.size / 1e3:.0f} kB"
-        lines.append(f"| `{each.name}` | {each.task} | {metrics} | {size} | {cold} | {each.warm_ms:g} ms |")
     return "\n".join(lines)

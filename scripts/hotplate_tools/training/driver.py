@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from hotplate_tools.console import Console
     from hotplate_tools.publish.model_yaml import ModelSpec, TrainingSpec
-    from hotplate_tools.training.trainer import Trainer
+    from hotplate_tools.training.trainer import Evaluation
 
 __all__ = ["Trained", "fetched", "read_trained_spec", "refuse_under", "train"]
 
@@ -130,10 +130,10 @@ def read_trained_spec(name: str) -> tuple[ModelSpec, TrainingSpec]:
     return spec, spec.training
 
 
-def fetched(trainer: Trainer, console: Console) -> list[Path]:
-    """Return the files of a trainer's packages, fetched where they are not kept already."""
+def fetched(evaluation: Evaluation, console: Console) -> list[Path]:
+    """Return the files of the packages that the data is in, fetched where they are not kept already."""
     found = []
-    for package in trainer.DATA:
+    for package in evaluation.DATA:
         with console.step(f"Fetching {package}"):
             found.append(fetch(package, cache_root() / "data"))
     return found

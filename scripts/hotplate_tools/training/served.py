@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from hotplate.protocol.types import Tensor
 from hotplate_tools.infer import Answer, infer
-from hotplate_tools.naming import module_name
-from hotplate_tools.training.driver import fetched, read_trained_spec
+from hotplate_tools.training.driver import fetched
+from hotplate_tools.training.evaluation import read_measured
 from hotplate_tools.training.stored import model_folder
-from hotplate_tools.training.trainer import load_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,16 +63,16 @@ def evaluate_served(name: str, url: str, console: Console) -> Evaluated:
     """Return what the model answers to its trainer's held-out rows.
 
     Args:
-        name: Of a model with a trainer.
+        name: Of a model that comes with the project.
         url: Of the API; ends before `/v2`.
         console: Told while it works.
 
     Raises:
-        RefusedError: Nothing trains it.
+        RefusedError: Nothing measures it.
         FailedError: Its data cannot be had, or the endpoint does not answer.
     """
-    spec, training = read_trained_spec(name)
-    trainer = load_trainer(module_name(name))
+    measured = read_measured(name)
+    spec, trainer = measured.spec, measured.evaluation
     held_out = trainer.prepare(fetched(trainer, console))[1]
     answers: list[Answer] = []
 
@@ -91,7 +90,7 @@ def evaluate_served(name: str, url: str, console: Console) -> Evaluated:
         task=spec.task,
         version=answers[0].version,
         metrics=metrics,
-        bars=training.bars,
+        bars=measured.bars,
         size=_size(name, spec),
         cold_ms=round(sum(cold.values()), 1) if cold else None,
         warm_ms=round(statistics.median(answer.timings_ms["total"] for answer in warm), 2),

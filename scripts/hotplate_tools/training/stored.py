@@ -29,8 +29,10 @@ __all__ = [
     "MAX_COMMITTED_BYTES",
     "built_folder",
     "is_built",
+    "measured_models",
     "missing_models",
     "model_folder",
+    "models_of_task",
     "source_folder",
     "trained_models",
     "warn_of_missing",
@@ -76,6 +78,21 @@ def missing_models() -> list[str]:
 def trained_models() -> list[str]:
     """Return the models that have a trainer and are built on this machine."""
     return [spec.name for spec in _specs() if spec.training and is_built(spec.name)]
+
+
+def measured_models() -> list[str]:
+    """Return the models that have a trainer, or an `evaluate` of their own, and are built on this machine."""
+    own = [file.parent.name for file in MODELS.glob("*/evaluate.py")]
+    return [
+        spec.name
+        for spec in _specs()
+        if (spec.training or module_name(spec.name) in own) and is_built(spec.name)
+    ]
+
+
+def models_of_task(task: str) -> list[str]:
+    """Return the models that come with the project for a task, built on this machine or not."""
+    return [spec.name for spec in _specs() if spec.task == task]
 
 
 def warn_of_missing(names: Sequence[str], console: Console) -> None:

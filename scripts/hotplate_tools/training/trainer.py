@@ -42,13 +42,31 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Array]
     Ask = Callable[[Arrays], Arrays]
 
-__all__ = ["ROWS", "Trainer", "ask_here", "ask_in_batches", "load_trainer", "objects"]
+__all__ = ["ROWS", "Evaluation", "Trainer", "ask_here", "ask_in_batches", "load_trainer", "objects"]
 
 # What `export` calls the rows for the parity gate: an array an input of the graph, rows first.
 ROWS = "rows.npz"
 
 
-class Trainer(Protocol):
+class Evaluation(Protocol):
+    """What a model is measured by: a part of every trainer, or all there is where nothing is trained."""
+
+    DATA: Sequence[Package]
+
+    def prepare(self, packages: Sequence[Path]) -> tuple[Any, Arrays]:
+        """Return (training, held out) of the fetched `DATA`, the same on every machine, every time.
+
+        The held-out part is public inputs and what is right for them, as arrays by name.
+        """
+
+    def evaluate(self, ask: Ask, held_out: Arrays) -> dict[str, float]:
+        """Return the metrics; those that `model.yaml` has bars for are larger where they are better."""
+
+    def golden(self, ask: Ask, held_out: Arrays) -> Sequence[Arrays]:
+        """Return the public inputs of the golden rows."""
+
+
+class Trainer(Evaluation, Protocol):
     """The module; see above. It may have `train` and `compare` too.
 
     `train(network, training) -> None` fits the network in place. `compare(network, held_out, folder) ->
@@ -56,15 +74,8 @@ class Trainer(Protocol):
     not as the card says (`FailedError`), and returns how well they agree, for the provenance.
     """
 
-    DATA: Sequence[Package]
     SEED: int
     NOTE: str
-
-    def prepare(self, packages: Sequence[Path]) -> tuple[Any, Arrays]:
-        """Return (training, held out) of the fetched `DATA`, the same on every machine, every time.
-
-        The held-out part is public inputs and what is right for them, as arrays by name.
-        """
 
     def build(self, training: Any) -> Any:
         """Return the untrained network, or the package's; every seed of the framework is set here."""
@@ -77,12 +88,6 @@ class Trainer(Protocol):
         Returns:
             What `hotplate publish` would be given, relative to `folder`: a file, or `module:factory`.
         """
-
-    def evaluate(self, ask: Ask, held_out: Arrays) -> dict[str, float]:
-        """Return the metrics; those that `model.yaml` has bars for are larger where they are better."""
-
-    def golden(self, ask: Ask, held_out: Arrays) -> Sequence[Arrays]:
-        """Return the public inputs of the golden rows."""
 
 
 def load_trainer(module: str) -> Trainer:

@@ -11,6 +11,8 @@ from sklearn.ensemble import (
     ExtraTreesClassifier,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
@@ -40,7 +42,14 @@ trees = {
         holed, kinds
     ),
 }
-for name, model in trees.items():
+histograms = {
+    "histogram-two": HistGradientBoostingClassifier(max_iter=4).fit(holed, named == "setosa"),
+    "histogram-three": HistGradientBoostingClassifier(max_iter=4).fit(holed, named),
+    "histogram-whole": HistGradientBoostingClassifier(max_iter=4).fit(flowers, kinds),
+    "histogram-line": HistGradientBoostingRegressor(max_iter=8).fit(holed, flowers[:, 0]),
+    "histogram-counts": HistGradientBoostingRegressor(loss="poisson", max_iter=2).fit(flowers, kinds),
+}
+for name, model in {**trees, **histograms}.items():
     skops.io.dump(model, folder / f"{name}.skops")
 line = LinearRegression().fit(flowers[:, :3], flowers[:, 3])
 
@@ -58,5 +67,7 @@ scores = words.predict_proba(texts).astype(np.float32)
 asked = np.array(texts)[:, None]
 np.savez(folder / "words.npz", in_input=asked, out_probabilities=scores)
 np.savez(folder / "words-rows.npz", input=asked)
+by_kind = HistGradientBoostingRegressor(categorical_features=[0], max_iter=2)
+joblib.dump(by_kind.fit(np.c_[kinds, flowers], flowers[:, 0]), folder / "histogram-kinds.joblib")
 joblib.dump(scaled, folder / "scaled.joblib")
 skops.io.dump(make_pipeline(FunctionTransformer(joblib.hash), StandardScaler()), folder / "foreign.skops")

@@ -112,6 +112,24 @@ def test_template_only_gains_lines(project: Path) -> None:
     assert not [line for line in added if "igits" in line]
 
 
+def test_new_models_are_told_to_the_catalogue(project: Path) -> None:
+    before = catalogue_lines(project)
+    for name in ("my-digits", "churn"):
+        write_model(project, plan_model(project, name, None))
+    assert catalogue_lines(project) == [
+        *before,
+        "my-digits ${MyDigitsModelVersion} ${MyDigitsManifestSha256} ${MyDigitsMemorySize}",
+        "churn ${ChurnModelVersion} ${ChurnManifestSha256} ${ChurnMemorySize}",
+    ]
+
+
+def catalogue_lines(project: Path) -> list[str]:
+    properties = read_yaml(project / "template.yaml")["Resources"]["CatalogueFunction"]["Properties"]
+    comma, lines = properties["Environment"]["Variables"]["HOTPLATE_SERVED"]["Fn::Join"]
+    assert comma == ","
+    return [line["Fn::Sub"] for line in lines]
+
+
 def test_two_new_models_stand_side_by_side(project: Path) -> None:
     for name in ("churn", "price"):
         write_model(project, plan_model(project, name, None))

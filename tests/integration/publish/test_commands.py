@@ -10,9 +10,13 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 
 from hotplate.aws.clients import s3_client
+from hotplate.manifest.layout import manifest_key
+from hotplate.store.filesystem import FilesystemStore
+from hotplate_tools.console import Console
 from hotplate_tools.failures import RefusedError
+from hotplate_tools.optimise.local import measure_published
 from hotplate_tools.publish.commands import models, promote, publish, rollback
-from hotplate_tools.publish.pipeline import describe
+from hotplate_tools.publish.pipeline import describe, prepare
 from tests.support.tiny_models import affine, write_folder, write_onnx
 
 
@@ -125,7 +129,7 @@ def test_way_of_a_model_through_its_commands(bucket: str, tmp_path: Path) -> Non
     )
     assert answer("rollback", "m", *where)["version"] == first
     assert answer("promote", "m", "1.0.0", "--alias", "candidate", *where)["move"]["from"] is None
-    text = run("models", *where).stdout
+    text = run("models", "--versions", *where).stdout
     assert f"  {first}  ← live" in text
     assert "  1.0.0  ← candidate" in text
 
@@ -161,6 +165,39 @@ def test_wrong_command_line_is_a_usage_error(tmp_path: Path, arguments: list[str
     file = str(write_onnx(tmp_path / "m.onnx", affine()))
     result = run(*[file if argument == "MODEL" else argument for argument in arguments])
     assert (result.exit_code, words in result.output) == (2, True)
+
+
+def test_models_are_told_by_their_live_versions(tmp_path: Path) -> None:
+    where = ("--registry", tmp_path / "r")
+    source = write_folder(tmp_path / "affine", model=affine(), task="regression")
+    version = answer("publish", source, *where)["version"]
+    with prepare(source) as prepared:
+        measure_published(prepared, store=FilesystemStore(tmp_path / "r"), console=Console(as_json=True))
+    answer("publish", write_onnx(tmp_path / "m.onnx", affine()), *where, "--no-promote")
+    first, second = answer("models", *where)["models"]
+    assert (first["name"], first["live"], first["task"]) == ("affine", version, "regression")
+    assert first["size"] > 0
+    assert first["usd_per_million"] > 3.5  # what API Gateway takes
+    assert first["card"] == f"/v2/models/affine/versions/{version}/card"
+    assert (second["name"], second["live"], second["size"]) == ("m", None, None)
+    head, *lines = run("models", *where).stdout.splitlines()
+    assert head.split() == ["NAME", "TASK", "LIVE", "SIZE", "METRICS"]
+    assert lines[0].split()[:4] == ["affine", "regression", version, "0.00"]
+    assert lines[1].split() == ["m", "-", "-", "-", "-"]
+
+
+def test_model_that_was_altered_is_told_and_hides_no_other(tmp_path: Path) -> None:
+    where = ("--registry", tmp_path / "r")
+    for name in ("affine", "good"):
+        model = write_onnx(tmp_path / f"{name}.onnx", affine())
+        version = answer("publish", model, *where)["version"]
+        if name == "affine":
+            manifest = tmp_path / "r" / manifest_key(name, version)
+            manifest.write_bytes(manifest.read_bytes().replace(b"affine", b"altered"))
+    first, second = answer("models", *where)["models"]
+    assert "not the one that 'live' pins" in first["fault"]
+    assert (second["fault"], second["name"]) == (None, "good")
+    assert "not the one that" in run("models", *where).stdout
 
 
 def test_registry_given_wins_over_the_bucket_of_the_environment(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_matrix_and_records_are_the_same_patient() -> None:
         (b"[" * 100_000, "got no JSON"),
         ([1, 2], "got a list"),
         ({}, "got one without age, sex, bmi, bp, s1, s2, s3, s4, s5, s6"),
-        ({**PATIENT, "weight": 1}, "got 1 more"),
+        ({**PATIENT, "weight": 1}, "got 1 names more"),
         ({**PATIENT, "bmi": "32"}, r"record\[1\]\.bmi: expected a number, got text"),
         ({**PATIENT, "sex": True}, "got true or false"),
         ({**PATIENT, "s6": None}, "got null"),

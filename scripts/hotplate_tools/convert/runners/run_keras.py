@@ -1,7 +1,8 @@
 """Keras and TensorFlow to ONNX: `.keras`, `.h5` and SavedModel folders.
 
 Rules kept here: Keras' own exporter first; a SavedModel goes through tf2onnx by its serving
-signature; code inside of a `.keras` file (Lambda layers) is not run; the batch stays open.
+signature; code inside of a `.keras` file (Lambda layers) is not run; the batch stays open; the same
+source gives the same bytes.
 
 Source: Keras, "Model.export"; tf2onnx, "Using the Python API".
 """
@@ -19,9 +20,14 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 from onnx.tools.update_model_dims import update_inputs_outputs_dims
+from tf2onnx.graph import Node
 from wire import Refusal, answer_each, clean, serve
 
 OPSET = 18  # the newest that tf2onnx writes
+
+# tf2onnx makes lists of sets of nodes, in the order of their addresses, and merges equal constants in
+# that order. By name the order is the same in each process, because PYTHONHASHSEED is set.
+Node.__hash__ = lambda node: hash(node.name)
 
 state: dict[str, Any] = {}
 

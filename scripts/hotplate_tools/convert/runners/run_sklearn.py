@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import skl2onnx
+from skl2onnx.common import tree_ensemble
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.base import is_classifier, is_clusterer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import Pipeline
 from sklearn.tree import BaseDecisionTree
@@ -30,6 +32,17 @@ SKLEARN_WORD = r"(?u)\b\w\w+\b"
 WORD = r"[\p{L}\p{N}_]{2,}"
 TYPES = {"BYTES": StringTensorType, "INT64": Int64TensorType, "FP32": FloatTensorType}
 
+_add_node = tree_ensemble.add_node
+
+
+def _add_exact_node(*arguments: Any, nodes_missing_value_tracks_true: Any = 0, **more: Any) -> None:
+    """Add a node as skl2onnx does, which for histograms gives protobuf a bool and rounds to nearest."""
+    more["adjust_threshold_for_sklearn"] = True
+    _add_node(*arguments, nodes_missing_value_tracks_true=int(nodes_missing_value_tracks_true), **more)
+
+
+tree_ensemble.add_node = _add_exact_node
+
 estimator: Any = None
 columns: list[str] = []
 outputs: list[str] = []
@@ -41,6 +54,8 @@ def convert(job: dict[str, Any]) -> dict[str, Any]:
     estimator = _load(job)
     if not hasattr(estimator, "predict") and not hasattr(estimator, "transform"):
         raise Refusal(f"a {type(estimator).__name__} neither predicts nor transforms")
+    for step in _steps(estimator):
+        _refuse_histogram(step)
     initial = _inputs(estimator, job.get("inputs"))
     options: dict[int, dict[str, Any]] = {}
     if is_classifier(estimator) and hasattr(estimator, "predict_proba"):
@@ -79,6 +94,21 @@ def _load(job: dict[str, Any]) -> Any:
     import joblib
 
     return joblib.load(job["source"])
+
+
+def _refuse_histogram(part: Any) -> None:
+    """Refuse a histogram gradient booster that skl2onnx would convert into one that answers otherwise."""
+    if not isinstance(part, (HistGradientBoostingClassifier, HistGradientBoostingRegressor)):
+        return
+    if part.is_categorical_ is not None and part.is_categorical_.any():
+        raise Refusal(
+            "the model splits on categories, which the converter leaves out", "Encode them as numbers."
+        )
+    if not is_classifier(part) and part.loss in ("poisson", "gamma"):
+        raise Refusal(
+            f"the model is fitted with loss {part.loss!r}, whose exponential the converter leaves out",
+            "Fit the logarithm with squared_error, and let the caller take the exponential.",
+        )
 
 
 def _steps(part: Any) -> list[Any]:

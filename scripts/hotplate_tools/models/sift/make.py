@@ -18,19 +18,16 @@ import base64
 import itertools
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from functions.sift.model import Sift
+from hotplate_tools.models.sift.evaluate import HERE, SIDE, VIEW, evaluate, prepare
 
 type Array = np.ndarray[Any, Any]
 
-HERE = Path(__file__).parent
-SIDE = 320
-VIEW = ((0.769, -0.366, 95.0), (0.352, 0.78, -12.0), (2.2e-4, -1.2e-4, 1.0))
 TRIALS = 25
 
 
@@ -48,22 +45,7 @@ def main(scene_file: str, other_file: str) -> None:
             cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         )
     (HERE / "golden.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _golden()), "utf-8")
-    answer = _ask(_read("scene"), _read("view"))
-    print(  # noqa: T201 - this is a program
-        {
-            "inliers_of_view": int(answer["inliers"][0]),
-            "pairs_of_view": len(answer["pairs"]),
-            "corner_error_px": round(corner_error(answer["homography"][0]), 2),
-            "inliers_of_other": int(_ask(_read("scene"), _read("other"))["inliers"][0]),
-        }
-    )
-
-
-def corner_error(homography: Array) -> float:
-    """Return how far the scene's corners are from where `VIEW` puts them, in pixels, the farthest."""
-    corners = np.array([[0, 0, 1], [SIDE, 0, 1], [SIDE, SIDE, 1], [0, SIDE, 1]], float).T
-    found, right = (matrix @ corners for matrix in (homography, np.array(VIEW)))
-    return float(np.hypot(*(found[:2] / found[2] - right[:2] / right[2])).max())
+    print(evaluate(Sift().predict, prepare(())[1]))  # noqa: T201 - this is a program
 
 
 def _square(file: str, *, top: int, left: int, side: int) -> Array:
@@ -71,10 +53,6 @@ def _square(file: str, *, top: int, left: int, side: int) -> Array:
     assert grey is not None, file  # noqa: S101
     crop = grey[top : top + side, left : left + side]
     return np.asarray(cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
-
-
-def _read(name: str) -> bytes:
-    return (HERE / f"{name}.jpg").read_bytes()
 
 
 def _ask(image: bytes, other: bytes | None = None) -> dict[str, Array]:

@@ -35,7 +35,7 @@ def metadata_of(manifest: Manifest, version: str) -> dict[str, Any]:
 
 
 def _tensor(spec: MetadataTensor) -> dict[str, Any]:
-    more = {"one_of": spec.one_of, "description": spec.description}
+    more = {"one_of": spec.one_of, "description": spec.description, "optional": spec.optional}
     parameters = {name: value for name, value in more.items() if value}
     metadata: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
     return metadata | ({"parameters": parameters} if parameters else {})

@@ -3,8 +3,8 @@
 Why a process and not threads: reading TLS and importing both hold Python's lock, and take turns at it;
 a child has a lock of its own. It is forked before anything heavy is imported, which takes two
 milliseconds, fills a memory file that both share, and reports through a pipe what it put where. It
-checks everything that `hotplate.runtime.fetched` checks, and seals nothing less: the parent compares
-the manifest's digest with the pin again, and takes the child's word for the rest, being the same program.
+checks everything that `hotplate.runtime.fetched` checks; the parent compares the manifest's digest with
+the pin again, and takes the child's word for the rest, being the same program.
 
     fork ─┬─ parent: import …                    wait ─ map ─ session
           └─ child:  manifest ─ files ─ report ─ exit
@@ -12,7 +12,7 @@ the manifest's digest with the pin again, and takes the child's word for the res
 Where that cannot be had (no fork, threads already running, no memory file, a child that died) `start`
 or `take` say so, and the caller fetches by itself.
 
-Source: design measured against threads and in-process fetching by `tests/bench/bench_cold.py`.
+Source: `hotplate bench cold` measures it against a usual handler.
 """
 
 from __future__ import annotations
@@ -86,29 +86,32 @@ class Ahead:
         """
         with ledger.phase("wait"):
             try:
-                raw = self._read()
+                return self._taken(settings, ledger)
             finally:
-                self._end()
-            try:
-                report = msgspec.msgpack.decode(raw, type=_Report)
-            except msgspec.DecodeError as fault:
-                raise NotAheadError(f"the fetching process ended without a report: {fault}") from fault
-            ledger.beside.update(report.phases)
-            ledger.notes.extend(report.notes)
-            if report.fault:
-                raise _fault(*report.fault)
-            manifest, form = check_pin(report.manifest, settings), Form(*report.form)  # type: ignore[arg-type]
-            try:
-                placed = [
-                    Placed(at, (mapped(Path(path)), Path(path)) if path else None)
-                    for at, path in report.placed
-                ]
-            except OSError as fault:
-                raise NotAheadError(f"what it kept in the cache is gone: {fault}") from fault
-            memory = self._memory.view(report.size)
-            files = files_of(manifest, form, placed, memory)
-        self._memory.close()
-        return Fetched(manifest, form, files)
+                # What was not taken is given back: a fetch in this process needs the room. Views stay.
+                self._memory.close()
+
+    def _taken(self, settings: Settings, ledger: Ledger) -> Fetched:
+        try:
+            raw = self._read()
+        finally:
+            self._end()
+        try:
+            report = msgspec.msgpack.decode(raw, type=_Report)
+        except msgspec.DecodeError as fault:
+            raise NotAheadError(f"the fetching process ended without a report: {fault}") from fault
+        ledger.beside.update(report.phases)
+        ledger.notes.extend(report.notes)
+        if report.fault:
+            raise _fault(*report.fault)
+        manifest, form = check_pin(report.manifest, settings), Form(*report.form)  # type: ignore[arg-type]
+        try:
+            placed = [
+                Placed(at, (mapped(Path(path)), Path(path)) if path else None) for at, path in report.placed
+            ]
+        except OSError as fault:
+            raise NotAheadError(f"what it kept in the cache is gone: {fault}") from fault
+        return Fetched(manifest, form, files_of(manifest, form, placed, self._memory.view(report.size)))
 
     def _read(self) -> bytes:
         parts: list[bytes] = []

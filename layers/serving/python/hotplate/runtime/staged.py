@@ -6,7 +6,7 @@ are; once the first request is answered, a second session is built in a thread, 
 and takes the first one's place. Both give the same answers within rounding.
 
 Rules kept: no request waits for the second session, and none fails by it; if it cannot be built, the
-first goes on serving, and the reason is kept. Memory: the weights once, and their rearranged copy once.
+first goes on serving, and the log says why. Memory: the weights once, and their rearranged copy once.
 
 Between requests Lambda halts the environment and this thread with it, so the second session is built
 during the requests that follow, which take longer meanwhile: for environments that answer many.
@@ -18,6 +18,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from hotplate.errors import GraphError
+from hotplate.observability import write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +75,7 @@ class StagedSession:
             session = self._build()
         except (GraphError, MemoryError) as fault:
             self.fault = str(fault) or type(fault).__name__
+            write_line("second session", {"error": self.fault})
             return
         # Warmed up by what it runs first: a run costs less than a caller's wait for it would.
         self._session, self.stage = session, 2

@@ -1,0 +1,70 @@
+"""`hotplate bench`: arguments only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hotplate_tools.options import as_json_option
+
+if TYPE_CHECKING:
+    from hotplate_tools.bench.cold import Cold
+
+__all__ = ["bench"]
+
+
+@click.group()
+def bench() -> None:
+    """Measure on this machine, as ratios in one run."""
+
+
+@bench.command()
+@click.argument("model", type=click.Choice(["small", "cnn-100mb", "encoder-500mb"]))
+@click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True, help="Starts of each.")
+@click.option("--link-mbps", type=click.FloatRange(min=1), help="Bandwidth to S3; else as fast as it goes.")
+@as_json_option
+def cold(model: str, rounds: int, link_mbps: float | None, *, as_json: bool) -> None:
+    """Time first answers of fresh environments: hotplate's, a usual handler's, and the bare runtime's.
+
+    MODEL is a network of that size with random weights. S3 is a server over TLS on this machine.
+    """
+    from hotplate_tools.bench.cold import bench_cold
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    seen = bench_cold(model, rounds=rounds, mbps=link_mbps, console=console)
+    console.result(_data(seen), _text(seen))
+
+
+def _data(seen: Cold) -> dict[str, Any]:
+    return {
+        "model": seen.model,
+        "link_mbps": seen.mbps,
+        "source_bytes": seen.source_bytes,
+        "fetched_bytes": seen.fetched_bytes,
+        "transfer_ms": seen.transfer_ms,
+        "times_faster": round(seen.times_faster, 2),
+        "starts": {
+            name: {
+                "median_ms": round(start.median_ms, 1),
+                "wall_ms": [round(each, 1) for each in start.wall_ms],
+                "phases_ms": {phase: round(ms, 1) for phase, ms in start.phases_ms.items()},
+            }
+            for name, start in seen.starts.items()
+        },
+    }
+
+
+def _text(seen: Cold) -> str:
+    ours = seen.starts["hotplate"]
+    lines = [f"{seen.model}, first answer of a fresh environment, {len(ours.wall_ms)} starts of each"]
+    for name, start in seen.starts.items():
+        spread = f"{min(start.wall_ms):,.0f} to {max(start.wall_ms):,.0f}"
+        lines.append(f"  {name:<10}{start.median_ms:>9,.0f} ms   ({spread})")
+    lines.append(f"hotplate is {seen.times_faster:.2f} times as fast as the usual handler")
+    if seen.transfer_ms is not None:
+        beyond = ours.median_ms - seen.transfer_ms
+        lines.append(f"the link alone needs {seen.transfer_ms:,.0f} ms; {beyond:,.0f} ms are beyond it")
+    lines.append("hotplate's phases: " + ", ".join(f"{name} {ms:.0f}" for name, ms in ours.phases_ms.items()))
+    return "\n".join(lines)
