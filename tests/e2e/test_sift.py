@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from importlib.resources import files
 from typing import Any
 
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 import hotplate_tools.models.sift
+from hotplate_tools.console import Console
+from hotplate_tools.environments import ensure
+from hotplate_tools.publish.program import function_converter, functions_root
 from tests.e2e.test_requests import bomb_png
 from tests.support.http_call import Answer, call
 
@@ -50,6 +54,34 @@ def test_metadata_says_that_it_is_python_and_what_may_be_left_out(server: str) -
     first, second = metadata["inputs"]
     assert (first["shape"], "optional" in first["parameters"]) == ([1], False)
     assert second["parameters"]["optional"] is True
+
+
+# OpenCV asked by itself, in the function's own environment: no code of the function between.
+OPENCV = """
+import json, sys
+import cv2
+grey = cv2.imread(sys.argv[1], cv2.IMREAD_GRAYSCALE)
+points, descriptors = cv2.SIFT_create(nfeatures=int(sys.argv[2])).detectAndCompute(grey, None)
+print(json.dumps({"keypoints": [[*each.pt, each.size, each.angle] for each in points],
+                  "descriptors": descriptors.tolist()}))
+"""
+
+
+def test_points_over_http_are_opencvs_own(server: str) -> None:
+    converter = function_converter(functions_root(), "sift")
+    binaries = ensure(
+        converter.environment,
+        Console(as_json=True),
+        python=converter.python,
+        requirements=converter.requirements,
+    )
+    scene = files(hotplate_tools.models.sift) / "scene.jpg"
+    command = [str(binaries / "python"), "-c", OPENCV, str(scene), "2000"]
+    own = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    answer = arrays(ask(server, picture("scene"), outputs=("keypoints", "descriptors")))
+    assert len(own["keypoints"]) > 100
+    np.testing.assert_allclose(answer["keypoints"], own["keypoints"], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(answer["descriptors"], own["descriptors"], atol=1)
 
 
 def test_two_views_of_a_scene_match_where_they_should(server: str) -> None:
