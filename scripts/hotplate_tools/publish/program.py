@@ -55,12 +55,12 @@ if TYPE_CHECKING:
     from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.publish.source import Source
 
-__all__ = ["PreparedProgram", "build_program", "function_converter"]
+__all__ = ["PreparedFiles", "build_program", "function_converter"]
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedProgram:
-    """A manifest, the files it lists in its order, and what the publisher should know."""
+class PreparedFiles:
+    """A version without a graph of its own: its manifest, its files in that order, and warnings."""
 
     manifest: Manifest
     files: tuple[LocalFile, ...]
@@ -70,7 +70,7 @@ class PreparedProgram:
 
 def build_program(
     source: Source, options: ConvertOptions, folder: Path, console: Console, *, version: str | None
-) -> PreparedProgram:
+) -> PreparedFiles:
     """Return the version that a program's source is, its golden rows replayed.
 
     Args:
@@ -105,7 +105,7 @@ def build_program(
     runner = Runner(function_converter(root, source.name), folder, console)
     with runner, console.step(f"Replaying golden rows with functions/{module_name(source.name)}"):
         _replay(runner, root, source, manifest, rows, folder)
-    return PreparedProgram(manifest, tuple(files), ())
+    return PreparedFiles(manifest, tuple(files), ())
 
 
 def function_converter(root: Path, name: str) -> Converter:

@@ -29,6 +29,8 @@ __all__ = [
     "MAX_COMMITTED_BYTES",
     "built_folder",
     "is_built",
+    "is_pipeline",
+    "member_names",
     "missing_models",
     "model_folder",
     "source_folder",
@@ -51,6 +53,17 @@ def is_built(name: str) -> bool:
     return _found(name) is not None
 
 
+def is_pipeline(name: str) -> bool:
+    """Return whether a model of this name comes with the project and is made of others."""
+    file = source_folder(name) / "model.yaml"
+    return file.is_file() and read_spec(file).kind == "pipeline"
+
+
+def member_names(spec: ModelSpec) -> list[str]:
+    """Return the models that a pipeline is made of, sorted."""
+    return sorted({one.partition("@")[0] for step in spec.steps for one in step.references()})
+
+
 def model_folder(name: str) -> Path:
     """Return the folder from which the model of this name is published.
 
@@ -70,7 +83,7 @@ def model_folder(name: str) -> Path:
 
 def missing_models() -> list[str]:
     """Return the models that have a source folder, but are still to be built on this machine."""
-    return [spec.name for spec in _specs() if not is_built(spec.name)]
+    return [spec.name for spec in _specs() if spec.kind != "pipeline" and not is_built(spec.name)]
 
 
 def trained_models() -> list[str]:
@@ -95,7 +108,7 @@ def built_folder(name: str) -> Path:
     function = root / "functions" / module_name(name)
     parts += sorted(file for file in function.glob("*.py") if file.name != "app.py")
     if spec.training:
-        pins = (spec.training.environment, spec.training.by_pip)
+        pins = (spec.training.environment or "", spec.training.by_pip)
         parts += [root / "requirements" / f"{pin}.txt" for pin in pins if pin]
     digest = hashlib.sha256()
     for part in parts:
@@ -113,6 +126,8 @@ def _found(name: str) -> Path | None:
     if not (folder / "model.yaml").is_file():
         return None
     spec = read_spec(folder / "model.yaml")
+    if spec.kind == "pipeline":  # its own files are small, and of no use without its members
+        return folder if all(map(is_built, member_names(spec))) else None
     if spec.training is None or spec.artefact is None or (folder / spec.artefact).exists():
         return folder
     built = built_folder(name)
