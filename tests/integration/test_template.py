@@ -14,8 +14,8 @@ from hotplate_tools.local.deployed import SIGNING_KEYS, ServedModel, served_mode
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.lint import lint_template
 from hotplate_tools.project import project_root
-from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.publish.model_yaml import read_spec
+from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.training.stored import (
     is_built,
     is_pipeline,
@@ -64,7 +64,9 @@ def members_of(model: ServedModel) -> list[ServedModel]:
     if not is_pipeline(model.name):
         return []
     names = member_names(read_spec(source_folder(model.name) / "model.yaml"))
-    return [each for each in served_models(DOCUMENT) if each.name in names]
+    return sorted(
+        (each for each in served_models(DOCUMENT) if each.name in names), key=lambda each: each.name
+    )
 
 
 def as_list(value: Any) -> list[Any]:

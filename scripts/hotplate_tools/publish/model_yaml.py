@@ -119,7 +119,7 @@ class StepSpec(_Section):
     ensemble: tuple[Reference, ...] = ()
     combine: Combine | None = None
     switch: dict[str, Reference] = Field(default_factory=dict)
-    on: str | None = None
+    by: str | None = None
     otherwise: Reference | None = None
     code: str | None = None
     outputs: tuple[str, ...] = ()

@@ -216,7 +216,7 @@ def _step(spec: StepSpec) -> Step:
         ensemble=tuple(map(_name, spec.ensemble)),
         combine=spec.combine,
         switch={value: _name(reference) for value, reference in spec.switch.items()},
-        on=spec.on,
+        by=spec.by,
         otherwise=spec.otherwise and _name(spec.otherwise),
         code=spec.code,
         outputs=spec.outputs,

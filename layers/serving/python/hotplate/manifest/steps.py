@@ -48,8 +48,8 @@ class Step(Record, frozen=True):
         ensemble: Members that all run on the same inputs.
         combine: Their answers become one by `mean` (of numbers) or by `vote` (the most frequent element; of
             equally frequent ones that of the earliest member).
-        switch: Member by the value, as text, of the one element of `on`: that member alone runs.
-        on: Source of that element.
+        switch: Member by the value, as text, of the one element of `by`: that member alone runs.
+        by: Source of that element.
         otherwise: Member for any other value; None makes any other value an error.
         code: A function of the pipeline's own code.
         outputs: What the code returns; members declare theirs.
@@ -61,7 +61,7 @@ class Step(Record, frozen=True):
     ensemble: tuple[ModelName, ...] = ()
     combine: Combine | None = None
     switch: dict[str, ModelName] = msgspec.field(default_factory=dict)
-    on: str | None = None
+    by: str | None = None
     otherwise: ModelName | None = None
     code: str | None = None
     outputs: tuple[str, ...] = ()

@@ -54,7 +54,7 @@ def check_wires(
         if step.name == INPUT or later.count(step.name) > 1:
             raise ManifestError(f"step {step.name!r}: the name is taken")
         _check_kind(step)
-        for source in (*step.inputs.values(), *([step.on] if step.on else [])):
+        for source in (*step.inputs.values(), *([step.by] if step.by else [])):
             _refuse_unknown(source, known, later, f"step {step.name!r}")
         if step.code:
             known |= {f"{step.name}.{name}": None for name in step.outputs}
@@ -82,7 +82,7 @@ def _check_kind(step: Step) -> None:
     (kind,) = said
     belongs = {
         "combine": ("ensemble", step.combine is not None),
-        "on": ("switch", step.on is not None),
+        "by": ("switch", step.by is not None),
         "outputs": ("code", bool(step.outputs)),
     }
     for word, (owner, is_there) in belongs.items():
@@ -129,13 +129,13 @@ def _check_members(step: Step, members: Mapping[str, Member], known: Known, unce
         if source in uncertain:
             raise ManifestError(f"{what}: {source!r} may be left out by callers, and {first.name} needs it")
         _refuse_misfit(known[source], spec, f"{what}, input {spec.name!r}", source)
-    if step.on and (chooser := known[step.on]) and chooser.datatype.startswith("FP"):
-        raise ManifestError(f"{what}: {step.on!r} is {chooser.datatype}; a switch turns on whole values")
+    if step.by and (chooser := known[step.by]) and chooser.datatype.startswith("FP"):
+        raise ManifestError(f"{what}: {step.by!r} is {chooser.datatype}; a switch goes by whole values")
 
 
 def _check_combined(pipeline: Pipeline, members: Mapping[str, Member]) -> None:
     """Check that every step gives something that is taken, and that what is combined can be."""
-    wires = [source for step in pipeline.steps for source in (*step.inputs.values(), step.on or "")]
+    wires = [source for step in pipeline.steps for source in (*step.inputs.values(), step.by or "")]
     taken = {source.partition(".")[::2] for source in (*wires, *pipeline.results.values())}
     for step in pipeline.steps:
         what, outputs = f"step {step.name!r}", {name for owner, name in taken if owner == step.name}

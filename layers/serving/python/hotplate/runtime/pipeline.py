@@ -164,7 +164,7 @@ class Steps:
 
 def _asked(pipeline: Pipeline) -> dict[str, list[str]]:
     """Return the outputs that something is wired to, by step."""
-    sources = [source for step in pipeline.steps for source in (*step.inputs.values(), step.on or "")]
+    sources = [source for step in pipeline.steps for source in (*step.inputs.values(), step.by or "")]
     taken = dict.fromkeys([*sources, *pipeline.results.values()])
     return {
         step.name: [source.partition(".")[2] for source in taken if source.partition(".")[0] == step.name]
@@ -185,14 +185,14 @@ def _ran(code: Code, feeds: Arrays, outputs: Sequence[str]) -> Arrays:
 
 
 def _chosen(step: Step, values: Mapping[str, Array]) -> str:
-    value = values[step.on or ""]
+    value = values[step.by or ""]
     if value.size != 1:
-        raise StepError(f"{step.on!r} has {value.size} elements, and a switch turns on one")
+        raise StepError(f"{step.by!r} has {value.size} elements, and a switch goes by one")
     text = _text(value.reshape(-1)[0])
     name = step.switch.get(text, step.otherwise)
     if name is None:
         raise RequestError(
-            f"value of {step.on!r}",
+            f"value of {step.by!r}",
             expected=f"one of {', '.join(map(repr, step.switch))}",
             received=repr(text),
         )
@@ -243,7 +243,7 @@ def _refuse_misfit(array: Array, spec: MetadataTensor, what: str) -> None:
 
 def _callers(step: Step, fault: RequestError) -> HotplateError:
     """Return a request's fault: the caller's if all that the step took is the caller's own; else ours."""
-    sources = (*step.inputs.values(), *([step.on] if step.on else []))
+    sources = (*step.inputs.values(), *([step.by] if step.by else []))
     if step.code:
         return fault
     if isinstance(fault, PayloadTooLargeError) or all(source.startswith(f"{INPUT}.") for source in sources):
