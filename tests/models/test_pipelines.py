@@ -1,4 +1,4 @@
-"""The ocr pipeline over HTTP, its members fused into one function and split into their own: the same answers."""
+"""The ocr pipeline over HTTP, fused into one function and split into several: the same answers."""
 
 from __future__ import annotations
 

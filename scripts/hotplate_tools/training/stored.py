@@ -9,6 +9,7 @@ A folder in the cache is renamed into its place when it is whole.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 MAX_COMMITTED_BYTES = 1_000_000
+
+_OTHER_MODELS = re.compile(r"\bhotplate_tools\.models\.(\w+)\.(\w+)")
 
 MODELS = Path(str(files(hotplate_tools.models)))
 
@@ -107,6 +110,7 @@ def built_folder(name: str) -> Path:
     root = project_root()
     function = root / "functions" / module_name(name)
     parts += sorted(file for file in function.glob("*.py") if file.name != "app.py")
+    parts += _shared(folder)
     if spec.training:
         pins = (spec.training.environment or "", spec.training.by_pip)
         parts += [root / "requirements" / f"{pin}.txt" for pin in pins if pin]
@@ -115,6 +119,14 @@ def built_folder(name: str) -> Path:
         body = part.read_bytes() if part.is_file() else b""
         digest.update(f"{part.name} {len(body)}\n".encode() + body)
     return cache_root() / "models" / name / digest.hexdigest()[:12]
+
+
+def _shared(folder: Path) -> list[Path]:
+    """Return the modules of other models' folders that a model's own name."""
+    text = "".join(file.read_text("utf-8") for file in sorted(folder.glob("*.py")))
+    named = sorted(set(_OTHER_MODELS.findall(text)))
+    files = [MODELS / package / f"{module}.py" for package, module in named if package != folder.name]
+    return [file for file in files if file.is_file()]
 
 
 def _specs() -> list[ModelSpec]:

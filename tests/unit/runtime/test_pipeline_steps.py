@@ -175,7 +175,7 @@ def test_code_may_refuse_the_callers_values() -> None:
     def refusing(inputs: Any) -> Any:
         raise ShapeMismatchError("x", expected="one row", received="2")
 
-    with pytest.raises(ShapeMismatchError, match="^x: expected one row"):
+    with pytest.raises(ShapeMismatchError, match=r"^x: expected one row"):
         code_step(refusing).run(ROWS, ["y"])
 
 
@@ -207,7 +207,7 @@ def test_too_many_bytes_are_the_callers_wherever() -> None:
     ],
 )
 def test_fault_of_a_member_names_the_step(fault: Exception, kind: type[Exception]) -> None:
-    with pytest.raises(StepError, match="^step 'second'") as caught:
+    with pytest.raises(StepError, match=r"^step 'second'") as caught:
         chain(second=Refusing(fault)).run(ROWS, ["y"])
     assert type(caught.value) is kind
     assert "node 7" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The detector of PP-OCRv4 as its publisher trained it, with an input of grey bytes: `hotplate train text-detection`."""
+"""PP-OCRv4's detector as its publisher trained it, fed grey bytes: `hotplate train text-detection`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BLUR = 8
 
 
 def prepare(packages: Sequence[Path]) -> tuple[bytes, Arrays]:
-    """Return the graph; held out: `pixels` and `truth` (1 text, 0 paper, 2 neither), uint8 [N, H, W], padded."""
+    """Return the graph; held out: `pixels` and `truth` (1 text, 0 paper, 2 neither), uint8 [N, H, W]."""
     drawn = pages()
     height, width = (
         -(-max(page.grey.shape[axis] for page in drawn) // MULTIPLE) * MULTIPLE for axis in (0, 1)

@@ -1,4 +1,4 @@
-"""The recogniser of PP-OCRv4 as its publisher trained it, with small ends: `hotplate train text-recognition`."""
+"""PP-OCRv4's recogniser as its publisher trained it, with small ends: `hotplate train text-recognition`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def build(training: bytes) -> bytes:
 
 
 def export(graph: bytes, training: bytes, held_out: Arrays, folder: Path) -> str:
-    """Write the graph with the input `pixels` and, of its classes, the best of each step and its probability."""
+    """Write the graph with the input `pixels` and, of each step, the best class and its probability."""
     import onnx
     from onnx import TensorProto, helper
 

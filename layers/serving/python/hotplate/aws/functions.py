@@ -82,15 +82,21 @@ class FunctionCaller:
             raise StepError("its function ended with an error") from _RefusedError(status, body[:500])
         return body
 
+    def close(self) -> None:
+        """End the connection; the next call opens another."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
     def _post(self, path: str, headers: dict[str, str], payload: bytes) -> tuple[int, str | None, bytes]:
         is_kept = self._connection is not None
         try:
             return self._exchange(path, headers, payload)
         except TimeoutError as fault:
-            self._hang_up()
+            self.close()
             raise StepUnavailableError(f"its function did not answer in {self._timeout_s:g} s") from fault
         except (http.client.HTTPException, OSError) as fault:
-            self._hang_up()
+            self.close()
             if is_kept:  # it may have been closed while this environment was frozen
                 return self._post(path, headers, payload)
             raise StepUnavailableError("its function cannot be reached") from fault
@@ -110,11 +116,6 @@ class FunctionCaller:
             tls = ssl.create_default_context()
             return http.client.HTTPSConnection(self._host, timeout=self._timeout_s, context=tls)
         return http.client.HTTPConnection(self._host, timeout=self._timeout_s)
-
-    def _hang_up(self) -> None:
-        if self._connection:
-            self._connection.close()
-        self._connection = None
 
 
 class _RefusedError(Exception):
