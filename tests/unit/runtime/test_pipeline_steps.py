@@ -98,7 +98,7 @@ def switch(value: Any, otherwise: str | None = None) -> Steps:
         results={"y": "all.y"},
         members=[member("sort", KIND), member("a"), member("b"), member("c")],
     )
-    members = {"sort": Constant(kind=value), "a": Scaled(2), "b": Scaled(3), "c": Scaled(4)}
+    members: dict[str, Any] = {"sort": Constant(kind=value), "a": Scaled(2), "b": Scaled(3), "c": Scaled(4)}
     return Steps(steps, members, {})
 
 

@@ -61,7 +61,7 @@ class DrawnPage:
 
 def pages() -> list[DrawnPage]:
     """Return every size in every ink, each with other lines: 15 pages, 60 lines."""
-    drawn = []
+    drawn: list[DrawnPage] = []
     for size in SIZES:
         for ink, paper in INKS:
             first = len(drawn) * LINES_A_PAGE

@@ -105,7 +105,7 @@ def _unsqueeze(model: onnx.ModelProto) -> onnx.NodeProto:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    return int(next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx")))
 
 
 def end_to_end(
