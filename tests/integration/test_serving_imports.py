@@ -57,6 +57,13 @@ def cold_start(
     s3: FaultyS3, trust: dict[str, str], version: Published | None = None, program: str = PROGRAM
 ) -> set[str]:
     """Return the top-level packages that a cold start, of digits if nothing is said, leaves imported."""
+    return {name.partition(".")[0] for name in cold_modules(s3, trust, version, program)}
+
+
+def cold_modules(
+    s3: FaultyS3, trust: dict[str, str], version: Published | None = None, program: str = PROGRAM
+) -> set[str]:
+    """Return the modules that it leaves imported."""
     version = version or published(name="digits")
     s3.objects.update(version.reader.objects)
     environ = {
@@ -75,13 +82,22 @@ def cold_start(
     )
     cold, modules = done.stdout.splitlines()
     assert json.loads(cold)["hotplate"] == "cold", "the model was not loaded, so this proves nothing"
-    return {name.partition(".")[0] for name in json.loads(modules)}
+    return set(json.loads(modules))
 
 
 def test_digits_handler_imports_nothing_heavy(s3: FaultyS3) -> None:
     packages = cold_start(s3, {"HOTPLATE_SIGNING_KEYS": SeedSigner().pinned})
     assert packages & BANNED == set()
     assert "onnxruntime" in packages
+
+
+def test_what_is_for_pipelines_is_imported_by_pipelines_only(s3: FaultyS3) -> None:
+    own = {"pipeline", "fused", "remote", "wires"}
+    names = cold_modules(s3, {"HOTPLATE_SIGNING_KEYS": SeedSigner().pinned})
+    assert {
+        name for name in names if name.startswith("hotplate.") and name.rpartition(".")[2] in own
+    } == set()
+    assert "hotplate.aws.functions" not in names
 
 
 @pytest.mark.parametrize(

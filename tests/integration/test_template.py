@@ -14,8 +14,15 @@ from hotplate_tools.local.deployed import SIGNING_KEYS, ServedModel, served_mode
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.lint import lint_template
 from hotplate_tools.project import project_root
+from hotplate_tools.publish.model_yaml import read_spec
 from hotplate_tools.publish.pipeline import describe
-from hotplate_tools.training.stored import is_built, model_folder, source_folder
+from hotplate_tools.training.stored import (
+    is_built,
+    is_pipeline,
+    member_names,
+    model_folder,
+    source_folder,
+)
 from tests.support.signing import SeedSigner
 
 DOCUMENT = read_yaml(project_root() / "template.yaml")
@@ -33,15 +40,34 @@ OPENAI_BASES = ("/v1", "/openai/v1")
 COMMITTED = [
     each
     for each in served_models(DOCUMENT)
-    if is_built(each.name) and model_folder(each.name) == source_folder(each.name)
+    if is_built(each.name)
+    and model_folder(each.name) == source_folder(each.name)
+    and not is_pipeline(each.name)  # made of such
 ]
 
 
 def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for policy in role["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
-            # What holds under a condition only is looked at as if it held.
-            yield statement["Fn::If"][1] if "Fn::If" in statement else statement
+            # What holds under a condition only is looked at as if it held, and so is its opposite.
+            sides = statement["Fn::If"][1:] if "Fn::If" in statement else [statement]
+            yield from (side for side in sides if side != {"Ref": "AWS::NoValue"})
+
+
+def pinned_keys(model: ServedModel) -> list[str]:
+    """Return the keys that a function reads of the registry, as the template writes them."""
+    keys = [key(model.name, "VERSION") for key in (manifest_key, signature_key)]
+    return [f"${{ModelBucket.Arn}}/{key.replace('VERSION', f'${{{model.version}}}')}" for key in keys]
+
+
+def members_of(model: ServedModel) -> list[ServedModel]:
+    """Return the models that a pipeline is made of; none of any other model."""
+    if not is_pipeline(model.name):
+        return []
+    names = member_names(read_spec(source_folder(model.name) / "model.yaml"))
+    return sorted(
+        (each for each in served_models(DOCUMENT) if each.name in names), key=lambda each: each.name
+    )
 
 
 def as_list(value: Any) -> list[Any]:
@@ -107,7 +133,7 @@ def test_role_names_actions_and_resources(name: str) -> None:
 
 
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
-def test_model_function_reads_its_own_manifest_and_blobs_only(model: ServedModel) -> None:
+def test_model_function_reads_its_own_and_its_members_manifests_and_blobs_only(model: ServedModel) -> None:
     role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
     reads = [
         resource["Fn::Sub"]
@@ -115,9 +141,19 @@ def test_model_function_reads_its_own_manifest_and_blobs_only(model: ServedModel
         if each["Action"] == "s3:GetObject"
         for resource in as_list(each["Resource"])
     ]
-    keys = [key(model.name, "VERSION") for key in (manifest_key, signature_key)]
-    pinned = [key.replace("VERSION", f"${{{model.version}}}") for key in keys]
-    assert reads == [f"${{ModelBucket.Arn}}/{key}" for key in (*pinned, "blobs/sha256/*")]
+    pinned = [key for each in (model, *members_of(model)) for key in pinned_keys(each)]
+    assert reads == [*pinned, "${ModelBucket.Arn}/blobs/sha256/*"]
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+def test_function_may_call_the_functions_of_its_members_and_no_other(model: ServedModel) -> None:
+    role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
+    calls = [each["Resource"] for each in statements(role) if each["Action"] == "lambda:InvokeFunction"]
+    members = members_of(model)
+    assert calls == ([[{"Fn::Sub": f"${{{each.function}.Arn}}:live"} for each in members]] if members else [])
+    variables = FUNCTIONS[model.function]["Environment"]["Variables"]
+    named = ",".join(f"{each.name}=${{{each.function}}}:live" for each in members)
+    assert variables.get("HOTPLATE_MEMBERS") == ({"Fn::Sub": named} if members else None)
 
 
 def test_every_function_is_told_whose_signatures_to_trust() -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import host_architecture
+from hotplate_tools.publish.members import DescribedMembers
 from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.publish.signing import pinned
-from hotplate_tools.training.stored import is_built, model_folder
+from hotplate_tools.training.stored import is_built, is_pipeline, model_folder
 
 if TYPE_CHECKING:
     from hotplate_tools.publish.pipeline import Described
@@ -67,10 +68,17 @@ def served_models(document: Mapping[str, Any]) -> list[ServedModel]:
 def described_models(models: Iterable[ServedModel]) -> list[Described]:
     """Return those of the models that come with the project and are built here, as they would be published.
 
+    Pipelines come last, each after its members.
+
     Raises:
         RefusedError: A model does not give its golden answers.
     """
-    return [describe(model_folder(model.name), model.name) for model in models if is_built(model.name)]
+    built = [model.name for model in models if is_built(model.name)]
+    described = [describe(model_folder(name), name) for name in built if not is_pipeline(name)]
+    members = DescribedMembers(described)
+    return described + [
+        describe(model_folder(name), name, members=members) for name in built if is_pipeline(name)
+    ]
 
 
 def deploy_parameters(

@@ -80,7 +80,7 @@ def copied_folder(folder: Path, name: str) -> dict[str, bytes]:
         RefusedError: It is no source folder, or a file of it lies outside.
     """
     source = read_source(folder, name)
-    if source.is_program:
+    if source.is_program or source.is_pipeline:
         raise RefusedError(
             f"{folder.name} is a {source.platform} model, whose code is not in its folder",
             advice=f"Start with `hotplate new {name} --python`, and put folder and code in its place.",

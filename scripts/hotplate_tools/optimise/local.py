@@ -13,7 +13,7 @@ from hotplate_tools.planning.describe import description_of, operator_types
 from hotplate_tools.planning.records import encode_measurements
 from hotplate_tools.publish.build import Prepared
 from hotplate_tools.publish.pipeline import prepare
-from hotplate_tools.publish.program import PreparedProgram
+from hotplate_tools.publish.program import PreparedFiles
 from hotplate_tools.publish.source import read_source
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def local_description(
         RefusedError: The source is not fit to be published.
         FailedError: Converting or measuring failed.
     """
-    _refuse_program(read_source(path, None))
+    _refuse_graphless(read_source(path, None))
     with prepare(path, options=options, variants=variants, console=console) as prepared:
         assert isinstance(prepared, Prepared)  # noqa: S101 - no program
         for warning in prepared.warnings:
@@ -65,7 +65,7 @@ def local_description(
         )
 
 
-def measure_published(prepared: Prepared | PreparedProgram, *, store: Store, console: Console) -> bool:
+def measure_published(prepared: Prepared | PreparedFiles, *, store: Store, console: Console) -> bool:
     """Measure a version that was just published and put the record beside it, unless one is there.
 
     Args:
@@ -74,14 +74,14 @@ def measure_published(prepared: Prepared | PreparedProgram, *, store: Store, con
         console: Told while it is done.
 
     Returns:
-        Whether a record was written; never of a program, whose needs are its owner's to say.
+        Whether a record was written; never of a program or a pipeline.
 
     Raises:
         FailedError: A measuring process failed; the version is published nevertheless.
         StoreError: The registry cannot be read or written.
     """
     key = measurements_key(prepared.manifest.name, version_of(prepared.manifest)[0])
-    if isinstance(prepared, PreparedProgram) or store.size(key) is not None:
+    if isinstance(prepared, PreparedFiles) or store.size(key) is not None:
         return False
     body = encode_measurements(measure_prepared(prepared, console))
     return store.put_new(key, body, sha256=hashlib.sha256(body).hexdigest())
@@ -105,8 +105,8 @@ def measure_prepared(prepared: Prepared, console: Console) -> Measurements:
     )
 
 
-def _refuse_program(source: Source) -> None:
-    if source.is_program:
+def _refuse_graphless(source: Source) -> None:
+    if source.is_program or source.is_pipeline:
         raise RefusedError(
             f"{source.name} is a {source.platform} model, and only graphs can be planned and measured",
             advice="Say memory_mb under `plan` in its model.yaml.",

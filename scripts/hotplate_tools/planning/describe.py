@@ -86,7 +86,7 @@ def published_description(store: Store, name: str, alias: str, *, code_bytes: in
         StoreError: The registry cannot be read.
     """
     found = find_version(store, name, alias=alias)
-    if found.manifest.is_program:
+    if not found.manifest.has_graph:
         raise RefusedError(f"{name} is a {found.manifest.platform} model, and only graphs can be planned")
     return description_of(
         found.manifest,

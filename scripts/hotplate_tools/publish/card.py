@@ -37,7 +37,7 @@ _MAX_LABELS = 20
 
 _HEAD = re.compile(r"\A---\r?\n(.*?\n)---\r?(\n|\Z)", re.DOTALL)
 # By platform, in the Hub's words; it has none for a program of one's own.
-_LIBRARIES = {"onnx_onnxv1": "onnx", "python": "python", "spacy": "spacy"}
+_LIBRARIES = {"onnx_onnxv1": "onnx", "python": "python", "spacy": "spacy", "pipeline": "onnx"}
 _FORMS = {
     "source": "the graph as given, optimised when it is loaded",
     "inline": "optimised by ONNX Runtime before it was published, weights inside of the graph",

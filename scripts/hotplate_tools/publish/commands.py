@@ -98,6 +98,7 @@ def publish(
     """
     from hotplate_tools.console import Console
     from hotplate_tools.publish.answers import published_data, published_text
+    from hotplate_tools.publish.members import RegistryMembers
     from hotplate_tools.publish.pipeline import prepare, publish_prepared
     from hotplate_tools.publish.registry import open_store
     from hotplate_tools.publish.signing import open_signer
@@ -115,6 +116,7 @@ def publish(
         options=options,
         variants=variants,
         record_revision=record_revision,
+        members=RegistryMembers(store),
         console=console,
     ) as prepared:
         published = publish_prepared(

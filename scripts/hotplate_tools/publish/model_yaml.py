@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hotplate.manifest.schema import InitMode, Plan, Prepacking, Tier
+from hotplate.manifest.steps import Combine
 from hotplate.protocol.types import DatatypeName, MetadataTensor
 from hotplate_tools.failures import RefusedError
 
@@ -30,6 +31,7 @@ __all__ = [
     "PlainLoader",
     "PlanSpec",
     "ProvenanceSpec",
+    "StepSpec",
     "TensorSpec",
     "TrainingSpec",
     "read_spec",
@@ -105,11 +107,35 @@ class ProvenanceSpec(_Section):
     metrics: dict[str, Number] = Field(default_factory=dict)
 
 
+Reference = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}(@[A-Za-z0-9][A-Za-z0-9._-]{0,62})?$")]
+
+
+class StepSpec(_Section):
+    """One step of a pipeline; the fields of the manifest's `Step`, `NAME` or `NAME@VERSION` for a member."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,62}$")]
+    inputs: dict[str, str]
+    model: Reference | None = None
+    ensemble: tuple[Reference, ...] = ()
+    combine: Combine | None = None
+    switch: dict[str, Reference] = Field(default_factory=dict)
+    by: str | None = None
+    otherwise: Reference | None = None
+    code: str | None = None
+    outputs: tuple[str, ...] = ()
+
+    def references(self) -> list[str]:
+        """Return the members as written."""
+        named = (self.model, *self.ensemble, *self.switch.values(), self.otherwise)
+        return [reference for reference in named if reference is not None]
+
+
 class TrainingSpec(_Section):
     """How `hotplate train` makes the model again; no part of the published version.
 
     Attributes:
-        environment: `requirements/<environment>.txt`; None for a program, whose function's own is taken.
+        environment: `requirements/<environment>.txt`; None for a program, whose function's own is taken, and
+            for a pipeline, whose members are trained.
         python: Version of its interpreter, such as 3.11; None takes the tools' own.
         by_pip: As `environments.ensure` takes it.
         bars: Least value of each held-out metric; a model below one of them is refused.
@@ -131,6 +157,7 @@ class ModelSpec(_Section):
     `evaluation` (.npz or .jsonl) and `tolerance` are for the parity gate of a converted one; `parity` is
     the record of a gate that was passed before. `assets` are what the function's `transforms` gets. Of kind
     `python` there is no artefact: the function's own code is the model, `assets` are its files and folders.
+    Of kind `pipeline` there is none either: `steps` say what runs, `results` which tensors are answered.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -139,7 +166,9 @@ class ModelSpec(_Section):
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     labels: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    kind: Literal["python", "spacy"] | None = None
+    kind: Literal["python", "spacy", "pipeline"] | None = None
+    steps: tuple[StepSpec, ...] = ()
+    results: dict[str, str] = Field(default_factory=dict)
     artefact: str | None = None
     assets: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     evaluation: str | None = None
@@ -153,15 +182,19 @@ class ModelSpec(_Section):
 
     @model_validator(mode="after")
     def _something_to_publish(self) -> Self:
-        if self.kind == "python" and self.artefact is not None:
-            raise ValueError("a model of kind python has assets, no artefact")
-        if self.kind != "python" and self.artefact is None:
-            raise ValueError("artefact is missing; only a model of kind python has none")
+        has_none = self.kind in ("python", "pipeline")
+        if has_none and self.artefact is not None:
+            raise ValueError(f"a model of kind {self.kind} has no artefact")
+        if not has_none and self.artefact is None:
+            raise ValueError("artefact is missing; only a model of kind python or pipeline has none")
+        if (self.kind == "pipeline") != bool(self.steps) or bool(self.steps) != bool(self.results):
+            raise ValueError("steps and results are what a model of kind pipeline has, and no other")
         if self.kind == "spacy" and self.assets:
             raise ValueError("the assets of a spaCy pipeline are its folder")
         if self.training and (self.training.environment is None) != (self.kind is not None):
             raise ValueError(
-                "training.environment is for graphs, which need one; a program has its function's"
+                "training.environment is for graphs, which need one; "
+                "a program has its function's, a pipeline its members'"
             )
         return self
 

@@ -20,10 +20,12 @@ from hotplate_tools.convert.converted import ConvertOptions, as_onnx
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.build import build_manifest
 from hotplate_tools.publish.execute import execute
+from hotplate_tools.publish.members import RegistryMembers
 from hotplate_tools.publish.plan import plan_publication
 from hotplate_tools.publish.program import build_program
 from hotplate_tools.publish.revision import revision_of
 from hotplate_tools.publish.source import read_source
+from hotplate_tools.publish.steps import build_pipeline
 
 if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from hotplate.store.base import Store
     from hotplate_tools.optimise.choice import Choice, VariantOptions
     from hotplate_tools.publish.build import LocalFile, Prepared
+    from hotplate_tools.publish.members import Members
     from hotplate_tools.publish.plan import Actions
-    from hotplate_tools.publish.program import PreparedProgram
+    from hotplate_tools.publish.program import PreparedFiles
     from hotplate_tools.publish.source import Source
 
 __all__ = ["Described", "Published", "describe", "prepare", "publish_model", "publish_prepared"]
@@ -90,8 +93,9 @@ def prepare(
     options: ConvertOptions | None = None,
     variants: VariantOptions | None = None,
     record_revision: bool = False,
+    members: Members | None = None,
     console: Console | None = None,
-) -> Iterator[Prepared | PreparedProgram]:
+) -> Iterator[Prepared | PreparedFiles]:
     """Yield `path` as the version that it is, converted, checked and optimised; needs no store.
 
     Args:
@@ -101,6 +105,7 @@ def prepare(
         options: How to convert what is not ONNX; its `rows` are those of variants too.
         variants: Smaller variants to consider.
         record_revision: Whether the source's git revision becomes part of the version.
+        members: Where a pipeline's members are; None for what is no pipeline.
         console: Told while it is converted.
 
     Raises:
@@ -118,6 +123,12 @@ def prepare(
             _refuse_variants(source, variants)
             yield build_program(source, options, Path(folder), told, version=version)
             return
+        if source.is_pipeline:
+            _refuse_variants(source, variants)
+            with told.step(f"Checking {path.name} and replaying its golden rows"):
+                pipeline = build_pipeline(source, options, members, version=version)
+            yield pipeline
+            return
         source = as_onnx(source, options, Path(folder), told)
         with console.step(f"Checking and optimising {path.name}") if console else nullcontext():
             prepared = build_manifest(
@@ -134,6 +145,7 @@ def describe(
     options: ConvertOptions | None = None,
     variants: VariantOptions | None = None,
     record_revision: bool = False,
+    members: Members | None = None,
     console: Console | None = None,
 ) -> Described:
     """Return what `path` would be published as; arguments and errors are those of `prepare`."""
@@ -144,6 +156,7 @@ def describe(
         options=options,
         variants=variants,
         record_revision=record_revision,
+        members=members,
         console=console,
     ) as prepared:
         label, digest = version_of(prepared.manifest)
@@ -166,14 +179,15 @@ def publish_model(
 
     Arguments and errors are those of `prepare` and `publish_prepared`.
     """
-    with prepare(path, name, version=version, options=options, console=console) as prepared:
+    members = RegistryMembers(store)
+    with prepare(path, name, version=version, options=options, members=members, console=console) as prepared:
         return publish_prepared(
             prepared, store=store, alias=alias, dry_run=dry_run, signer=signer, console=console
         )
 
 
 def publish_prepared(
-    prepared: Prepared | PreparedProgram | Described,
+    prepared: Prepared | PreparedFiles | Described,
     *,
     store: Store,
     alias: str | None = "live",

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     type AskProgram = Callable[..., dict[str, Any]]
 
 __all__ = [
-    "PreparedProgram",
+    "PreparedFiles",
     "asking",
     "build_program",
     "draft_manifest",
@@ -69,8 +69,8 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedProgram:
-    """A manifest, the files it lists in its order, and what the publisher should know."""
+class PreparedFiles:
+    """A version without a graph of its own: its manifest, its files in that order, and warnings."""
 
     manifest: Manifest
     files: tuple[LocalFile, ...]
@@ -80,7 +80,7 @@ class PreparedProgram:
 
 def build_program(
     source: Source, options: ConvertOptions, folder: Path, console: Console, *, version: str | None
-) -> PreparedProgram:
+) -> PreparedFiles:
     """Return the version that a program's source is, its golden rows replayed.
 
     Args:
@@ -115,7 +115,7 @@ def build_program(
     step = f"Replaying golden rows with functions/{module_name(source.name)}"
     with asking(source, manifest, root, folder, console) as ask, console.step(step):
         _replay(ask, manifest, rows)
-    return PreparedProgram(manifest, tuple(files), ())
+    return PreparedFiles(manifest, tuple(files), ())
 
 
 def draft_manifest(source: Source) -> Manifest:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from hotplate.manifest.schema import PROGRAM_PLATFORMS
+from hotplate.manifest.schema import PIPELINE_PLATFORM, PROGRAM_PLATFORMS
 from hotplate_tools.convert.kinds import detect, is_entry_point
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.model_yaml import ModelSpec, read_spec
@@ -35,7 +35,7 @@ class Source:
         name: Model name.
         folder: Resolved; no file outside it is read.
         graph: The model: a file or folder of a kind in `convert.kinds`; once converted, the ONNX file; of
-            a program the folder of its assets.
+            a program or a pipeline its folder.
         golden, card, evaluation, parity: Files of a source folder, if it has them.
         spec: What `model.yaml` says; None for a bare file.
         conversion: What converting brought; None for what is ONNX by itself.
@@ -61,6 +61,11 @@ class Source:
     def is_program(self) -> bool:
         """Whether it is Python code with assets, and no graph."""
         return self.platform in PROGRAM_PLATFORMS
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether it is made of other models."""
+        return self.platform == PIPELINE_PLATFORM
 
 
 def read_source(path: Path, name: str | None) -> Source:
@@ -125,7 +130,7 @@ def _read_folder(folder: Path, name: str | None) -> Source:
         assets=asset_files(folder, spec.assets),
     )
     if spec.artefact is None:
-        return replace(source, platform="python")
+        return replace(source, platform=PIPELINE_PLATFORM if spec.kind == "pipeline" else "python")
     if source.graph.is_dir() and detect(source.graph) == "spacy":
         return replace(source, platform="spacy", assets=asset_files(source.graph, (".",)))
     if spec.kind == "spacy":

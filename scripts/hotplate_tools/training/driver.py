@@ -31,7 +31,15 @@ from hotplate_tools.publish.program import function_converter, functions_root
 from hotplate_tools.training import child
 from hotplate_tools.training.answering import answering
 from hotplate_tools.training.packages import fetch
-from hotplate_tools.training.result import Made, Written, folder_files, provenance_of, write
+from hotplate_tools.training.pipelines import asking_pipeline, built_members
+from hotplate_tools.training.result import (
+    Made,
+    Written,
+    folder_files,
+    pipeline_files,
+    provenance_of,
+    write,
+)
 from hotplate_tools.training.stored import source_folder
 from hotplate_tools.training.trainer import load_trainer
 
@@ -89,6 +97,8 @@ def train(name: str, *, dry_run: bool, console: Console) -> Trained:
         FailedError: Data or an environment cannot be had, or the trainer failed.
     """
     spec, training = read_trained_spec(name)
+    if spec.kind == "pipeline":
+        return _pipeline(spec, training, dry_run=dry_run, console=console)
     trainer = load_trainer(module_name(name))
     packages = fetched(trainer, console)
     held_out = trainer.prepare(packages)[1]
@@ -110,6 +120,23 @@ def train(name: str, *, dry_run: bool, console: Console) -> Trained:
         with console.step("Checking what is published from it"):
             written = write(spec, files, dry_run=dry_run)
     return Trained(name, metrics, training.bars, seconds, written)
+
+
+def _pipeline(spec: ModelSpec, training: TrainingSpec, *, dry_run: bool, console: Console) -> Trained:
+    """Hold a pipeline of members that are built against its bars, and write its assets and golden rows."""
+    trainer = load_trainer(module_name(spec.name))
+    made, held_out = trainer.prepare(fetched(trainer, console))
+    members = built_members(spec)
+    assets = {path: made[path] for path in spec.assets}
+    ask = asking_pipeline(spec, assets, members)
+    with console.step("Evaluating on held-out rows"):
+        metrics = {metric: round(value, 4) for metric, value in trainer.evaluate(ask, held_out).items()}
+    refuse_under(training.bars, metrics)
+    rows = b"".join(line_of(inputs, ask(inputs)) for inputs in trainer.golden(ask, held_out))
+    files = pipeline_files(spec, assets, rows, provenance_of(trainer, spec.name, None, metrics))
+    with console.step("Checking what is published from it"):
+        written = write(spec, files, dry_run=dry_run, members=members)
+    return Trained(spec.name, metrics, training.bars, {}, written)
 
 
 def read_trained_spec(name: str) -> tuple[ModelSpec, TrainingSpec]:

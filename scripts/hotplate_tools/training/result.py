@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from hotplate.manifest.schema import Parity
     from hotplate_tools.publish.graph import Graph
+    from hotplate_tools.publish.members import Members
     from hotplate_tools.publish.model_yaml import ModelSpec
     from hotplate_tools.training.trainer import Trainer
 
@@ -123,14 +124,31 @@ def folder_files(made: Made, provenance: Mapping[str, Any]) -> dict[str, bytes]:
     if made.parity and made.graph:
         files[RECORD] = encode_record(made.parity, made.graph)
         generated = {"parity": RECORD} | generated
-    stated = _GENERATED.split((by_hand / "model.yaml").read_text("utf-8"))[0]
-    files["model.yaml"] = (
-        stated + yaml.safe_dump(generated, sort_keys=False, allow_unicode=True, width=1000)
-    ).encode()
+    files["model.yaml"] = _stated(spec, generated)
     return files
 
 
-def write(spec: ModelSpec, files: Mapping[str, bytes], *, dry_run: bool) -> Written:
+def pipeline_files(
+    spec: ModelSpec, assets: Mapping[str, bytes], golden: bytes, provenance: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return every file of a pipeline's source folder by path, as `folder_files` of a graph's.
+
+    Raises:
+        RefusedError: `model.yaml` names no file for the golden rows.
+    """
+    if spec.golden is None:
+        raise RefusedError(f"model.yaml of {spec.name} needs a section `golden`")
+    made = {**assets, spec.golden.file: golden}
+    return (
+        _by_hand(source_folder(spec.name))
+        | made
+        | {"model.yaml": _stated(spec, {"provenance": dict(provenance)})}
+    )
+
+
+def write(
+    spec: ModelSpec, files: Mapping[str, bytes], *, dry_run: bool, members: Members | None = None
+) -> Written:
     """Describe the folder that `files` are and put it where models of its size belong.
 
     Raises:
@@ -140,7 +158,7 @@ def write(spec: ModelSpec, files: Mapping[str, bytes], *, dry_run: bool) -> Writ
     with tempfile.TemporaryDirectory(prefix="hotplate-train-") as scratch:
         folder = Path(scratch) / "folder"
         write_folder(folder, files)
-        described = describe(folder)
+        described = describe(folder, members=members)
     size = sum(map(len, files.values()))
     is_small = size <= MAX_COMMITTED_BYTES
     committed = source_folder(spec.name)
@@ -154,6 +172,13 @@ def write(spec: ModelSpec, files: Mapping[str, bytes], *, dry_run: bool) -> Writ
     if not dry_run:
         _replace(target, files) if is_small else _build(target, files)
     return Written(target, described.version, described.manifest_sha256, size)
+
+
+def _stated(spec: ModelSpec, generated: Mapping[str, Any]) -> bytes:
+    """Return model.yaml with its generated end anew."""
+    stated = _GENERATED.split((source_folder(spec.name) / "model.yaml").read_text("utf-8"))[0]
+    end = yaml.safe_dump(dict(generated), sort_keys=False, allow_unicode=True, width=1000)
+    return (stated + end).encode()
 
 
 def _by_hand(folder: Path) -> dict[str, bytes]:

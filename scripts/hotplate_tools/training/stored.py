@@ -9,6 +9,7 @@ A folder in the cache is renamed into its place when it is whole.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -29,7 +30,9 @@ __all__ = [
     "MAX_COMMITTED_BYTES",
     "built_folder",
     "is_built",
+    "is_pipeline",
     "measured_models",
+    "member_names",
     "missing_models",
     "model_folder",
     "models_of_task",
@@ -39,6 +42,8 @@ __all__ = [
 ]
 
 MAX_COMMITTED_BYTES = 1_000_000
+
+_OTHER_MODELS = re.compile(r"\bhotplate_tools\.models\.(\w+)\.(\w+)")
 
 MODELS = Path(str(files(hotplate_tools.models)))
 
@@ -51,6 +56,17 @@ def source_folder(name: str) -> Path:
 def is_built(name: str) -> bool:
     """Return whether a model of this name comes with the project and all of it is on this machine."""
     return _found(name) is not None
+
+
+def is_pipeline(name: str) -> bool:
+    """Return whether a model of this name comes with the project and is made of others."""
+    file = source_folder(name) / "model.yaml"
+    return file.is_file() and read_spec(file).kind == "pipeline"
+
+
+def member_names(spec: ModelSpec) -> list[str]:
+    """Return the models that a pipeline is made of, sorted."""
+    return sorted({one.partition("@")[0] for step in spec.steps for one in step.references()})
 
 
 def model_folder(name: str) -> Path:
@@ -72,7 +88,7 @@ def model_folder(name: str) -> Path:
 
 def missing_models() -> list[str]:
     """Return the models that have a source folder, but are still to be built on this machine."""
-    return [spec.name for spec in _specs() if not is_built(spec.name)]
+    return [spec.name for spec in _specs() if spec.kind != "pipeline" and not is_built(spec.name)]
 
 
 def trained_models() -> list[str]:
@@ -111,8 +127,9 @@ def built_folder(name: str) -> Path:
     root = project_root()
     function = root / "functions" / module_name(name)
     parts += sorted(file for file in function.glob("*.py") if file.name != "app.py")
+    parts += _shared(folder)
     if spec.training:
-        pins = (spec.training.environment, spec.training.by_pip)
+        pins = (spec.training.environment or "", spec.training.by_pip)
         parts += [root / "requirements" / f"{pin}.txt" for pin in pins if pin]
     if spec.kind:
         parts += [root / "layers" / "codecs" / "requirements.txt", function / "requirements.txt"]
@@ -121,6 +138,14 @@ def built_folder(name: str) -> Path:
         body = part.read_bytes() if part.is_file() else b""
         digest.update(f"{part.name} {len(body)}\n".encode() + body)
     return cache_root() / "models" / name / digest.hexdigest()[:12]
+
+
+def _shared(folder: Path) -> list[Path]:
+    """Return the modules of other models' folders that a model's own name."""
+    text = "".join(file.read_text("utf-8") for file in sorted(folder.glob("*.py")))
+    named = sorted(set(_OTHER_MODELS.findall(text)))
+    files = [MODELS / package / f"{module}.py" for package, module in named if package != folder.name]
+    return [file for file in files if file.is_file()]
 
 
 def _specs() -> list[ModelSpec]:
@@ -132,6 +157,8 @@ def _found(name: str) -> Path | None:
     if not (folder / "model.yaml").is_file():
         return None
     spec = read_spec(folder / "model.yaml")
+    if spec.kind == "pipeline":  # its own files are small, and of no use without its members
+        return folder if all(map(is_built, member_names(spec))) else None
     if spec.training is None or spec.artefact is None or (folder / spec.artefact).exists():
         return folder
     built = built_folder(name)

@@ -76,3 +76,28 @@ def test_credentials_come_from_the_environment() -> None:
 def test_missing_credentials_are_named() -> None:
     with pytest.raises(SettingsError, match="AWS_SECRET_ACCESS_KEY"):
         Credentials.from_environ({"AWS_ACCESS_KEY_ID": "AK"})
+
+
+@given(body=st.binary(max_size=64), alias=st.sampled_from(["", "Qualifier=live"]))
+def test_signature_of_a_call_to_a_function_equals_botocores(body: bytes, alias: str) -> None:
+    credentials = Credentials("AK", "SK", "token")
+    path = "/2015-03-31/functions/reader-1/invocations"
+    headers = signed_headers(
+        credentials,
+        host="lambda.eu-west-1.amazonaws.com",
+        path=path,
+        query=alias,
+        region="eu-west-1",
+        extra={"content-type": "application/json"},
+        now_s=NOW_S,
+        service="lambda",
+        method="POST",
+        body=body,
+    )
+    ours = headers.pop("authorization")
+    url = f"https://{headers['host']}{path}" + (f"?{alias}" if alias else "")
+    request = AWSRequest("POST", url, headers=headers, data=body)
+    request.context["timestamp"] = STAMP
+    signer = botocore.auth.SigV4Auth(BotoCredentials(*credentials), "lambda", "eu-west-1")
+    to_sign = signer.string_to_sign(request, signer.canonical_request(request))
+    assert ours.endswith(f"Signature={signer.signature(to_sign, request)}")

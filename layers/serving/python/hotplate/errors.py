@@ -30,6 +30,8 @@ HotplateError
 │  ├─ StoreConflictError      somebody else wrote first
 │  └─ StoreUnavailableError   slow, throttled or broken beyond the retries
 ├─ InferenceError             the session or the program failed on input that was valid
+│  └─ StepError               a step of a pipeline failed; says which
+│     └─ StepUnavailableError its function was busy, slow or not ready: worth another try
 └─ SettingsError              the deployment is wrong
 
 The tree knows nothing of HTTP: `hotplate.http.answers` maps classes to status codes.
@@ -46,12 +48,14 @@ class RequestError(HotplateError):
     """The caller's fault.
 
     Attributes:
+        what: The thing that was wrong, in words.
         expected: What would have been accepted, in words.
         received: What came, in words; never the payload itself beyond a short excerpt.
     """
 
     def __init__(self, what: str, *, expected: str, received: str) -> None:
         super().__init__(f"{what}: expected {expected}, got {received}")
+        self.what = what
         self.expected = expected
         self.received = received
 
@@ -166,6 +170,14 @@ class StoreUnavailableError(StoreError):
 
 class InferenceError(HotplateError):
     """The session or the program failed on input that was valid."""
+
+
+class StepError(InferenceError):
+    """A step of a pipeline failed. Its words say which and are for the caller; the cause is for the log."""
+
+
+class StepUnavailableError(StepError):
+    """A step's function was busy, slow or not ready: worth another try."""
 
 
 class SettingsError(HotplateError):

@@ -10,6 +10,10 @@
 | `HOTPLATE_UNSIGNED` | instead of keys, `allowed-for-development`: serve without a signature | not set |
 | `HOTPLATE_CACHE_DIR` | folder of verified files for other processes, or `off` | `off`; see below |
 | `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8 |
+| `HOTPLATE_PIPELINE` | `fused`: members of a pipeline run here; `split`: in functions of theirs | `fused` |
+| `HOTPLATE_MEMBERS` | of a split pipeline: `model=function:alias` of each member, comma between | none |
+| `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
+| `AWS_ENDPOINT_URL_LAMBDA`, `AWS_ENDPOINT_URL` | another Lambda than AWS's | none |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
 | `AWS_REGION` | set by Lambda | us-east-1 |
 | `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` | set by Lambda, in MB | 1769 |
@@ -34,7 +38,7 @@ from typing import Self
 from hotplate.errors import SettingsError
 from hotplate.limits import MAX_MEMORY_MB, MAX_VCPUS, MEMORY_MB_PER_VCPU
 
-__all__ = ["PUBLIC_KEY_BYTES", "UNSIGNED_ALLOWED", "Settings"]
+__all__ = ["PUBLIC_KEY_BYTES", "UNSIGNED_ALLOWED", "PipelineSettings", "Settings"]
 
 UNSIGNED_ALLOWED = "allowed-for-development"
 PUBLIC_KEY_BYTES = 32
@@ -105,6 +109,54 @@ class Settings:
     def vcpus(self) -> int:
         """Whole vCPUs that the memory buys, at least 1; never the host's count, which is not ours."""
         return min(MAX_VCPUS, max(1, round(min(self.memory_mb, MAX_MEMORY_MB) / MEMORY_MB_PER_VCPU)))
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """Where the members of a pipeline run.
+
+    Attributes:
+        is_split: Whether each runs in its own function, not here.
+        functions: Name and alias of its function by member.
+        endpoint: Lambda's; None for AWS itself.
+        timeout_s: That one member may take.
+    """
+
+    is_split: bool
+    functions: Mapping[str, str]
+    endpoint: str | None
+    timeout_s: float
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings in `environ`.
+
+        Raises:
+            SettingsError: Naming the variable that is missing or wrong.
+        """
+        mode = environ.get("HOTPLATE_PIPELINE") or "fused"
+        if mode not in ("fused", "split"):
+            raise SettingsError(f"HOTPLATE_PIPELINE is {mode[:40]!r}, neither 'fused' nor 'split'")
+        text = environ.get("HOTPLATE_MEMBERS", "")
+        named = dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
+        if not all(named) or not all(named.values()):
+            raise SettingsError(f"HOTPLATE_MEMBERS is {text[:80]!r}, not MODEL=FUNCTION:ALIAS, comma between")
+        return cls(
+            is_split=mode == "split",
+            functions=named,
+            endpoint=environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or None,
+            timeout_s=_number(environ, "HOTPLATE_STEP_TIMEOUT_S", 12),
+        )
+
+    def function_of(self, member: str) -> str:
+        """Return the function of a member.
+
+        Raises:
+            SettingsError: None is named.
+        """
+        if member not in self.functions:
+            raise SettingsError(f"HOTPLATE_MEMBERS names no function of {member!r}")
+        return self.functions[member]
 
 
 def _processes(environ: Mapping[str, str]) -> int:

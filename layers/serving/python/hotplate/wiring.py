@@ -8,14 +8,15 @@ begins to fetch the model, then the rest is imported beside it.
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hotplate.errors import SettingsError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
 from hotplate.runtime.ledger import Ledger
-from hotplate.settings import Settings
+from hotplate.settings import PipelineSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from hotplate.aws.s3_reader import S3Reader
     from hotplate.http.endpoint import Endpoint
     from hotplate.manifest.schema import Manifest
+    from hotplate.manifest.steps import Member
     from hotplate.runtime.fetched import Fetched
-    from hotplate.runtime.model import Model
+    from hotplate.runtime.model import Model, Predictor
     from hotplate.runtime.transforms import MakeTransforms, Transforms
 
     type Build = Callable[[Fetched, Settings, Ledger], Model]
 
-__all__ = ["model_function", "program_function"]
+__all__ = ["model_function", "pipeline_function", "program_function"]
 
 
 def model_function(module: str | None = None) -> Endpoint:
@@ -64,6 +66,53 @@ def program_function(module: str) -> Endpoint:
         source,
         lambda fetched, settings, ledger: build_program(fetched, settings, ledger, code.load, example),
     )
+
+
+def pipeline_function(module: str | None = None) -> Endpoint:
+    """Return the Lambda handler of a model that is made of other models, loaded if it can be.
+
+    `HOTPLATE_PIPELINE` says where they run: `fused`, in this function, or `split`, each in its own.
+
+    Args:
+        module: Name of the module with `steps`, which takes the version's assets by path and returns the code
+            steps by name; None where no step is code.
+    """
+    source = _Source()
+    from hotplate.runtime.pipeline import build_pipeline
+
+    make = import_module(module).steps if module else None
+
+    def build(fetched: Fetched, settings: Settings, ledger: Ledger) -> Model:
+        with ExitStack() as stack:
+            member = _members(settings, ledger, stack)
+            return build_pipeline(fetched, settings, ledger, make, member)
+
+    return _endpoint(source, build)
+
+
+def _members(settings: Settings, ledger: Ledger, stack: ExitStack) -> Callable[[Member], Predictor]:
+    """Return what makes a pipeline's members, each from its pin."""
+    own = PipelineSettings.from_environ(os.environ)
+    if own.is_split:
+        return _remote_members(settings, own)
+    from hotplate.runtime.fused import fused_member
+
+    reader = stack.enter_context(closing(_open_reader()))
+    return lambda member: fused_member(member, reader, settings, ledger)
+
+
+def _remote_members(settings: Settings, own: PipelineSettings) -> Callable[[Member], Predictor]:
+    from hotplate.aws.functions import FunctionCaller
+    from hotplate.aws.sigv4 import Credentials
+    from hotplate.runtime.remote import RemoteMember
+
+    caller = FunctionCaller(
+        region=settings.region,
+        endpoint=own.endpoint,
+        credentials=lambda: Credentials.from_environ(os.environ),
+        timeout_s=own.timeout_s,
+    )
+    return lambda member: RemoteMember(member, partial(caller.call, own.function_of(member.name)))
 
 
 class _Source:

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for a GET without a body: all that reading a model needs.
+"""AWS Signature Version 4: what reading a model needs, and calling another function.
 
 Written by hand because importing botocore's signer costs a cold start more than everything else
 it does; botocore is the oracle in the tests instead.
@@ -19,7 +19,7 @@ from hotplate.errors import SettingsError
 
 __all__ = ["Credentials", "signed_headers"]
 
-# SHA-256 of no bytes: the payload of a GET.
+# SHA-256 of no bytes: the body of a GET.
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -55,34 +55,43 @@ def signed_headers(
     region: str,
     extra: Mapping[str, str],
     now_s: float | None = None,
+    service: str = "s3",
+    method: str = "GET",
+    query: str = "",
+    body: bytes = b"",
 ) -> dict[str, str]:
-    """Return the headers that authorise `GET path` at S3.
+    """Return the headers that authorise a request; by default `GET path` at S3.
 
     Args:
         credentials: Whose.
         host: As in the Host header, with the port if it is not the scheme's own.
-        path: Already percent-encoded, as sent.
-        region: Of the bucket.
+        path: Already percent-encoded, as sent; for another service than S3 without a character that needs it.
+        region: Of the bucket or the function.
         extra: Further headers to send and sign, lower case, such as `range`.
         now_s: Seconds since the epoch; default now.
+        service: As it is called in signatures.
+        method: Of the request.
+        query: Already percent-encoded and sorted, as sent.
+        body: Of the request.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
-    headers = {"host": host, "x-amz-content-sha256": _EMPTY_SHA256, "x-amz-date": stamp, **extra}
+    payload = hashlib.sha256(body).hexdigest() if body else _EMPTY_SHA256
+    headers = {"host": host, "x-amz-content-sha256": payload, "x-amz-date": stamp, **extra}
     if credentials.session_token:
         headers["x-amz-security-token"] = credentials.session_token
     names = sorted(headers)
     canonical = "\n".join(
         [
-            "GET",
+            method,
             path,
-            "",
+            query,
             *(f"{name}:{headers[name].strip()}" for name in names),
             "",
             ";".join(names),
-            _EMPTY_SHA256,
+            payload,
         ]
     )
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = f"AWS4{credentials.secret_key}".encode()
     for part in scope.split("/"):

@@ -2,7 +2,7 @@
 
 A class that is not in the table is answered as its nearest ancestor that is. The caller's fault
 is a 4xx that says what was expected and what came; anything else says only which kind of fault it
-was and the request's id, and the rest goes to the log.
+was and the request's id, and the rest goes to the log. A pipeline's step that failed is named.
 
 Body: `{"error": "<text>"}` as Open Inference Protocol clients read it, with the members of
 RFC 9457 beside it; its content type is sent to clients that accept it.
@@ -23,6 +23,8 @@ from hotplate.errors import (
     ModelNotReadyError,
     PayloadTooLargeError,
     RequestError,
+    StepError,
+    StepUnavailableError,
     StoreError,
     StoreUnavailableError,
     UnknownPathError,
@@ -42,6 +44,7 @@ _STATUS: dict[type[BaseException], int] = {
     StoreUnavailableError: 503,
     ArtifactError: 500,
     InferenceError: 500,
+    StepUnavailableError: 503,
     HotplateError: 500,
     BaseException: 500,
 }
@@ -61,7 +64,8 @@ def answer_error(fault: BaseException, request: HttpRequest | None, request_id: 
     status = status_of(fault)
     name = type(fault).__name__ if isinstance(fault, HotplateError) else "InternalError"
     words = _WORDS.sub(" ", name.removesuffix("Error")).lower()
-    text = str(fault) if status < 500 else f"{words} (request {request_id}); the function's log says more"
+    is_public = status < 500 or isinstance(fault, StepError)
+    text = str(fault) if is_public else f"{words} (request {request_id}); the function's log says more"
     body = {
         "error": text,
         "type": f"urn:hotplate:error:{name}",

@@ -17,7 +17,8 @@ import re
 import msgspec
 
 from hotplate.errors import ManifestError
-from hotplate.manifest.schema import Manifest, Sha256, encode
+from hotplate.manifest.record import Sha256
+from hotplate.manifest.schema import Manifest, encode
 
 __all__ = [
     "HISTORY_MOVES",

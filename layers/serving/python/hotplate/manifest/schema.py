@@ -19,10 +19,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from hotplate.errors import ManifestError, ManifestFormatError
+from hotplate.manifest.record import ModelName, Record, Sha256
+from hotplate.manifest.steps import Pipeline
 from hotplate.protocol.types import MetadataTensor
 
 __all__ = [
     "FORMAT",
+    "PIPELINE_PLATFORM",
     "PROGRAM_PLATFORMS",
     "Considered",
     "FileEntry",
@@ -46,24 +49,21 @@ FORMAT = 1
 # Platforms of models that are Python code of their function, with assets instead of a graph.
 PROGRAM_PLATFORMS = ("python", "spacy")
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+# Platform of models made of other models, with steps instead of a graph.
+PIPELINE_PLATFORM = "pipeline"
+
 Revision = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{7,64}(-dirty)?\Z")]
-ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}\Z")]
 Tier = Literal["lambda-zip", "lambda-image", "sagemaker-async", "sagemaker-realtime"]
 InitMode = Literal["init", "first-invoke", "snap-start", "provisioned"]
 Prepacking = Literal["on", "parallel", "off", "later"]
 VariantKind = Literal["int8", "fp16", "int4"]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 
-_PROGRAM_ROLES = ("asset", "golden", "card")
+_GRAPHLESS_ROLES = ("asset", "golden", "card")
 _UNSAFE_PATH = re.compile(r"(^/)|(^|/)\.\.?(/|$)|\\|//|^\Z|/\Z|[\x00-\x1f]")
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Immutable; an unknown field is an error; a default is not written."""
-
-
-class FileEntry(_Record, frozen=True):
+class FileEntry(Record, frozen=True):
     """One file of a version; its bytes are the blob with this digest.
 
     Attributes:
@@ -80,7 +80,7 @@ class FileEntry(_Record, frozen=True):
     sha256: Sha256
 
 
-class Golden(_Record, frozen=True):
+class Golden(Record, frozen=True):
     """How the golden rows are compared: |got - expected| <= atol + rtol * |expected|."""
 
     rows: Annotated[int, msgspec.Meta(ge=1)]
@@ -88,7 +88,7 @@ class Golden(_Record, frozen=True):
     atol: float = 1e-6
 
 
-class OutputParity(_Record, frozen=True):
+class OutputParity(Record, frozen=True):
     """How far one output of the graph was from the framework's; figures rounded up to one digit.
 
     Attributes:
@@ -103,7 +103,7 @@ class OutputParity(_Record, frozen=True):
     label_agreement: float | None = None
 
 
-class Parity(_Record, frozen=True):
+class Parity(Record, frozen=True):
     """The comparison of a converted graph with the framework it came from, before it was published.
 
     Attributes:
@@ -123,7 +123,7 @@ class Parity(_Record, frozen=True):
     made_up: bool = False
 
 
-class Plan(_Record, frozen=True):
+class Plan(Record, frozen=True):
     """How a version wants to be run; what is absent is left to the rules of whoever runs it.
 
     Attributes:
@@ -153,7 +153,7 @@ class Plan(_Record, frozen=True):
     native_onnxruntime: str | None = None
 
 
-class Considered(_Record, frozen=True):
+class Considered(Record, frozen=True):
     """A variant that was made and measured, taken or not.
 
     Attributes:
@@ -168,7 +168,7 @@ class Considered(_Record, frozen=True):
     bytes: Size | None = None
 
 
-class Variant(_Record, frozen=True):
+class Variant(Record, frozen=True):
     """What was published instead of the float graph, and what that cost on the owner's rows.
 
     Attributes:
@@ -200,7 +200,7 @@ class Variant(_Record, frozen=True):
     considered: dict[VariantKind, Considered] = msgspec.field(default_factory=dict)
 
 
-class Provenance(_Record, frozen=True):
+class Provenance(Record, frozen=True):
     """Where the model came from: enough to make it again. Recorded, never used to serve.
 
     Attributes:
@@ -220,7 +220,7 @@ class Provenance(_Record, frozen=True):
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-class Manifest(_Record, frozen=True):
+class Manifest(Record, frozen=True):
     """Everything that a version is.
 
     Attributes:
@@ -230,7 +230,8 @@ class Manifest(_Record, frozen=True):
             digits of the manifest's own digest.
         task: What the model does, e.g. `image-classification`.
         producer: The program that wrote this, e.g. `hotplate 0.1.0`.
-        platform: The protocol's word for the model format; one of `PROGRAM_PLATFORMS` has no graph.
+        platform: The protocol's word for the model format; one of `PROGRAM_PLATFORMS` has no graph, and
+            `PIPELINE_PLATFORM` has those of its members.
         inputs, outputs: The signature as callers see it.
         files: All files, sorted by path.
         labels: Names of the classes by output name.
@@ -238,6 +239,7 @@ class Manifest(_Record, frozen=True):
         parity: How the graph compared with its framework, if it was converted by the publisher.
         variant: What is served instead of the float graph, if the publisher chose that; `parity` is
             then the float graph's.
+        pipeline: The members and steps, if the model is made of other models.
         plan, provenance, parameters: See the classes; `parameters` is free and shown to callers.
     """
 
@@ -254,6 +256,7 @@ class Manifest(_Record, frozen=True):
     golden: Golden | None = None
     parity: Parity | None = None
     variant: Variant | None = None
+    pipeline: Pipeline | None = None
     plan: Plan = msgspec.field(default_factory=Plan)
     provenance: Provenance = msgspec.field(default_factory=Provenance)
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -262,6 +265,11 @@ class Manifest(_Record, frozen=True):
     def is_program(self) -> bool:
         """Whether the model is its function's own code, and no graph."""
         return self.platform in PROGRAM_PLATFORMS
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether the version itself holds a graph."""
+        return not self.is_program and self.pipeline is None
 
     def file(self, role: str) -> FileEntry:
         """Return the one file of a role.
@@ -329,10 +337,18 @@ def check(manifest: Manifest) -> None:
         manifest.file("native-graph")
     _refuse_twice(manifest, "input", [spec.name for spec in manifest.inputs])
     _refuse_twice(manifest, "output", [spec.name for spec in manifest.outputs])
-    if not manifest.is_program:
+    if (manifest.platform == PIPELINE_PLATFORM) != (manifest.pipeline is not None):
+        raise ManifestError(
+            f"manifest of {manifest.name!r}: the platform `pipeline` and its steps go together"
+        )
+    if manifest.pipeline:
+        from hotplate.manifest.wires import check_wires  # nothing that others need
+
+        check_wires(manifest.pipeline, manifest.inputs, manifest.outputs)
+    if manifest.has_graph:
         manifest.file("graph")
-    for entry in manifest.files if manifest.is_program else ():
-        if entry.role not in _PROGRAM_ROLES:
+    for entry in () if manifest.has_graph else manifest.files:
+        if entry.role not in _GRAPHLESS_ROLES:
             raise ManifestError(
                 f"manifest of {manifest.name!r}: a {manifest.platform} model has no {entry.role!r} file"
             )

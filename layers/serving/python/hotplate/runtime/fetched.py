@@ -83,7 +83,7 @@ def fetch_into(
         manifest, raw = pinned_manifest(settings, reader, ledger)
     with ledger.phase("fetch"):
         form = PROGRAM_FORM
-        if not manifest.is_program:
+        if manifest.has_graph:
             form = choose_form(manifest, ledger, installed_onnxruntime() if manifest.plan.isa else "")
         entries = [entry for entry in manifest.files if entry.role in form.roles]
         placed = fetch_files(reader, entries, Cache(settings.cache_dir, ledger), allocate)

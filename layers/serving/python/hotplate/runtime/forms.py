@@ -39,7 +39,7 @@ class Form:
         return frozenset({self.graph, self.weights, "asset"})
 
 
-# A model that is Python has no graph and no weights: its assets are all there is to fetch.
+# A model that is Python or a pipeline has no graph and no weights: its assets are all there is to fetch.
 PROGRAM_FORM = Form("", "", "none")
 
 

@@ -74,7 +74,7 @@ def build_model(
         GraphError: ONNX Runtime does not load it.
     """
     manifest = fetched.manifest
-    if manifest.is_program:
+    if not manifest.has_graph:
         raise ManifestError(
             f"{settings.model} {settings.version} is of platform {manifest.platform!r}, not a graph"
         )

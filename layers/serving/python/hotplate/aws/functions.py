@@ -1,0 +1,122 @@
+"""Calls another Lambda function and waits for its answer: the standard library's client and our signature.
+
+Rules kept:
+
+1. The connection is kept. One that went stale while the environment was frozen is replaced once, and only
+   before an answer began; nothing else is tried again, so a slow function is not asked twice.
+2. No longer silence than `timeout_s`. Lambda sends nothing until the function is done.
+3. Faults are told apart by whether another try may help.
+
+Source: AWS Lambda API Reference, "Invoke".
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from hotplate.aws.sigv4 import signed_headers
+from hotplate.errors import StepError, StepUnavailableError
+from hotplate.limits import LAMBDA_PAYLOAD_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hotplate.aws.sigv4 import Credentials
+
+__all__ = ["FunctionCaller"]
+
+
+class FunctionCaller:
+    """Calls functions, one at a time."""
+
+    def __init__(
+        self, *, region: str, endpoint: str | None, credentials: Callable[[], Credentials], timeout_s: float
+    ) -> None:
+        """Connect when first used.
+
+        Args:
+            region: Where the functions are.
+            endpoint: Another Lambda than AWS's, such as `http://127.0.0.1:4566`, or None.
+            credentials: Read for each call; asked for the right to invoke.
+            timeout_s: Longest wait for one answer.
+        """
+        address = urlsplit(endpoint or f"https://lambda.{region}.amazonaws.com")
+        self._scheme, self._host = address.scheme, address.netloc
+        self._region, self._credentials, self._timeout_s = region, credentials, timeout_s
+        self._connection: http.client.HTTPConnection | None = None
+
+    def call(self, function: str, payload: bytes) -> bytes:
+        """Return what the function returned for `payload`.
+
+        Args:
+            function: Its name, with `:ALIAS` behind it for another than the latest.
+            payload: JSON.
+
+        Raises:
+            StepUnavailableError: Throttled, too slow, or Lambda is not to be had.
+            StepError: Not allowed, not there, or the function ended with an error.
+        """
+        name, _, alias = function.partition(":")
+        path = f"/2015-03-31/functions/{quote(name, safe='')}/invocations"
+        query = f"Qualifier={quote(alias, safe='')}" if alias else ""
+        headers = signed_headers(
+            self._credentials(),
+            host=self._host,
+            path=path,
+            query=query,
+            region=self._region,
+            extra={"content-type": "application/json"},
+            service="lambda",
+            method="POST",
+            body=payload,
+        )
+        status, error, body = self._post(f"{path}?{query}" if query else path, headers, payload)
+        if status == http.client.TOO_MANY_REQUESTS or status >= http.client.INTERNAL_SERVER_ERROR:
+            raise StepUnavailableError("its function is busy")
+        if status != http.client.OK:
+            raise StepError("its function cannot be called") from _RefusedError(status, body[:500])
+        if error:
+            raise StepError("its function ended with an error") from _RefusedError(status, body[:500])
+        return body
+
+    def close(self) -> None:
+        """End the connection; the next call opens another."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    def _post(self, path: str, headers: dict[str, str], payload: bytes) -> tuple[int, str | None, bytes]:
+        is_kept = self._connection is not None
+        try:
+            return self._exchange(path, headers, payload)
+        except TimeoutError as fault:
+            self.close()
+            raise StepUnavailableError(f"its function did not answer in {self._timeout_s:g} s") from fault
+        except (http.client.HTTPException, OSError) as fault:
+            self.close()
+            if is_kept:  # it may have been closed while this environment was frozen
+                return self._post(path, headers, payload)
+            raise StepUnavailableError("its function cannot be reached") from fault
+
+    def _exchange(self, path: str, headers: dict[str, str], payload: bytes) -> tuple[int, str | None, bytes]:
+        if self._connection is None:
+            self._connection = self._connect()
+        self._connection.request("POST", path, body=payload, headers=headers)
+        answer = self._connection.getresponse()
+        body = answer.read(LAMBDA_PAYLOAD_BYTES + 1)
+        if len(body) > LAMBDA_PAYLOAD_BYTES:
+            raise http.client.HTTPException(f"more than {LAMBDA_PAYLOAD_BYTES} bytes came")
+        return answer.status, answer.headers.get("X-Amz-Function-Error"), body
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._scheme == "https":
+            tls = ssl.create_default_context()
+            return http.client.HTTPSConnection(self._host, timeout=self._timeout_s, context=tls)
+        return http.client.HTTPConnection(self._host, timeout=self._timeout_s)
+
+
+class _RefusedError(Exception):
+    """What Lambda said, for the log."""

@@ -1,0 +1,1 @@
+"""The ocr model: its trainer, and what it is published from."""

@@ -1,0 +1,1 @@
+"""The text-detection model: its trainer, and what it is published from."""

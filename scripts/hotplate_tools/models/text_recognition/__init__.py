@@ -1,0 +1,1 @@
+"""The text-recognition model: its trainer, and what it is published from."""
