@@ -15,7 +15,7 @@ from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.naming import module_name
 from hotplate_tools.project import project_root
 from hotplate_tools.training.driver import fetched, read_trained_spec, refuse_under
-from hotplate_tools.training.stored import model_folder, source_folder, trained_models
+from hotplate_tools.training.stored import is_pipeline, model_folder, source_folder, trained_models
 from hotplate_tools.training.trainer import load_trainer, objects
 from tests.support.endpoint import answers, infer
 from tests.support.http_call import call
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SERVED = [model.name for model in served_models(read_yaml(project_root() / "template.yaml"))]
-BUILT = [name for name in trained_models() if name in SERVED and model_folder(name) != source_folder(name)]
+BUILT = [
+    name
+    for name in trained_models()
+    if name in SERVED and (model_folder(name) != source_folder(name) or is_pipeline(name))
+]
 
 FRAME = np.zeros((1, 576), np.float32)
 STATE = np.zeros((2, 1, 128), np.float32)
@@ -33,7 +37,7 @@ PIXELS = np.zeros((1, 3, 224, 224), np.float32)
 
 
 def test_there_are_built_models() -> None:
-    assert {"entities", "imagenet", "magika", "sentence-embeddings", "voice-activity"} <= set(BUILT)
+    assert {"entities", "imagenet", "magika", "ocr", "sentence-embeddings", "voice-activity"} <= set(BUILT)
 
 
 @pytest.mark.parametrize("name", BUILT)
