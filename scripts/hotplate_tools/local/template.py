@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Function", "Route", "Template", "read_template"]
 
+_FUNCTION = "AWS::Serverless::Function"
+
 # Source: AWS::Serverless::Function and AWS::Lambda::Function, defaults of Timeout (s), MemorySize (MB)
 # and EphemeralStorage (MB).
 _DEFAULT_TIMEOUT_S = 3
@@ -121,6 +123,8 @@ def read_template(
     declared: Mapping[str, Any] = document.get("Resources", {})
     known = {name: bucket for name, each in declared.items() if each.get("Type") == "AWS::S3::Bucket"}
     known |= {f"{name}.Arn": f"arn:aws:s3:::{bucket}" for name in known}
+    # What calls another function is told its logical id, which is its name here.
+    known |= {name: name for name, each in declared.items() if each.get("Type") == _FUNCTION}
     resolver = Resolver(document, parameters, {**known, **(resources or {})})
     reader = _Reader(path.resolve().parent, document.get("Globals", {}), declared, resolver)
     wanted = reader.functions_there() if functions is None else list(functions)
@@ -151,7 +155,7 @@ class _Reader:
         self._resolver = resolver
 
     def functions_there(self) -> list[str]:
-        return self._of_type("AWS::Serverless::Function")
+        return self._of_type(_FUNCTION)
 
     def function(self, logical_id: str) -> Function:
         properties = _merge(
