@@ -98,6 +98,7 @@ def _session(fetched: Fetched, settings: Settings, ledger: Ledger) -> Session | 
         weights=fetched.of_role(fetched.form.weights),
         threads=plan.intra_op_threads or settings.threads,
         level=fetched.form.level,
+        arena=plan.arena,
     )
     if plan.prepacking != "later":
         return build(prepacking=plan.prepacking)
