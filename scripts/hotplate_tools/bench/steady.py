@@ -6,7 +6,9 @@ two stages; when its second session is there, both run by turns, so that whateve
 
 from __future__ import annotations
 
+import io
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -87,11 +89,13 @@ def _session(settings: Settings, reader: FolderReader) -> Session | StagedSessio
 def _swapped(session: Session | StagedSession, feeds: dict[str, Array]) -> StagedSession:
     if not isinstance(session, StagedSession):
         raise FailedError(f"{MODEL} is not served in two stages")
-    while session.stage == 1:
-        session.run_all(feeds)
-        session.join()
-        if session.fault:
-            raise FailedError(f"the second session could not be built: {session.fault}")
+    # A function's log would be among what this command prints.
+    with redirect_stdout(io.StringIO()):
+        while session.stage == 1 and not session.fault:
+            session.run_all(feeds)
+            session.join()
+    if session.fault:
+        raise FailedError(f"the second session could not be built: {session.fault}")
     return session
 
 
