@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from hotplate.manifest.layout import manifest_key, signature_key
+from hotplate.manifest.schema import InitMode
+from hotplate.settings import INIT_MODES
 from hotplate_tools.console import Console
 from hotplate_tools.local.deployed import SIGNING_KEYS, ServedModel, served_models
 from hotplate_tools.local.intrinsics import read_yaml
@@ -108,7 +110,43 @@ def test_new_parameters_of_a_model_publish_a_version(model: ServedModel) -> None
     assert f"${{{model.version}}}" in description
     assert f"${{{model.manifest_sha256}}}" in description
     assert f"${{{SIGNING_KEYS}}}" in description
+    assert f"${{{init_mode(model)}}}" in description
     assert RESOURCES[model.function]["UpdateReplacePolicy"] == "Retain"
+
+
+def init_mode(model: ServedModel) -> str:
+    return f"{model.function.removesuffix('Function')}InitMode"
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    ("mode", "snapshots", "ready"),
+    [
+        ("init", "None", None),
+        ("first-invoke", "None", None),
+        ("snap-start", "PublishedVersions", None),
+        ("provisioned", "None", 3),
+    ],
+)
+def test_init_mode_sets_up_what_lambda_has_for_it(
+    model: ServedModel, mode: str, snapshots: str, ready: int | None
+) -> None:
+    parameter, count = init_mode(model), init_mode(model).replace("InitMode", "ProvisionedConcurrency")
+    assert mode in DOCUMENT["Parameters"][parameter]["AllowedValues"]
+    given = {parameter: mode, count: 3, "AWS::NoValue": None}
+    function = FUNCTIONS[model.function]
+    assert evaluate(function["SnapStart"]["ApplyOn"], given) == snapshots
+    kept = evaluate(function["ProvisionedConcurrencyConfig"], given)
+    assert (kept and evaluate(kept["ProvisionedConcurrentExecutions"], given)) == ready
+    assert evaluate(function["Environment"]["Variables"]["HOTPLATE_INIT_MODE"], given) == mode
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+def test_init_modes_are_words_of_a_plan(model: ServedModel) -> None:
+    modes = set(DOCUMENT["Parameters"][init_mode(model)]["AllowedValues"])
+    assert modes <= set(INIT_MODES) == set(get_args(InitMode))
+    # SAM refuses a capacity provider beside provisioned concurrency on one function.
+    assert set(INIT_MODES) - modes == {"managed-instances"}
 
 
 @pytest.mark.parametrize("model", COMMITTED, ids=lambda model: model.name)
@@ -179,11 +217,14 @@ def test_stack_deploys_only_signed_or_said_to_be_unsigned(keys: str, unsigned: s
     assert evaluate(assertion["Assert"], {SIGNING_KEYS: keys, "Unsigned": unsigned}) is deploys
 
 
-def evaluate(value: Any, parameters: dict[str, str]) -> Any:
-    """Do what CloudFormation does with the functions that a rule may have."""
-    if not isinstance(value, dict):
+def evaluate(value: Any, parameters: dict[str, Any]) -> Any:
+    """Do what CloudFormation does with the functions that a rule may have, and with conditions."""
+    if not isinstance(value, dict) or not next(iter(value)).startswith(("Ref", "Fn::")):
         return value
     ((function, argument),) = value.items()
+    if function == "Fn::If":
+        condition, yes, no = argument
+        return evaluate(yes if evaluate(DOCUMENT["Conditions"][condition], parameters) else no, parameters)
     if function == "Ref":
         return parameters[argument]
     found = [evaluate(each, parameters) for each in argument]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotplate.errors import SettingsError
-from hotplate.settings import Settings
+from hotplate.settings import Settings, is_snapshot
 from tests.support.signing import SeedSigner
 
 ENVIRON = {
@@ -112,3 +112,35 @@ def test_keys_and_unsigned_contradict_each_other() -> None:
 def test_signing_key_that_is_none_is_refused(keys: str) -> None:
     with pytest.raises(SettingsError, match="HOTPLATE_SIGNING_KEYS"):
         Settings.from_environ(ENVIRON | {"HOTPLATE_SIGNING_KEYS": keys})
+
+
+@pytest.mark.parametrize(
+    ("memory", "processes", "threads"), [("7076", "4", 1), ("7076", "2", 2), ("1769", "8", 1)]
+)
+def test_processes_of_one_environment_share_its_vcpus(memory: str, processes: str, threads: int) -> None:
+    environ = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory, "AWS_LAMBDA_MAX_CONCURRENCY": processes}
+    assert Settings.from_environ(ENVIRON | environ).threads == threads
+
+
+@pytest.mark.parametrize(
+    ("init_type", "init_mode", "late", "patience_s"),
+    [
+        ("on-demand", "init", False, 8),
+        ("on-demand", "first-invoke", True, 25),
+        ("provisioned-concurrency", "first-invoke", False, 60),
+        ("snap-start", "snap-start", False, 60),
+        ("lambda-managed-instances", "managed-instances", False, 60),
+    ],
+)
+def test_model_loads_late_only_where_lambda_starts_on_demand(
+    init_type: str, init_mode: str, late: bool, patience_s: float
+) -> None:
+    how = {"AWS_LAMBDA_INITIALIZATION_TYPE": init_type, "HOTPLATE_INIT_MODE": init_mode}
+    settings = Settings.from_environ(ENVIRON | how)
+    assert (settings.loads_late, settings.fetch_timeout_s) == (late, patience_s)
+    assert is_snapshot(how) is (init_type == "snap-start")
+
+
+def test_init_mode_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"HOTPLATE_INIT_MODE is 'lazy', none of init, first-invoke"):
+        Settings.from_environ(ENVIRON | {"HOTPLATE_INIT_MODE": "lazy"})

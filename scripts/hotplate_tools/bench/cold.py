@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["MODELS", "Cold", "Start", "bench_cold"]
+__all__ = ["MODELS", "Cold", "Start", "bench_cold", "feeds_of", "request_events", "written"]
 
+PROGRAMS = {"hotplate": HOTPLATE, "usual": USUAL, "floor": FLOOR}
 TOLERANCE = 1e-4  # of the largest answer: another form of the same weights rounds otherwise
 
 
@@ -104,18 +105,19 @@ def bench_cold(model: str, *, rounds: int, mbps: float | None, console: Console)
         FailedError: A function did not answer, or the answers differ.
     """
     kind = MODELS[model]
-    feeds = _feeds(kind)
     with Stage(console, mbps=mbps) as stage:
         with console.step(f"Publishing {model}"):
-            staged = stage.publish(_written(model, kind), model)
-        events = _events(kind, staged, feeds)
+            staged = stage.publish(written(model, kind), model)
+        events = request_events(kind, staged)
         starts = {name: Start() for name in events}
         phases: list[dict[str, float]] = []
         answers: dict[str, Array] = {}
         with console.step(f"Starting {len(events)} kinds of function {rounds} times each"):
             for _ in range(rounds):
-                for name, (program, event) in events.items():
-                    with stage.environment(program, None if name == "floor" else staged) as environment:
+                for name, event in events.items():
+                    with stage.environment(
+                        PROGRAMS[name], None if name == "floor" else staged
+                    ) as environment:
                         result = environment.invoke(event)
                     starts[name].wall_ms.append(result.wall_ms)
                     if name == "hotplate":
@@ -128,7 +130,8 @@ def bench_cold(model: str, *, rounds: int, mbps: float | None, console: Console)
     return Cold(model, mbps, staged.source_bytes, staged.fetched_bytes, starts)
 
 
-def _written(model: str, kind: _Kind) -> Path:
+def written(model: str, kind: _Kind) -> Path:
+    """Return the file of a model, written once."""
     file = cache_root() / "bench" / f"{model}.onnx"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -138,15 +141,17 @@ def _written(model: str, kind: _Kind) -> Path:
     return file
 
 
-def _feeds(kind: _Kind) -> Array:
+def feeds_of(kind: _Kind) -> Array:
+    """Return what is asked: numbers from one seed."""
     random = np.random.default_rng(1)
     if kind.datatype == "INT64":
         return random.integers(0, 1000, kind.shape)
     return random.random(kind.shape, np.float32).round(3)
 
 
-def _events(kind: _Kind, staged: Staged, feeds: Array) -> dict[str, tuple[str, bytes]]:
-    """Return (program, event) by kind of function: the same numbers as JSON, each as it wants them."""
+def request_events(kind: _Kind, staged: Staged) -> dict[str, bytes]:
+    """Return events by kind of function: the same numbers as JSON, each as it wants them."""
+    feeds = feeds_of(kind)
     tensor = {
         "name": kind.name,
         "datatype": kind.datatype,
@@ -155,9 +160,9 @@ def _events(kind: _Kind, staged: Staged, feeds: Array) -> dict[str, tuple[str, b
     }
     path = f"/v2/models/{staged.name}/infer"
     return {
-        "hotplate": (HOTPLATE, _event(path, {"inputs": [tensor]})),
-        "usual": (USUAL, _event("/predict", {kind.name: feeds.tolist()})),
-        "floor": (FLOOR, _event("/", {})),
+        "hotplate": _event(path, {"inputs": [tensor]}),
+        "usual": _event("/predict", {kind.name: feeds.tolist()}),
+        "floor": _event("/", {}),
     }
 
 

@@ -37,6 +37,43 @@ def cold(model: str, rounds: int, link_mbps: float | None, *, as_json: bool) -> 
     console.result(_data(seen), _text(seen))
 
 
+@bench.command()
+@click.argument("model", type=click.Choice(["small", "cnn-100mb", "encoder-500mb"]))
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Starts of each.")
+@as_json_option
+def memory(model: str, rounds: int, *, as_json: bool) -> None:
+    """Measure what functions hold: hotplate's and a usual handler's, in one process and in four.
+
+    MODEL is a network of that size with random weights. Exit code 1 if hotplate's holds more than it may.
+    """
+    from hotplate_tools.bench.memory import bench_memory, memory_data, memory_text
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    seen = bench_memory(model, rounds=rounds, console=console)
+    console.result(memory_data(seen), memory_text(seen))
+    if not seen.is_within:
+        raise SystemExit(1)
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True, help="Of both by turns.")
+@as_json_option
+def steady(rounds: int, *, as_json: bool) -> None:
+    """Time runs after the swap of a start in two stages against a session that was whole from the start.
+
+    Exit code 1 if they take longer than they may.
+    """
+    from hotplate_tools.bench.steady import BAR, bench_steady, steady_data, steady_text
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    seen = bench_steady(rounds=rounds, console=console)
+    console.result(steady_data(seen), steady_text(seen))
+    if seen.ratio > BAR:
+        raise SystemExit(1)
+
+
 def _data(seen: Cold) -> dict[str, Any]:
     return {
         "model": seen.model,

@@ -22,12 +22,13 @@ USUAL = '''\
 
 import json
 import os
+import tempfile
 
 import boto3
 import numpy as np
 import onnxruntime as ort
 
-PATH = "/tmp/model.onnx"
+PATH = os.path.join(tempfile.gettempdir(), "model.onnx")
 s3 = boto3.client("s3")
 s3.download_file(os.environ["MODEL_BUCKET"], os.environ["MODEL_KEY"], PATH)
 session = ort.InferenceSession(PATH, providers=["CPUExecutionProvider"])

@@ -12,6 +12,7 @@ import compileall
 import datetime
 import ipaddress
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,22 +25,29 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hotplate.errors import LengthMismatchError
 from hotplate.limits import MEMORY_MB_PER_VCPU
+from hotplate.manifest.layout import manifest_key
+from hotplate.manifest.schema import decode
+from hotplate.settings import Settings
 from hotplate.store.filesystem import FilesystemStore
 from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.harness import lambda_variables
+from hotplate_tools.local.lambda_runtime import ensure_runtime
 from hotplate_tools.local.rie import ExecutionEnvironment
+from hotplate_tools.local.runtime_api import RuntimeApi
 from hotplate_tools.local.template import Function
 from hotplate_tools.local.workspace import Workspace
 from hotplate_tools.publish.pipeline import publish_model
 from hotplate_tools.publish.signing import KeySigner, pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hotplate_tools.console import Console
+    from hotplate_tools.local.runtime_api import Environment
 
-__all__ = ["Stage", "Staged"]
+__all__ = ["FolderReader", "Stage", "Staged"]
 
 BUCKET = "models"
 CA_FILE = "ca.pem"
@@ -55,6 +63,7 @@ class Staged:
         source_key: Where the file as given lies, for the usual handler.
         source_bytes: Its length.
         fetched_bytes: Length of what hotplate's function fetches.
+        prepacking: As the plan says.
     """
 
     name: str
@@ -63,6 +72,28 @@ class Staged:
     source_key: str
     source_bytes: int
     fetched_bytes: int
+    prepacking: str
+
+
+class FolderReader:
+    """A `Reader` of a registry in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read_small(self, key: str, *, max_bytes: int) -> bytes:
+        """Return the whole object; see `Reader.read_small`."""
+        body = (self._folder / key).read_bytes()
+        if len(body) > max_bytes:
+            raise LengthMismatchError(f"{key}: {len(body)} bytes, at most {max_bytes}")
+        return body
+
+    def read_range(self, key: str, *, start: int, into: memoryview, object_bytes: int) -> None:
+        """Fill `into`; see `Reader.read_range`."""
+        with (self._folder / key).open("rb") as file:
+            file.seek(start)
+            if os.fstat(file.fileno()).st_size != object_bytes or file.readinto(into) != len(into):
+                raise LengthMismatchError(f"{key} is not of {object_bytes} bytes")
 
 
 class Stage:
@@ -105,9 +136,47 @@ class Stage:
         blobs = [blob for blob in done.actions.blobs if not blob.path.endswith((".jsonl", ".md"))]
         native = [blob for blob in blobs if ".x86-64" in blob.path or ".aarch64" in blob.path]
         size = sum(blob.size for blob in native or blobs)
+        manifest = decode((self._registry / manifest_key(name, done.version)).read_bytes())
         return Staged(
-            name, done.version, done.manifest_sha256, f"sources/{file.name}", file.stat().st_size, size
+            name=name,
+            version=done.version,
+            manifest_sha256=done.manifest_sha256,
+            source_key=f"sources/{file.name}",
+            source_bytes=file.stat().st_size,
+            fetched_bytes=size,
+            prepacking=manifest.plan.prepacking,
         )
+
+    def direct(self, model: Staged) -> tuple[Settings, FolderReader]:
+        """Return what loads the model in this process, on demand and without a link."""
+        environ = {**self._variables(model), "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self._memory_mb)}
+        return Settings.from_environ(environ), FolderReader(self._registry)
+
+    @contextmanager
+    def runtime(
+        self, program: str, model: Staged, how: Mapping[str, str]
+    ) -> Iterator[tuple[RuntimeApi, Environment]]:
+        """Start a fresh environment of a function that is `program`, on the runtime, as `how` says.
+
+        It has no walls, so that its processes can be looked at, and a temporary folder of its own.
+        """
+        function = self._function(program, model)
+        runtime = ensure_runtime(self._console, self._build.runtime)
+        code = [function.code, *(layer / "python" for layer in function.layers)]
+        with tempfile.TemporaryDirectory(dir=self._folder) as tmp, RuntimeApi() as api:
+            given = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+            variables = {
+                **lambda_variables(function, given),
+                "AWS_CA_BUNDLE": str(function.code / CA_FILE),
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(map(str, code)),
+                "SSL_CERT_FILE": str(function.code / CA_FILE),
+                "TMPDIR": tmp,
+                **how,
+            }
+            command = [str(runtime.home / "bin" / "python"), "-m", "awslambdaric", function.handler]
+            with api.start(command, variables) as environment:
+                yield api, environment
 
     @contextmanager
     def environment(self, program: str, model: Staged | None) -> Iterator[ExecutionEnvironment]:
@@ -135,16 +204,7 @@ class Stage:
             "AWS_ENDPOINT_URL_S3": self.endpoint,
         }
         if model:
-            variables |= {
-                "HOTPLATE_BUCKET": BUCKET,
-                "HOTPLATE_FETCH_TIMEOUT_S": str(TIMEOUT_S),
-                "HOTPLATE_MANIFEST_SHA256": model.manifest_sha256,
-                "HOTPLATE_MODEL": model.name,
-                "HOTPLATE_SIGNING_KEYS": pinned(self._signer.public_key),
-                "HOTPLATE_VERSION": model.version,
-                "MODEL_BUCKET": BUCKET,
-                "MODEL_KEY": model.source_key,
-            }
+            variables |= self._variables(model)
         return Function(
             logical_id=code.name,
             name=code.name,
@@ -159,6 +219,18 @@ class Stage:
             ephemeral_mb=2048,
             reserved_concurrency=None,
         )
+
+    def _variables(self, model: Staged) -> dict[str, str]:
+        return {
+            "HOTPLATE_BUCKET": BUCKET,
+            "HOTPLATE_FETCH_TIMEOUT_S": str(TIMEOUT_S),
+            "HOTPLATE_MANIFEST_SHA256": model.manifest_sha256,
+            "HOTPLATE_MODEL": model.name,
+            "HOTPLATE_SIGNING_KEYS": pinned(self._signer.public_key),
+            "HOTPLATE_VERSION": model.version,
+            "MODEL_BUCKET": BUCKET,
+            "MODEL_KEY": model.source_key,
+        }
 
     @contextmanager
     def _link(self) -> Iterator[str]:

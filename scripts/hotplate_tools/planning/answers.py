@@ -21,6 +21,7 @@ _ROWS = {
     "batch_size": "batch",
     "weight_form": "weights",
     "prepacking": "prepacking",
+    "arena": "arena",
     "init_mode": "init",
 }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hotplate.manifest.schema import InitMode, Plan, Prepacking, Tier
+from hotplate.manifest.schema import Arena, InitMode, Plan, Prepacking, Tier
 from hotplate.manifest.steps import Combine
 from hotplate.protocol.types import DatatypeName, MetadataTensor
 from hotplate_tools.failures import RefusedError
@@ -89,6 +89,7 @@ class PlanSpec(_Section):
     init_mode: InitMode | None = None
     weight_form: Literal["source", "inline", "borrowed"] | None = None
     prepacking: Prepacking | None = None
+    arena: Arena | None = None
 
     def declared(self) -> Plan:
         """Return the manifest's form of what was said."""

@@ -213,6 +213,7 @@ def _refuse_conversion(source: Source, spec: ModelSpec, options: ConvertOptions)
         "tolerance": spec.tolerance,
         "plan.weight_form": spec.plan.weight_form,
         "plan.prepacking": spec.plan.prepacking,
+        "plan.arena": spec.plan.arena,
         "plan.intra_op_threads": spec.plan.intra_op_threads,
     }
     for word, value in said.items():

@@ -32,6 +32,8 @@ from hotplate.manifest.schema import FileEntry, encode
 from hotplate.manifest.signature import sign
 from hotplate.protocol.types import InferenceRequest, RequestOutput, Tensor
 from hotplate.runtime.loader import load_model
+from hotplate.runtime.model import TransformedGraph
+from hotplate.runtime.session import Session
 from hotplate.runtime.transforms import Transforms
 from tests.support.published import Published, affine_graph, pinned_to, published, republished
 from tests.support.signing import SeedSigner
@@ -282,3 +284,28 @@ def test_unsigned_version_is_served_in_development_and_the_ledger_says_so() -> N
     model = load_model(replace(version.settings, signing_keys=()), version.reader)
     assert model.ledger.notes == ["no signature was verified: HOTPLATE_UNSIGNED allows that"]
     assert version.signature_key not in version.reader.reads
+
+
+@pytest.mark.parametrize(("arena", "kept"), [("on", True), ("off", False)])
+def test_arena_is_as_the_plan_says(arena: Any, kept: bool) -> None:
+    version = published()
+    plan = msgspec.structs.replace(version.manifest.plan, arena=arena)
+    version = republished(
+        msgspec.structs.replace(version.manifest, plan=plan), {version.graph_key: affine_graph()}
+    )
+    predictor = load_model(version.settings, version.reader).predictor
+    assert isinstance(predictor, TransformedGraph)
+    assert isinstance(predictor.session, Session)
+    assert predictor.session._session.get_session_options().enable_cpu_mem_arena is kept
+
+
+def test_processes_of_one_environment_leave_large_weights_as_they_are() -> None:
+    version = published()
+    plan = msgspec.structs.replace(version.manifest.plan, prepacking="later")
+    version = republished(
+        msgspec.structs.replace(version.manifest, plan=plan), {version.graph_key: affine_graph()}
+    )
+    model = load_model(replace(version.settings, processes=4), version.reader)
+    assert isinstance(model.predictor, TransformedGraph)
+    assert type(model.predictor.session) is Session
+    assert model.ledger.notes == ["weights are not rearranged: 4 processes share them as they are"]

@@ -121,3 +121,28 @@ def test_processes_sharing_the_cache_never_see_half_a_file(tmp_path: Path) -> No
         thread.join()
     assert faults == []
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_processes_that_begin_together_fetch_once(tmp_path: Path) -> None:
+    reader = store()
+    begun, held = threading.Barrier(4), threading.Event()
+    read_range = reader.read_range
+
+    def slowly(key: str, *, start: int, into: memoryview, object_bytes: int) -> None:
+        held.wait(0.2)  # so long that without turns the others would be reading too
+        read_range(key, start=start, into=into, object_bytes=object_bytes)
+
+    reader.read_range = slowly  # type: ignore[method-assign]
+    bodies: list[bytes] = []
+
+    def work() -> None:
+        begun.wait()
+        bodies.append(bytes(fetch_file(reader, ENTRY, Cache(tmp_path, Ledger()))))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bodies == [BODY] * 4
+    assert len(reader.reads) == 3

@@ -24,8 +24,8 @@ __all__ = ["fault_log", "write_line"]
 def write_line(kind: str, record: Mapping[str, Any]) -> None:
     """Write one JSON line `{"hotplate": kind, ...record}` to standard output, Lambda's log.
 
-    Kinds in use: `usage` (one a request), `cold` (one an execution environment), `second session` (one
-    that could not be built, see `hotplate.runtime.staged`).
+    Kinds in use: `usage` (one a request), `cold` (one an execution environment), `restored` (instead,
+    for one made from a snapshot), `second session` (see `hotplate.runtime.staged`).
     """
     sys.stdout.write(orjson.dumps({"hotplate": kind, **record}).decode() + "\n")
     sys.stdout.flush()

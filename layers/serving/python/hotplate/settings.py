@@ -9,7 +9,8 @@
 | `HOTPLATE_SIGNING_KEYS` | public keys that are trusted, base64, comma between | required |
 | `HOTPLATE_UNSIGNED` | instead of keys, `allowed-for-development`: serve without a signature | not set |
 | `HOTPLATE_CACHE_DIR` | folder of verified files for other processes, or `off` | `off`; see below |
-| `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8 |
+| `HOTPLATE_INIT_MODE` | `first-invoke` loads the model when it is first asked; see below | `init` |
+| `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8; see below |
 | `HOTPLATE_PIPELINE` | `fused`: members of a pipeline run here; `split`: in functions of theirs | `fused` |
 | `HOTPLATE_MEMBERS` | of a split pipeline: `model=function:alias` of each member, comma between | none |
 | `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
@@ -22,6 +23,12 @@
 
 Where several processes share an environment the cache is `<tmp>/hotplate`: they share its memory too.
 One process alone has no use for a cache, and writing it would cost its cold start.
+
+`HOTPLATE_INIT_MODE` is a plan's `init_mode`. Only `first-invoke` changes what the function does; the other
+words name what the deployment has set up at Lambda, which tells it by `AWS_LAMBDA_INITIALIZATION_TYPE`.
+
+Fetching may take 8 s in an init phase that ends after ten, 25 s with the first request, which the gateway
+waits 29 s for, and 60 s where nobody waits.
 """
 
 from __future__ import annotations
@@ -38,11 +45,20 @@ from typing import Self
 from hotplate.errors import SettingsError
 from hotplate.limits import MAX_MEMORY_MB, MAX_VCPUS, MEMORY_MB_PER_VCPU
 
-__all__ = ["PUBLIC_KEY_BYTES", "UNSIGNED_ALLOWED", "PipelineSettings", "Settings"]
+__all__ = [
+    "INIT_MODES",
+    "PUBLIC_KEY_BYTES",
+    "UNSIGNED_ALLOWED",
+    "PipelineSettings",
+    "Settings",
+    "is_snapshot",
+]
 
 UNSIGNED_ALLOWED = "allowed-for-development"
 PUBLIC_KEY_BYTES = 32
+INIT_MODES = ("init", "first-invoke", "snap-start", "provisioned", "managed-instances")
 
+_ON_DEMAND, _LATE = "on-demand", "first-invoke"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,11 +71,14 @@ class Settings:
         bucket, region, s3_endpoint: Where it lies; `s3_endpoint` is None for AWS itself.
         memory_mb: Memory of the function in MB.
         cache_dir: Where verified files are kept for other processes, or None.
-        fetch_timeout_s: Bound on fetching the model, in seconds. The default leaves room within the ten
-            seconds that Lambda gives to init, so that a slow S3 is answered by us and not by a time-out.
+        fetch_timeout_s: Bound on fetching the model, in seconds. The default leaves room for the
+            rest within what Lambda or the gateway waits, so that a slow S3 is answered by us and not by a
+            time-out.
         signing_keys: Raw Ed25519 public keys, one of which must have signed the manifest; empty only
             where `HOTPLATE_UNSIGNED` allows unsigned ones in so many words.
         init_type: `on-demand`, `provisioned-concurrency`, `snap-start`, `lambda-managed-instances`.
+        init_mode: One of `INIT_MODES`.
+        processes: How many processes like this one share the environment.
     """
 
     model: str
@@ -73,6 +92,8 @@ class Settings:
     fetch_timeout_s: float
     signing_keys: tuple[bytes, ...]
     init_type: str = "on-demand"
+    init_mode: str = "init"
+    processes: int = 1
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -84,8 +105,10 @@ class Settings:
         digest = _required(environ, "HOTPLATE_MANIFEST_SHA256")
         if not _SHA256.fullmatch(digest):
             raise SettingsError("HOTPLATE_MANIFEST_SHA256 is not 64 lower-case hex digits")
+        processes = int(_number(environ, "AWS_LAMBDA_MAX_CONCURRENCY", 1))
         shared = str(Path(tempfile.gettempdir()) / "hotplate")
-        cache = environ.get("HOTPLATE_CACHE_DIR") or ("off" if _processes(environ) == 1 else shared)
+        cache = environ.get("HOTPLATE_CACHE_DIR") or ("off" if processes == 1 else shared)
+        init_type, init_mode = _init_type(environ), _init_mode(environ)
         return cls(
             model=_required(environ, "HOTPLATE_MODEL"),
             version=_required(environ, "HOTPLATE_VERSION"),
@@ -95,15 +118,27 @@ class Settings:
             s3_endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
             memory_mb=int(_number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB_PER_VCPU)),
             cache_dir=None if cache == "off" else Path(cache),
-            fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", 8),
+            fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", _patience_s(init_type, init_mode)),
             signing_keys=_signing_keys(environ),
-            init_type=environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") or "on-demand",
+            init_type=init_type,
+            init_mode=init_mode,
+            processes=processes,
         )
 
     @property
     def is_on_demand(self) -> bool:
         """Whether somebody waits for init to end."""
-        return self.init_type == "on-demand"
+        return self.init_type == _ON_DEMAND
+
+    @property
+    def loads_late(self) -> bool:
+        """Whether the model is loaded with the first request; where nobody waits for init, never."""
+        return self.is_on_demand and self.init_mode == _LATE
+
+    @property
+    def threads(self) -> int:
+        """Threads of one operator: this process's share of the vCPUs, at least 1."""
+        return max(1, self.vcpus // self.processes)
 
     @property
     def vcpus(self) -> int:
@@ -159,8 +194,26 @@ class PipelineSettings:
         return self.functions[member]
 
 
-def _processes(environ: Mapping[str, str]) -> int:
-    return int(_number(environ, "AWS_LAMBDA_MAX_CONCURRENCY", 1))
+def is_snapshot(environ: Mapping[str, str]) -> bool:
+    """Return whether Lambda will take a snapshot of this environment; also where settings are wrong."""
+    return _init_type(environ) == "snap-start"
+
+
+def _init_type(environ: Mapping[str, str]) -> str:
+    return environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") or _ON_DEMAND
+
+
+def _init_mode(environ: Mapping[str, str]) -> str:
+    mode = environ.get("HOTPLATE_INIT_MODE") or INIT_MODES[0]
+    if mode not in INIT_MODES:
+        raise SettingsError(f"HOTPLATE_INIT_MODE is {mode[:40]!r}, none of {', '.join(INIT_MODES)}")
+    return mode
+
+
+def _patience_s(init_type: str, init_mode: str) -> float:
+    if init_type != _ON_DEMAND:
+        return 60
+    return 25 if init_mode == _LATE else 8
 
 
 def _signing_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:

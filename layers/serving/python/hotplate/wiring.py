@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from hotplate.errors import SettingsError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
-from hotplate.runtime.ledger import Ledger
-from hotplate.settings import PipelineSettings, Settings
+from hotplate.runtime.ledger import Ledger, end_of_imports
+from hotplate.settings import PipelineSettings, Settings, is_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,14 +102,14 @@ def _members(settings: Settings, ledger: Ledger, stack: ExitStack) -> Callable[[
 
 
 def _remote_members(settings: Settings, own: PipelineSettings) -> Callable[[Member], Predictor]:
+    from hotplate.aws.credentials import current_credentials
     from hotplate.aws.functions import FunctionCaller
-    from hotplate.aws.sigv4 import Credentials
     from hotplate.runtime.remote import RemoteMember
 
     caller = FunctionCaller(
         region=settings.region,
         endpoint=own.endpoint,
-        credentials=lambda: Credentials.from_environ(os.environ),
+        credentials=lambda: current_credentials(os.environ),
         timeout_s=own.timeout_s,
     )
     return lambda member: RemoteMember(member, partial(caller.call, own.function_of(member.name)))
@@ -121,8 +121,13 @@ class _Source:
     def __init__(self) -> None:
         self._ahead: Ahead | None = None
         self._why_not = ""
+        self.is_late = False
         try:
-            self._ahead = start(Settings.from_environ(os.environ), _open_reader)
+            settings = Settings.from_environ(os.environ)
+            # Before the first request Lambda may halt the environment for long, and a child with it.
+            self.is_late = settings.loads_late
+            if not self.is_late:
+                self._ahead = start(settings, _open_reader)
         except NotAheadError as reason:
             self._why_not = str(reason)
         except SettingsError:
@@ -162,14 +167,28 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
         with closing(_open_reader()) as reader:
             return read_card(manifest, reader)
 
-    return Endpoint(load, card)
+    end_of_imports()
+    endpoint = Endpoint(load, card, late=source.is_late, strict=is_snapshot(os.environ))
+    if is_snapshot(os.environ):
+        from hotplate.aws.snapshot import after_restore
+
+        after_restore(lambda: endpoint.after_restore(_refuse_other))
+    return endpoint
+
+
+def _refuse_other(manifest: Manifest) -> None:
+    from hotplate.manifest.schema import encode
+    from hotplate.runtime.pinned import check_pin
+
+    # Its words are ASCII: awslambdaric cannot report others.
+    check_pin(encode(manifest), Settings.from_environ(os.environ))
 
 
 def _open_reader() -> S3Reader:
+    from hotplate.aws.credentials import current_credentials
     from hotplate.aws.s3_reader import S3Reader
-    from hotplate.aws.sigv4 import Credentials
 
-    return S3Reader.from_settings(Settings.from_environ(os.environ), Credentials.from_environ(os.environ))
+    return S3Reader.from_settings(Settings.from_environ(os.environ), current_credentials(os.environ))
 
 
 def _steps(module: str | None) -> Transforms | MakeTransforms | None:

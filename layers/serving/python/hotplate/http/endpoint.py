@@ -5,10 +5,15 @@ still stands and answers 503 or 500 with the fault's name: a broken init would m
 the process again for every request, and tell the caller nothing. Each later request tries to load
 again, so that a fault which passes (S3 was slow) heals by itself, and one which does not (a blob
 was altered) stays an error; at most one load is tried within the `Retry-After` that is answered.
+
+Two deployments want it otherwise. A model whose loading would outlast init is loaded by the first request
+(`late`). And nobody waits for an environment that a snapshot is taken of: if it fails there is none, and the
+version is not published (`strict`).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +28,7 @@ from hotplate.http.routes import Route, route_of
 from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.response import encode_response
+from hotplate.runtime.memory import memory_use_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,21 +47,31 @@ class Endpoint:
     """Callable as a Lambda handler: `endpoint(event, context)` returns a proxy result."""
 
     def __init__(
-        self, load: Callable[[], Model], read_card: Callable[[Manifest], bytes] | None = None
+        self,
+        load: Callable[[], Model],
+        read_card: Callable[[Manifest], bytes] | None = None,
+        *,
+        late: bool = False,
+        strict: bool = False,
     ) -> None:
-        """Load the model now.
+        """Load the model now, or late.
 
         Args:
             load: Called again later if it fails.
             read_card: Returns the card of the version, when it is first asked for; None: it has none.
+            late: Load with the first request.
+            strict: Raise what loading now raises.
         """
         self._load = load
         self._cards = CardShelf(read_card)
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
-        self._tried_at = 0.0
-        self._try_to_load()
+        self._tried_at = -math.inf
+        if not late:
+            self._try_to_load()
+        if strict and self._fault:
+            raise self._fault
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
@@ -74,6 +90,21 @@ class Endpoint:
         usage.write(response, self._model, started, cold=self._cold)
         self._cold = self._cold and self._model is None
         return result
+
+    def after_restore(self, check: Callable[[Manifest], None]) -> None:
+        """Begin again in an environment restored from a snapshot.
+
+        Args:
+            check: Raises unless the manifest is the one that is pinned.
+        """
+        if self._model is None:
+            raise ModelNotReadyError("the snapshot holds no model")
+        ledger = self._model.ledger
+        ledger.restart()
+        with ledger.phase("restore"):
+            check(self._model.manifest)
+        self._cold = True
+        self._write_ledger("restored", self._model)
 
     def _answer(self, request: HttpRequest, usage: _Usage) -> HttpResponse:
         route = route_of(request)
@@ -114,18 +145,23 @@ class Endpoint:
             _log(fault, "init")
             self._tried_at = time.monotonic()
         else:
-            ledger = self._model.ledger
-            write_line(
-                "cold",
-                {
-                    "model": self._model.manifest.name,
-                    "version": self._model.version,
-                    "phases_ms": ledger.phases,
-                    "beside_ms": ledger.beside,
-                    "total_ms": ledger.total_ms,
-                    "notes": ledger.notes,
-                },
-            )
+            self._write_ledger("cold", self._model)
+
+    @staticmethod
+    def _write_ledger(kind: str, model: Model) -> None:
+        ledger = model.ledger
+        write_line(
+            kind,
+            {
+                "model": model.manifest.name,
+                "version": model.version,
+                "phases_ms": ledger.phases,
+                "beside_ms": ledger.beside,
+                "total_ms": ledger.total_ms,
+                "memory_mb": memory_use_mb(),
+                "notes": ledger.notes,
+            },
+        )
 
 
 def _infer(request: HttpRequest, model: Model, usage: _Usage) -> HttpResponse:

@@ -27,6 +27,7 @@ __all__ = [
     "FORMAT",
     "PIPELINE_PLATFORM",
     "PROGRAM_PLATFORMS",
+    "Arena",
     "Considered",
     "FileEntry",
     "Golden",
@@ -54,8 +55,9 @@ PIPELINE_PLATFORM = "pipeline"
 
 Revision = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{7,64}(-dirty)?\Z")]
 Tier = Literal["lambda-zip", "lambda-image", "sagemaker-async", "sagemaker-realtime"]
-InitMode = Literal["init", "first-invoke", "snap-start", "provisioned"]
+InitMode = Literal["init", "first-invoke", "snap-start", "provisioned", "managed-instances"]
 Prepacking = Literal["on", "parallel", "off", "later"]
+Arena = Literal["on", "off"]
 VariantKind = Literal["int8", "fp16", "int4"]
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # exact in every JSON reader
 
@@ -136,6 +138,7 @@ class Plan(Record, frozen=True):
             inside; `borrowed` an optimised graph beside one file of weights that the session borrows.
         prepacking: Whether the session rearranges weights for faster runs, and on how many threads;
             `later` answers first, and does it in parallel afterwards.
+        arena: Whether what a run needs is kept for the next one, or given back to the system.
         load_level: `none` if the graph needs no optimising when it is loaded; `all` otherwise.
         isa, native_onnxruntime: The processors, and the ONNX Runtime, that the files of role
             `native-graph` and `native-weights` are for. Anything else takes `graph` and `weights`.
@@ -148,6 +151,7 @@ class Plan(Record, frozen=True):
     init_mode: InitMode | None = None
     weight_form: Literal["source", "inline", "borrowed"] = "source"
     prepacking: Prepacking = "on"
+    arena: Arena = "on"
     load_level: Literal["all", "none"] = "all"
     isa: str | None = None
     native_onnxruntime: str | None = None

@@ -130,7 +130,7 @@ def verify(raw: bytes, manifest_sha256: str, *, trusted: Sequence[bytes], verifi
     message = signed_message(manifest_sha256)
     if not any(verifier.is_valid(key, message, document.signature) for key in keys):
         raise SignatureError(
-            f"the signature is not one of key {document.key_id} over manifest {manifest_sha256[:12]}…"
+            f"the signature is not one of key {document.key_id} over manifest {manifest_sha256[:12]}..."
         )
     return document.key_id
 

@@ -7,15 +7,18 @@ Rules kept:
 3. The cache is a convenience, never trusted: a file found there is hashed again, one that is
    wrong is removed. It is written under another name and renamed, so that two processes sharing
    the folder never see half a file; a full disk only means that nothing is cached.
-4. What lies in the cache is mapped, not read: processes that share the folder share the memory.
+4. What lies in the cache is mapped, not read: processes that share the folder share the memory. They
+   begin together, so one fetches, and the others wait for it and map what it wrote.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import mmap
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,7 +29,7 @@ from hotplate.runtime.crew import in_order
 from hotplate.runtime.memory import aligned, private_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hotplate.manifest.schema import FileEntry
     from hotplate.runtime.ledger import Ledger
@@ -54,6 +57,30 @@ class Cache:
         self._folder = folder
         self._ledger = ledger
 
+    @contextmanager
+    def turn(self, entries: Sequence[FileEntry]) -> Iterator[None]:
+        """Keep other processes out until all the files are there; then let all look at once.
+
+        The kernel ends the turn of a process that dies. A folder that cannot be used makes nobody wait.
+        """
+        if self._folder is None:
+            yield
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as fault:
+            self._ledger.note(f"no cache: {fault}")
+            yield
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if all((self._folder / entry.sha256).exists() for entry in entries):
+                fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(handle)
+
     def find(self, entry: FileEntry) -> tuple[memoryview, Path] | None:
         """Return the file with these bytes if it is here and right; a wrong one is removed."""
         if self._folder is None:
@@ -78,7 +105,6 @@ class Cache:
             return None
         unfinished: Path | None = None
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, name = tempfile.mkstemp(prefix=f".{sha256[:12]}-", dir=self._folder)
             unfinished = Path(name)
             with os.fdopen(handle, "wb") as file:
@@ -125,6 +151,13 @@ def fetch_files(
         LengthMismatchError: Their number is not.
         StoreError: They could not be had.
     """
+    with cache.turn(entries):
+        return _placed(reader, entries, cache, allocate)
+
+
+def _placed(
+    reader: Reader, entries: Sequence[FileEntry], cache: Cache, allocate: Callable[[int], memoryview]
+) -> list[Placed]:
     found = {entry.path: kept for entry in entries if (kept := cache.find(entry))}
     missing = [entry for entry in entries if entry.path not in found]
     offsets, total = {}, 0
@@ -178,5 +211,5 @@ def _fetch(reader: Reader, entries: Sequence[FileEntry], bodies: dict[str, memor
         got = digests[entry.path].hexdigest()
         if got != entry.sha256:
             raise DigestMismatchError(
-                f"{entry.path}: SHA-256 {got[:12]}…, {entry.sha256[:12]}… was published"
+                f"{entry.path}: SHA-256 {got[:12]}..., {entry.sha256[:12]}... was published"
             )

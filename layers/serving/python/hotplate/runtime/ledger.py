@@ -10,6 +10,7 @@
 | `assets` | what the function makes of its assets, where it has any |
 | `session` | building the ONNX Runtime session |
 | `warmup` | the first runs |
+| `restore` | instead of all, in an environment restored from a snapshot: what hotplate did after that |
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import hotplate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "end_of_imports"]
 
 
 class Ledger:
@@ -39,7 +40,7 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self.phases: dict[str, float] = dict(_before_loading())
+        self.phases: dict[str, float] = dict(end_of_imports())
         self.beside: dict[str, float] = {}
         self.notes: list[str] = []
 
@@ -52,6 +53,11 @@ class Ledger:
         finally:
             self.phases[name] = round(self.phases.get(name, 0.0) + (time.perf_counter() - started) * 1000, 1)
 
+    def restart(self) -> None:
+        """Forget what the environment spent that a snapshot was taken of."""
+        self.phases.clear()
+        self.beside.clear()
+
     def note(self, text: str) -> None:
         """Keep a sentence for the reader of the ledger."""
         self.notes.append(text)
@@ -63,8 +69,8 @@ class Ledger:
 
 
 @cache
-def _before_loading() -> tuple[tuple[str, float], ...]:
-    """Return the phases before the first load; a load that is tried again later does not change them."""
+def end_of_imports() -> tuple[tuple[str, float], ...]:
+    """Return the phases before the first call; a load that begins or is tried again later changes nothing."""
     imports = (time.perf_counter() - hotplate.IMPORTED_AT) * 1000
     runtime = max(0.0, _process_age_ms() - imports)
     return ("runtime", round(runtime, 1)), ("imports", round(imports, 1))

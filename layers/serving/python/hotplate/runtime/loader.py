@@ -82,28 +82,34 @@ def build_model(
         with ledger.phase("assets"):
             transforms = _made(transforms, fetched)
     with ledger.phase("session"):
-        threads = manifest.plan.intra_op_threads or settings.vcpus
-        session = _session(fetched, threads, on_demand=settings.is_on_demand)
+        session = _session(fetched, settings, ledger)
     model = Model(manifest, settings.version, TransformedGraph(session, transforms), ledger)
     with ledger.phase("warmup"):
         warm_up(session, ledger)
     return model
 
 
-def _session(fetched: Fetched, threads: int, *, on_demand: bool) -> Session | StagedSession:
+def _session(fetched: Fetched, settings: Settings, ledger: Ledger) -> Session | StagedSession:
+    plan = fetched.manifest.plan
     (graph,) = fetched.of_role(fetched.form.graph).values()
     build = partial(
         Session,
         bytes(graph),
         weights=fetched.of_role(fetched.form.weights),
-        threads=threads,
+        threads=plan.intra_op_threads or settings.threads,
         level=fetched.form.level,
+        arena=plan.arena,
     )
-    prepacking = fetched.manifest.plan.prepacking
+    if plan.prepacking != "later":
+        return build(prepacking=plan.prepacking)
+    if settings.processes > 1:
+        # Rearranged weights are each process's own, so many would be many copies of a large model.
+        ledger.note(f"weights are not rearranged: {settings.processes} processes share them as they are")
+        return build(prepacking="off")
     # Where nobody waits for init to end, there is nothing to put off.
-    if prepacking == "later" and on_demand:
+    if settings.is_on_demand:
         return StagedSession(build(prepacking="off"), lambda: build(prepacking="parallel"))
-    return build(prepacking=prepacking)
+    return build(prepacking="parallel")
 
 
 def _made(make: MakeTransforms, fetched: Fetched) -> Transforms:

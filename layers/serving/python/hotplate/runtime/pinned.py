@@ -75,8 +75,8 @@ def _refuse_other(raw: bytes, settings: Settings) -> None:
     digest = hashlib.sha256(raw).hexdigest()
     if digest != settings.manifest_sha256:
         raise DigestMismatchError(
-            f"manifest of {settings.model} {settings.version}: SHA-256 {digest[:12]}…, "
-            f"the function pins {settings.manifest_sha256[:12]}…"
+            f"manifest of {settings.model} {settings.version}: SHA-256 {digest[:12]}..., "
+            f"the function pins {settings.manifest_sha256[:12]}..."
         )
 
 

@@ -18,7 +18,7 @@ from hotplate.protocol.datatypes import from_ort, shape_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from hotplate.manifest.schema import Prepacking
+    from hotplate.manifest.schema import Arena, Prepacking
 
 __all__ = ["RUNTIME_VERSION", "Session"]
 
@@ -70,6 +70,7 @@ class Session:
         threads: int,
         prepacking: Prepacking = "on",
         level: Literal["all", "none"] = "all",
+        arena: Arena = "on",
     ) -> None:
         """Build the session on the CPU.
 
@@ -81,6 +82,7 @@ class Session:
             prepacking: Whether weights are rearranged for faster runs: `on`, in `parallel`, or `off`;
                 `later` is `parallel` here, see `hotplate.runtime.staged`.
             level: How far the graph is optimised now; `none` for one that was before.
+            arena: `on` keeps the memory of a run for the next.
 
         Raises:
             GraphError: ONNX Runtime refuses the graph or its weights.
@@ -88,6 +90,7 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = arena == "on"
         options.log_severity_level = 4  # fatal; an error comes as an exception, with the same words
         if level == "none":
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

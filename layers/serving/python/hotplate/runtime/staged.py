@@ -6,7 +6,8 @@ are; once the first request is answered, a second session is built in a thread, 
 and takes the first one's place. Both give the same answers within rounding.
 
 Rules kept: no request waits for the second session, and none fails by it; if it cannot be built, the
-first goes on serving, and the log says why. Memory: the weights once, and their rearranged copy once.
+first goes on serving. The log says why, or how long it took and how much memory there is then: the weights
+once, and their rearranged copy once.
 
 Between requests Lambda halts the environment and this thread with it, so the second session is built
 during the requests that follow, which take longer meanwhile: for environments that answer many.
@@ -15,10 +16,12 @@ during the requests that follow, which take longer meanwhile: for environments t
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from hotplate.errors import GraphError
 from hotplate.observability import write_line
+from hotplate.runtime.memory import memory_use_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +74,7 @@ class StagedSession:
             self._thread.join()
 
     def _begin_second(self) -> None:
+        started = time.perf_counter()
         try:
             session = self._build()
         except (GraphError, MemoryError) as fault:
@@ -79,3 +83,5 @@ class StagedSession:
             return
         # Warmed up by what it runs first: a run costs less than a caller's wait for it would.
         self._session, self.stage = session, 2
+        took_ms = round((time.perf_counter() - started) * 1000, 1)
+        write_line("second session", {"ms": took_ms, "memory_mb": memory_use_mb()})
