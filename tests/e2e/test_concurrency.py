@@ -69,13 +69,13 @@ def test_ten_at_once_on_the_runtime_harness(harness: RuntimeHarness) -> None:
     ledgers = [cold_ledgers(list(each.log)) for each in environments]
     assert [len(each) for each in ledgers] == [1] * len(environments)
     # On Lambda's own runtime a child process fetches the model beside the imports.
-    assert all(set(ledger) == {"runtime", "imports", "wait", "session", "warmup"} for (ledger,) in ledgers)
+    assert all(set(ledger) == {"runtime", "imports", "wait", "session"} for (ledger,) in ledgers)
 
 
 def test_ten_at_once_on_the_local_cloud(cloud: LocalCloud) -> None:
     check(ten_at_once(cloud.url))
     ledgers = cold_ledgers(cloud.logs("DigitsFunction"))
     assert 1 <= len(ledgers) <= RESERVED_CONCURRENCY
-    assert all({"imports", "session", "warmup"} <= set(phases) for phases in ledgers)
+    assert all({"imports", "session"} <= set(phases) for phases in ledgers)
     # The local cloud's worker may have threads, and then the function fetches by itself.
     assert all("wait" in phases or {"manifest", "fetch"} <= set(phases) for phases in ledgers)

@@ -84,7 +84,7 @@ def test_demo_shows_the_digit_the_ledger_and_the_warm_time() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "seven.png shows a 7" in done.stdout
-    for phase in ("runtime", "imports", "wait", "session", "warmup"):
+    for phase in ("runtime", "imports", "wait", "session"):
         assert re.search(rf"^    {phase} +[\d.]+ ms$", done.stdout, re.MULTILINE)
     assert re.search(r"warm request +[\d.]+ ms", done.stdout)
 

@@ -71,7 +71,7 @@ def test_only_the_first_answer_tells_the_cold_phases() -> None:
     endpoint = Endpoint(loader())
     timings = [endpoint(event(body=ROWS), Context())["headers"]["server-timing"] for _ in range(2)]
     assert [part.split(";")[0] for part in timings[0].split(", ")] == [
-        "runtime", "imports", "manifest", "fetch", "session", "warmup", "total"
+        "runtime", "imports", "manifest", "fetch", "session", "total"
     ]  # fmt: skip
     assert timings[1].startswith("total;dur=")
 
@@ -86,7 +86,7 @@ def test_log_has_one_cold_line_and_one_usage_line_a_request_and_no_payload(
     text = capsys.readouterr().out
     cold, first, second = (json.loads(line) for line in text.splitlines())
     assert cold["hotplate"] == "cold"
-    assert set(cold["phases_ms"]) == {"runtime", "imports", "manifest", "fetch", "session", "warmup"}
+    assert set(cold["phases_ms"]) == {"runtime", "imports", "manifest", "fetch", "session"}
     assert (first["hotplate"], first["status"], first["rows"], first["cold"]) == ("usage", 200, 1, True)
     assert (second["request_id"], second["status"], second["cold"]) == ("req-2", 400, False)
     assert "123.25" not in text

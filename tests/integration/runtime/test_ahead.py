@@ -18,8 +18,8 @@ from tests.support.cold_process import cold_process
 from tests.support.faulty_s3 import Fault, FaultyS3, faulty_s3
 from tests.support.published import Published, affine_graph, published, republished
 
-BESIDE = ["runtime", "imports", "wait", "session", "warmup"]
-HERE = ["runtime", "imports", "manifest", "fetch", "session", "warmup"]
+BESIDE = ["runtime", "imports", "wait", "session"]
+HERE = ["runtime", "imports", "manifest", "fetch", "session"]
 
 
 @pytest.fixture

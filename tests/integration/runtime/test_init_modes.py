@@ -59,7 +59,7 @@ def test_on_demand_loads_in_init_and_answers_in_two_stages(s3: FaultyS3, tmp_pat
     version = heavy(2, prepacking="later")
     with started(s3, version, tmp_path, ON_DEMAND) as function:
         function.api.wait_ready()
-        assert phases(function) == ["runtime", "imports", "wait", "session", "warmup"]
+        assert phases(function) == ["runtime", "imports", "wait", "session"]
         first, *others = [answered(function.ask(EVENT)) for _ in range(3)]
         assert all(other == pytest.approx(first, rel=1e-3, abs=1e-3) for other in others)
         deadline = time.monotonic() + 60
@@ -75,7 +75,7 @@ def test_first_invoke_loads_nothing_before_it_is_asked(s3: FaultyS3, tmp_path: P
         assert s3.requests == []
         assert descendants(function.pid) == []
         assert answered(function.ask(ASK)) == [2, 4, 6]
-        assert phases(function) == ["runtime", "imports", "manifest", "fetch", "session", "warmup"]
+        assert phases(function) == ["runtime", "imports", "manifest", "fetch", "session"]
         assert [line["cold"] for line in function.lines("usage")] == [True]
 
 

@@ -55,7 +55,7 @@ def test_pinned_version_is_loaded_and_answers() -> None:
     np.testing.assert_array_equal(answer.outputs[0].array, ROWS * 2)
     assert (answer.model_name, answer.model_version, answer.id) == ("affine", version.settings.version, "7")
     assert answer.binary == {"y"}
-    assert list(model.ledger.phases) == ["runtime", "imports", "manifest", "fetch", "session", "warmup"]
+    assert list(model.ledger.phases) == ["runtime", "imports", "manifest", "fetch", "session"]
     # The signature is read beside the manifest; the graph only after both.
     assert set(version.reader.reads[:2]) == {version.manifest_key, version.signature_key}
     assert version.reader.reads[2:] == [version.graph_key]
@@ -88,7 +88,7 @@ def test_function_makes_its_steps_of_the_versions_assets() -> None:
     version = with_asset(b"10")
     model = load_model(version.settings, version.reader, by_factor)
     np.testing.assert_array_equal(model.predict(REQUEST).outputs[0].array, ROWS * 20)
-    assert list(model.ledger.phases)[-4:] == ["fetch", "assets", "session", "warmup"]
+    assert list(model.ledger.phases)[-3:] == ["fetch", "assets", "session"]
 
 
 @pytest.mark.parametrize(

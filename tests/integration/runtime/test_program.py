@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from hotplate.runtime.assets import PrivateFolder, write_asset
 from hotplate.runtime.loader import load_model
 from hotplate.runtime.program import load_program
 from tests.support.published import Published, published, published_program, republished
+
+PROVISIONED = "provisioned-concurrency"
 
 type Array = np.ndarray[Any, Any]
 
@@ -97,8 +100,23 @@ def test_program_is_loaded_from_its_assets_and_answers() -> None:
         "fetch",
         "assets",
         "session",
-        "warmup",
     ]
+    assert model.ledger.notes == []
+
+
+def test_program_runs_its_example_only_where_nobody_waits_for_init() -> None:
+    version = published_program(ASSETS)
+    ran: list[int] = []
+
+    def example() -> dict[str, Any]:
+        ran.append(1)
+        return {"x": ROWS}
+
+    load_program(version.settings, version.reader, Scale, example)
+    assert ran == []
+    model = load_program(replace(version.settings, init_type=PROVISIONED), version.reader, Scale, example)
+    assert ran == [1]
+    assert list(model.ledger.phases)[-1] == "warmup"
     assert model.ledger.notes == []
 
 
@@ -199,7 +217,7 @@ def test_answers_are_held_to_the_manifest(given: Any, error: type[Exception], wo
 
 def test_example_that_fails_is_noted_and_the_model_is_served() -> None:
     version = published_program(ASSETS)
-    model = load_program(version.settings, version.reader, Scale, dict)
+    model = load_program(replace(version.settings, init_type=PROVISIONED), version.reader, Scale, dict)
     assert model.ledger.notes == ["not warmed up: the program failed: KeyError: 'x'"]
 
 

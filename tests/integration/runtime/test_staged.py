@@ -48,7 +48,7 @@ def test_second_session_takes_over_after_the_first_request() -> None:
         answers.append(asked(staged))
         staged.join()
         stages.append(staged.stage)
-    assert stages == [1, 2, 2]  # the warm-up, the first request, the next
+    assert stages == [2, 2, 2]
     for answer in answers:
         np.testing.assert_allclose(answer, ROWS @ WEIGHT, rtol=1e-6)
 

@@ -1,4 +1,4 @@
-"""The cold start: from a pinned digest to a session that has run.
+"""The cold start: from a pinned digest to a session.
 
 The order is the security property, and each step only sees what the one before has proved:
 
@@ -8,7 +8,8 @@ The order is the security property, and each step only sees what the one before 
 4. only then they are parsed, strictly, and must be of the model and version the settings name;
 5. each file is read, capped at the length the manifest states, hashed while it streams in, and
    compared; only assets and the graph and weights for this processor are read at all;
-6. only then the function parses its assets, ONNX Runtime sees the graph, and warm-up runs it.
+6. only then the function parses its assets, ONNX Runtime sees the graph, and, where nobody waits yet,
+   warm-up runs it.
 
 Steps 2 to 5 are `hotplate.runtime.fetched`, in a child process beside the imports where that can be had.
 The same order is tested by breaking each link (`tests/integration/runtime/test_loader.py`).
@@ -39,7 +40,7 @@ __all__ = ["build_model", "load_model"]
 def load_model(
     settings: Settings, reader: Reader, transforms: Transforms | MakeTransforms | None = None
 ) -> Model:
-    """Return the model that the settings pin, fetched by this process and warmed up.
+    """Return the model that the settings pin, fetched by this process.
 
     Args:
         settings: What to serve and how much memory there is.
@@ -60,7 +61,7 @@ def build_model(
     ledger: Ledger,
     transforms: Transforms | MakeTransforms | None = None,
 ) -> Model:
-    """Return the model made of verified bytes, warmed up.
+    """Return the model made of verified bytes; warmed up where nobody waits for init to end.
 
     Args:
         fetched: The version.
@@ -84,8 +85,9 @@ def build_model(
     with ledger.phase("session"):
         session = _session(fetched, settings, ledger)
     model = Model(manifest, settings.version, TransformedGraph(session, transforms), ledger)
-    with ledger.phase("warmup"):
-        warm_up(session, ledger)
+    if not settings.is_on_demand:  # else the caller who waits would wait for two first runs
+        with ledger.phase("warmup"):
+            warm_up(session, ledger)
     return model
 
 

@@ -99,7 +99,7 @@ def build_program(
     load: Load,
     example: Callable[[], Arrays] | None = None,
 ) -> Model:
-    """Return the model that `load` makes of verified assets, warmed up.
+    """Return the model that `load` makes of verified assets; warmed up where nobody waits for init to end.
 
     Args:
         fetched: The version.
@@ -125,8 +125,8 @@ def build_program(
         except BaseException:
             folder.remove()  # loading is tried again, into a new one
             raise
-    with ledger.phase("warmup"):
-        if example:
+    if example and not settings.is_on_demand:  # else the caller who waits would wait for two first runs
+        with ledger.phase("warmup"):
             _warm_up(model, example)
     return model
 

@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StagedSession"]
 
-# The second stage begins after so many runs: the warm-up and the first request.
-_FIRST_RUNS = 2
-
 
 class StagedSession:
     """Two sessions one after the other, used like one.
@@ -52,7 +49,6 @@ class StagedSession:
         self.inputs, self.output_names = first.inputs, first.output_names
         self.stage, self.fault = 1, ""  # of the second session
         self._session, self._build = first, build
-        self._runs = 0
         self._thread: threading.Thread | None = None
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -62,8 +58,7 @@ class StagedSession:
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
         """Return the outputs called `names`; see `Session.run`."""
         results = self._session.run(feeds, names)
-        self._runs += 1
-        if self._runs == _FIRST_RUNS:
+        if not self._thread:  # the first request has its answer
             self._thread = threading.Thread(target=self._begin_second, name="second session", daemon=True)
             self._thread.start()
         return results

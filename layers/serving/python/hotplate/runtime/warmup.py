@@ -1,4 +1,8 @@
-"""First runs before the first request, so that no caller pays for lazy work inside the library."""
+"""A first run before the first request, so that no caller pays for lazy work inside the library.
+
+Where a caller waits for init to end (on demand) his request is the first run: one before it would only
+make him wait for both.
+"""
 
 from __future__ import annotations
 
