@@ -101,6 +101,7 @@ class _Source:
 
 def _endpoint(source: _Source, build: Build) -> Endpoint:
     from hotplate.http.endpoint import Endpoint
+    from hotplate.http.marshaller import install_marshaller
 
     def load() -> Model:
         settings, ledger = Settings.from_environ(os.environ), Ledger()
@@ -113,6 +114,7 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
         with closing(_open_reader()) as reader:
             return read_card(manifest, reader)
 
+    install_marshaller()
     return Endpoint(load, card)
 
 

@@ -19,6 +19,7 @@ from hotplate.http.answers import RETRY_AFTER_S, answer_error, status_of
 from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.metadata import metadata_of
+from hotplate.http.rehearsal import rehearse
 from hotplate.http.routes import Route, route_of
 from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
@@ -55,6 +56,7 @@ class Endpoint:
         self._model: Model | None = None
         self._fault: Exception | None = None
         self._tried_at = 0.0
+        rehearse()
         self._try_to_load()
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
