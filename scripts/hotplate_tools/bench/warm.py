@@ -4,7 +4,8 @@ Every contender gets the same model file and the same numbers, and one caller as
 requests of one, then of the next, over and over, so that a machine which gets busier does so for all. Each
 start of the bench starts all of them anew. hotplate and the usual handler run on AWS's Runtime Interface
 Emulator and awslambdaric, the model servers behind their own HTTP server; `run` is `session.run` alone, in a
-process of its own. All answers must be the same to the last bit.
+process of its own. All answers must be the same to the last bit. `nothing` is a function on the same emulator
+that computes nothing: what is left of hotplate's time without it is hotplate's.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +23,10 @@ from hotplate.protocol.request import encode_request
 from hotplate.protocol.response import decode_response
 from hotplate.protocol.types import Tensor
 from hotplate_tools.bench.graphs import write_mlp
-from hotplate_tools.bench.rivals import HOTPLATE_TIMED, RUN_ALONE, USUAL
+from hotplate_tools.bench.rivals import FLOOR, HOTPLATE_TIMED, RUN_ALONE, USUAL
 from hotplate_tools.bench.servers import SERVERS, served
 from hotplate_tools.bench.stage import Stage, Staged
+from hotplate_tools.bench.times import OURS, Times, Warm
 from hotplate_tools.environments import cache_root
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local.gateway import Answer, Request, proxy_event, read_answer
@@ -42,46 +42,13 @@ if TYPE_CHECKING:
     # One request: its milliseconds, and the answer's numbers.
     Ask = Callable[[], tuple[float, Array]]
 
-__all__ = ["CASES", "OURS", "Warm", "bench_warm"]
+__all__ = ["CASES", "bench_warm"]
 
 # Floats of one request, and the inner width of the network that takes them.
 CASES = {"small": (784, 128), "image": (3 * 224 * 224, 8)}
 
-OURS = ("hotplate binary", "hotplate json")
 _TURN = 10  # requests of one contender before the next one's
 _SETTLE = 20  # requests of each that are not counted, at every start
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """One contender's requests, in milliseconds.
-
-    Attributes:
-        whole: From sending the request to having its answer.
-        outside: In hotplate's handler, but not in `session.run`.
-        first: The first request of each start, which found the function loaded: outside `session.run` too.
-    """
-
-    whole: list[float] = field(default_factory=list)
-    outside: list[float] = field(default_factory=list)
-    first: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Warm:
-    """What one case's requests took.
-
-    Attributes:
-        case: Key of `CASES`.
-        floats: In one request.
-        starts: How often everything was started.
-        times: By contender: `run`, hotplate's, `usual`, the servers.
-    """
-
-    case: str
-    floats: int
-    starts: int
-    times: Mapping[str, Times]
 
 
 def bench_warm(case: str, *, starts: int, rounds: int, servers: tuple[str, ...], console: Console) -> Warm:
@@ -128,7 +95,7 @@ def _take_turns(contenders: Mapping[str, Ask], rounds: int, times: dict[str, Tim
 def _refuse_difference(answers: Mapping[str, Array]) -> None:
     right = answers["run"]
     for name, answer in answers.items():
-        if answer.tobytes() != right.tobytes():
+        if name != "nothing" and answer.tobytes() != right.tobytes():
             raise FailedError(f"{name} does not answer what session.run computes")
 
 
@@ -148,6 +115,7 @@ class _Field:
             "run": self._stack.enter_context(_run_alone(self._file, self._x)),
             **{name: self._hotplate(name, binary=name == OURS[0]) for name in OURS},
             "usual": self._usual(),
+            "nothing": self._nothing(),
             **{name: self._server(name) for name in servers},
         }
 
@@ -184,6 +152,11 @@ class _Field:
             json.dumps(event).encode(),
             lambda answer: np.array(json.loads(answer.body)["y"], np.float32),
         )
+
+    def _nothing(self) -> Ask:
+        environment = self._stack.enter_context(self._stage.environment(FLOOR, None))
+        none = np.empty(0, np.float32)
+        return _invoked(environment, b"{}", lambda _: none)
 
     def _server(self, name: str) -> Ask:
         server = SERVERS[name]
@@ -258,10 +231,3 @@ def _written(case: str, floats: int, inner: int) -> Path:
         write_mlp(unfinished, inputs=floats, inner=inner)
         unfinished.rename(file)
     return file
-
-
-def summary(ms: list[float]) -> dict[str, float]:
-    """Return median, tenth and ninetieth percentile, and least, of some milliseconds."""
-    tenths = quantiles(ms, n=10) if len(ms) > 1 else [ms[0]] * 9
-    found = {"p50": median(ms), "p10": tenths[0], "p90": tenths[8], "min": min(ms)}
-    return {name: round(value, 4) for name, value in found.items()}

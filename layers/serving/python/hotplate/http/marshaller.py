@@ -1,9 +1,9 @@
 """Lambda's events and results as JSON: orjson in the place of the runtime client's simplejson.
 
-awslambdaric reads each event and writes each result with simplejson, before and after the handler; a body
-of text is scanned there character by character, in Python on the way out. It lets a function bring another
-marshaller as an attribute of its client's class. What orjson refuses (NaN, lone surrogates, integers beyond
-64 bits, a Decimal) goes on to the client's own, so that nothing which Lambda takes is turned away here.
+awslambdaric reads each event and writes each result with simplejson, before and after the handler. It lets a
+function bring another marshaller as an attribute of its client's class. What orjson refuses (lone surrogates,
+a Decimal) goes on to the client's own, so that nothing which Lambda takes is turned away here. An integer
+beyond 64 bits comes as a float; API Gateway's events have none, and a caller's body is text in them.
 
 Source: awslambdaric, `lambda_runtime_client.BaseLambdaRuntimeClient.marshaller`.
 """
