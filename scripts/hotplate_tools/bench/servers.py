@@ -1,7 +1,7 @@
 """Model servers that hotplate is measured against when it is warm, each as its own documentation shows it.
 
 Each is given the same model file and answers over HTTP on loopback, in an environment of its own
-(`requirements/bench-servers.txt`, `requirements/bench-mlserver.txt`), and is stopped with its children.
+(`requirements/bench-servers.txt`, `requirements/bench-mlserver.txt`), and is stopped with its workers.
 
 Source: the "getting started" pages of FastAPI, LitServe, BentoML and MLServer ("custom runtime").
 """
@@ -12,18 +12,19 @@ import contextlib
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hotplate_tools.environments import ensure
 from hotplate_tools.failures import FailedError
+from hotplate_tools.local import supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -188,16 +189,37 @@ def served(server: Server, model: Path, body: bytes, console: Console) -> Iterat
     Raises:
         FailedError: It cannot be installed, or did not start; its last lines say why.
     """
-    with tempfile.TemporaryDirectory(prefix="hotplate-bench-") as folder:
-        yield from _serve(server, model, Path(folder), body, console)
-
-
-def _serve(
-    server: Server, model: Path, folder: Path, body: bytes, console: Console
-) -> Iterator[Callable[[], bytes]]:
     binaries = ensure(server.environment, console)
     ports = _free_ports(3)
-    _write(server, folder, ports)
+    with (
+        tempfile.TemporaryFile() as log,
+        _started(server, model, binaries, ports, log) as process,
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports[0], timeout=30)) as connection,
+    ):
+
+        def ask() -> bytes:
+            try:
+                response = _post(connection, server.path, body)
+            except ConnectionError:  # kept alive for five seconds of silence by some
+                connection.close()
+                response = _post(connection, server.path, body)
+            answer = response.read()
+            if response.status != http.HTTPStatus.OK:
+                raise FailedError(f"{server.command[0]} answered {response.status}: {answer[:300]!r}")
+            return answer
+
+        _wait(process, connection, ask, log)
+        yield ask
+
+
+@contextmanager
+def _started(
+    server: Server, model: Path, binaries: Path, ports: list[int], log: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    folder = Path(tempfile.mkdtemp(prefix="hotplate-bench-"))
+    (folder / "app.py").write_text(server.program, encoding="utf-8")
+    for name, settings in server.settings(ports).items():
+        (folder / name).write_text(json.dumps(settings), encoding="utf-8")
     environ = {
         "HOME": str(folder),
         "MODEL": str(model),
@@ -207,30 +229,22 @@ def _serve(
         "LITSERVE_DISABLE_TELEMETRY": "1",
     }
     command = [str(binaries / server.command[0]), *server.command[1:]]
-    command = [word.format(port=ports[0]) for word in command]
-    log = folder / "log"
-    with log.open("wb") as lines:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environ, stdout=lines, stderr=lines, start_new_session=True
-        )
+    # It stops the server with its workers, and removes the folder, however this process ends.
+    owner = [sys.executable, "-I", str(Path(supervisor.__file__)), str(folder)]
+    process = subprocess.Popen(
+        [*owner, *(word.format(port=ports[0]) for word in command)],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+    )
     try:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports[0], timeout=30)) as connection:
-
-            def ask() -> bytes:
-                try:
-                    response = _post(connection, server.path, body)
-                except ConnectionError:  # kept alive for five seconds of silence by some
-                    connection.close()
-                    response = _post(connection, server.path, body)
-                answer = response.read()
-                if response.status != http.HTTPStatus.OK:
-                    raise FailedError(f"{server.command[0]} answered {response.status}: {answer[:300]!r}")
-                return answer
-
-            _wait(process, connection, ask, log)
-            yield ask
+        yield process
     finally:
-        _stop(process)
+        assert process.stdin  # noqa: S101 - it was asked for
+        process.stdin.close()
+        process.wait()
 
 
 def _post(connection: http.client.HTTPConnection, path: str, body: bytes) -> http.client.HTTPResponse:
@@ -238,17 +252,11 @@ def _post(connection: http.client.HTTPConnection, path: str, body: bytes) -> htt
     return connection.getresponse()
 
 
-def _write(server: Server, folder: Path, ports: list[int]) -> None:
-    (folder / "app.py").write_text(server.program, encoding="utf-8")
-    for name, settings in server.settings(ports).items():
-        (folder / name).write_text(json.dumps(settings), encoding="utf-8")
-
-
 def _wait(
     process: subprocess.Popen[bytes],
     connection: http.client.HTTPConnection,
     ask: Callable[[], bytes],
-    log: Path,
+    log: IO[bytes],
 ) -> None:
     # Some listen before their workers are there, so only an answer says that it is ready.
     deadline, why = time.monotonic() + _START_TIMEOUT_S, ""
@@ -261,19 +269,9 @@ def _wait(
             time.sleep(0.2)
         else:
             return
-    last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-6:])
+    log.seek(0)
+    last = "\n".join(log.read().decode("utf-8", "replace").splitlines()[-6:])
     raise FailedError(f"a model server did not start ({why}):\n{last}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    # Its workers are in its session; one that outlives it would hold the port and the core.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(10)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -90,6 +90,8 @@ class Session:
         options.log_severity_level = 4  # fatal; an error comes as an exception, with the same words
         if level == "none":
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # Threads that wait actively after a run take the processor from Lambda's client, which now answers.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         for key in _PREPACKING[prepacking]:
             options.add_session_config_entry(key, "1")
         self._weights = dict(weights)
