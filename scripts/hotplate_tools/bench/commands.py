@@ -74,6 +74,30 @@ def steady(rounds: int, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+@bench.command()
+@click.argument("case", type=click.Choice(["small", "image"]))
+@click.option(
+    "--starts", type=click.IntRange(min=1), default=3, show_default=True, help="Starts of everything."
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True, help="Turns, a start.")
+@click.option("--alone", is_flag=True, help="Without the model servers, which are installed at first use.")
+@as_json_option
+def warm(case: str, starts: int, rounds: int, *, alone: bool, as_json: bool) -> None:
+    """Time warm requests: hotplate's, a usual handler's, and those of other model servers.
+
+    CASE is what a request holds: 784 floats, or the 150,528 of a picture.
+    """
+    from hotplate_tools.bench.servers import SERVERS
+    from hotplate_tools.bench.times import as_data, as_text
+    from hotplate_tools.bench.warm import bench_warm
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    servers = () if alone else tuple(SERVERS)
+    seen = bench_warm(case, starts=starts, rounds=rounds, servers=servers, console=console)
+    console.result(as_data(seen), as_text(seen))
+
+
 def _data(seen: Cold) -> dict[str, Any]:
     return {
         "model": seen.model,

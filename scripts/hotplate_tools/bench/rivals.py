@@ -3,11 +3,15 @@
 `usual` is the handler of the tutorials: boto3 downloads the file into `/tmp` when the module is imported,
 ONNX Runtime opens it with default options, `json` reads the body. `floor` computes nothing: the
 runtime, the imports that nobody can do without, an answer.
+
+`HOTPLATE_TIMED` is hotplate with a clock around its handler and around each `session.run` in it; asked for
+`{"report": true}` it returns the two times of every request since. `RUN_ALONE` is a program, not a handler:
+it runs a file's graph on an array, as often as each line of its input says, and prints the times.
 """
 
 from __future__ import annotations
 
-__all__ = ["FLOOR", "HOTPLATE", "USUAL"]
+__all__ = ["FLOOR", "HOTPLATE", "HOTPLATE_TIMED", "RUN_ALONE", "USUAL"]
 
 HOTPLATE = '''\
 """The generic function."""
@@ -55,4 +59,62 @@ import onnxruntime
 
 def lambda_handler(event, context):
     return {"statusCode": 200, "body": "{}"}
+'''
+
+HOTPLATE_TIMED = '''\
+"""The generic function, timed from within."""
+
+import time
+
+from hotplate.wiring import model_function
+
+handler = model_function()
+
+import onnxruntime as ort
+
+times, run_s, run = [], [0.0], ort.InferenceSession.run
+
+
+def timed_run(*arguments):
+    started = time.perf_counter()
+    try:
+        return run(*arguments)
+    finally:
+        run_s[0] += time.perf_counter() - started
+
+
+ort.InferenceSession.run = timed_run
+
+
+def lambda_handler(event, context):
+    if "report" in event:
+        seen = times[:]
+        times.clear()
+        return seen
+    run_s[0] = 0.0
+    started = time.perf_counter()
+    result = handler(event, context)
+    times.append(((time.perf_counter() - started) * 1000, run_s[0] * 1000))
+    return result
+'''
+
+RUN_ALONE = '''\
+"""session.run, and nothing else: arguments are the model and an array as .npy."""
+
+import json
+import sys
+import time
+
+import numpy as np
+import onnxruntime as ort
+
+session = ort.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+feeds = {"x": np.load(sys.argv[2])}
+for line in sys.stdin:
+    times = []
+    for _ in range(int(line)):
+        started = time.perf_counter()
+        (y,) = session.run(None, feeds)
+        times.append((time.perf_counter() - started) * 1000)
+    print(json.dumps({"times": times, "y": y.ravel().tolist()}), flush=True)
 '''

@@ -27,7 +27,8 @@ def write_line(kind: str, record: Mapping[str, Any]) -> None:
     Kinds in use: `usage` (one a request), `cold` (one an execution environment), `restored` (instead,
     for one made from a snapshot), `second session` (see `hotplate.runtime.staged`).
     """
-    sys.stdout.write(orjson.dumps({"hotplate": kind, **record}).decode() + "\n")
+    line = orjson.dumps({"hotplate": kind, **record}, option=orjson.OPT_APPEND_NEWLINE)
+    sys.stdout.write(line.decode())
     sys.stdout.flush()
 
 

@@ -155,6 +155,7 @@ class _Source:
 
 def _endpoint(source: _Source, build: Build) -> Endpoint:
     from hotplate.http.endpoint import Endpoint
+    from hotplate.http.marshaller import install_marshaller
 
     def load() -> Model:
         settings, ledger = Settings.from_environ(os.environ), Ledger()
@@ -167,6 +168,7 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
         with closing(_open_reader()) as reader:
             return read_card(manifest, reader)
 
+    install_marshaller()
     end_of_imports()
     endpoint = Endpoint(load, card, late=source.is_late, strict=is_snapshot(os.environ))
     if is_snapshot(os.environ):

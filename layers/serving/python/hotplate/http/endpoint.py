@@ -24,6 +24,7 @@ from hotplate.http.answers import RETRY_AFTER_S, answer_error, status_of
 from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.metadata import metadata_of
+from hotplate.http.rehearsal import rehearse
 from hotplate.http.routes import Route, route_of
 from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
@@ -68,6 +69,7 @@ class Endpoint:
         self._model: Model | None = None
         self._fault: Exception | None = None
         self._tried_at = -math.inf
+        rehearse()
         if not late:
             self._try_to_load()
         if strict and self._fault:

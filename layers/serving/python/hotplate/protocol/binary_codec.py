@@ -124,10 +124,12 @@ def decode_elements(raw: memoryview, datatype: Datatype, shape: Shape, *, what: 
     return np.frombuffer(raw, datatype.dtype).reshape(shape)
 
 
-def encode_elements(array: Array, datatype: Datatype) -> bytes:
-    """Return the elements as the extension sends them."""
+def encode_elements(array: Array, datatype: Datatype) -> bytes | memoryview:
+    """Return the elements as the extension sends them: a view of the array, except for BYTES."""
+    if array.size == 0:
+        return b""
     if datatype.item_bytes is not None:
-        return array.tobytes()
+        return memoryview(np.ascontiguousarray(array)).cast("B")
     return b"".join(_LENGTH.pack(len(element)) + element for element in array.reshape(-1))
 
 

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pybase64
 
@@ -44,8 +44,7 @@ _WIDEST = {"f": ("d", np.dtype("<f8")), "i": ("i", np.dtype("<i8")), "u": ("u", 
 _ASK_FOR_BINARY = "ask for binary data (parameters.binary_data)"
 
 
-@dataclass(frozen=True, slots=True)
-class JsonData:
+class JsonData(msgspec.Struct, frozen=True, eq=False):
     """A tensor's `data` whose lengths agree with its shape; the elements are not read yet.
 
     Attributes:

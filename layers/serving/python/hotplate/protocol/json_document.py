@@ -68,8 +68,14 @@ def mapping(node: Json, *, what: str) -> dict[str, Any]:
     Raises:
         MalformedRequestError: Not an object, or one with a member twice.
     """
-    _names(node, what=what)
-    return dict(node) if isinstance(node, dict) else node.as_dict()
+    if isinstance(node, dict):
+        return dict(node)
+    if not isinstance(node, simdjson.Object):
+        raise MalformedRequestError(what, expected="an object", received=excerpt(node))
+    members: dict[str, Any] = node.as_dict()
+    if len(members) != len(node):
+        raise _twice(what)
+    return members
 
 
 def is_array(node: Json) -> bool:
@@ -128,5 +134,9 @@ def _names(node: Json, *, what: str) -> set[str]:
 def _refuse_twice(names: list[str], *, what: str) -> set[str]:
     unique = set(names)
     if len(unique) != len(names):
-        raise MalformedRequestError(what, expected="each member once", received="a member twice")
+        raise _twice(what)
     return unique
+
+
+def _twice(what: str) -> MalformedRequestError:
+    return MalformedRequestError(what, expected="each member once", received="a member twice")

@@ -13,6 +13,9 @@ Rules kept here, in this order, so that the first fault is the one reported:
 Outputs are answered in the order asked for, or as declared if none is named. An output is binary if its
 `binary_data` says so, else if the request's `binary_data_output` does, else JSON.
 
+The JSON part of a binary request is read once and remembered by its bytes: callers repeat it, and only the
+binary part is new. So nobody may change the parameters of a decoded request.
+
 Law: `decode_request(encode_request(x)) == x`, tensors compared by value.
 Source: Open Inference Protocol v2, "Inference Request" and "Binary Tensor Data Extension".
 """
@@ -21,6 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from hotplate.errors import (
     DatatypeMismatchError,
@@ -77,19 +82,12 @@ def decode_request(
         ValueRangeError: An element that its datatype cannot hold.
     """
     raw, section = split(body, header_length)
-    request = fields(parse(raw), ("id", "parameters", "inputs", "outputs"), what="the request")
-    identity = request.get("id")
-    if identity is not None and not isinstance(identity, str):
-        raise MalformedRequestError("id of the request", expected="text", received=excerpt(identity))
-    parameters = mapping(request.get("parameters", {}), what="parameters of the request")
-    wanted = _read_outputs(request.get("outputs"), parameters, outputs)
-    entries = read_list(request.get("inputs"), what="inputs of the request")
-    sent = _read_inputs(entries, inputs)
+    head = _read_head(raw, inputs, outputs) if header_length is None else _recall(raw, inputs, outputs)
     return InferenceRequest(
-        id=identity,
-        inputs=decode_tensors(sent, document=raw, arrays=1 + ("outputs" in request), section=section),
-        outputs=wanted,
-        parameters=parameters,
+        id=head.id,
+        inputs=decode_tensors(head.sent, document=raw, arrays=head.arrays, section=section),
+        outputs=head.outputs,
+        parameters=head.parameters,
     )
 
 
@@ -120,6 +118,47 @@ def encode_request(
         head["parameters"] = {"binary_data_output": True}
     names = frozenset(tensor.name for tensor in inputs) if binary else frozenset[str]()
     return encode_body(head, "inputs", inputs, names)
+
+
+class _Head(msgspec.Struct, frozen=True, eq=False):
+    """A request's JSON part, validated; `arrays` is how many arrays it holds besides its tensors'."""
+
+    id: str | None
+    parameters: dict[str, Any]
+    outputs: tuple[RequestOutput, ...]
+    sent: list[SentTensor]
+    arrays: int
+
+
+# Heads of binary requests, which say the same again and again, by their bytes and the signature.
+_HEADS: dict[tuple[bytes, tuple[MetadataTensor, ...], tuple[MetadataTensor, ...]], _Head] = {}
+_MAX_HEADS = 64
+_MAX_HEAD_BYTES = 1024
+
+
+def _recall(raw: bytes, inputs: Sequence[MetadataTensor], outputs: Sequence[MetadataTensor]) -> _Head:
+    """As `_read_head`, from memory if these bytes came before; one with elements in it is not remembered."""
+    key = (raw, tuple(inputs), tuple(outputs))
+    head = _HEADS.get(key)
+    if head is None:
+        head = _read_head(raw, inputs, outputs)
+        if len(raw) <= _MAX_HEAD_BYTES and all(one.data is None for one in head.sent):
+            if len(_HEADS) >= _MAX_HEADS:
+                _HEADS.clear()
+            _HEADS[key] = head
+    return head
+
+
+def _read_head(raw: bytes, inputs: Sequence[MetadataTensor], outputs: Sequence[MetadataTensor]) -> _Head:
+    request = fields(parse(raw), ("id", "parameters", "inputs", "outputs"), what="the request")
+    identity = request.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise MalformedRequestError("id of the request", expected="text", received=excerpt(identity))
+    parameters = mapping(request.get("parameters", {}), what="parameters of the request")
+    wanted = _read_outputs(request.get("outputs"), parameters, outputs)
+    entries = read_list(request.get("inputs"), what="inputs of the request")
+    sent = _read_inputs(entries, inputs)
+    return _Head(identity, parameters, wanted, sent, 1 + ("outputs" in request))
 
 
 def _read_outputs(

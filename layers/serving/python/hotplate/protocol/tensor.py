@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import orjson
 
 from hotplate.errors import InferenceError, MalformedRequestError, ShapeMismatchError
@@ -39,8 +39,7 @@ _SIZE = "binary_data_size"
 _ALIGNMENT = 8
 
 
-@dataclass(frozen=True, slots=True)
-class SentTensor:
+class SentTensor(msgspec.Struct, frozen=True, eq=False):
     """A tensor's JSON entry, before its elements are decoded.
 
     Attributes:
@@ -155,7 +154,7 @@ def encode_body(
         ValueRangeError: Elements that JSON cannot hold.
         InferenceError: An array is not of its tensor's datatype.
     """
-    chunks: list[bytes] = []
+    chunks: list[bytes | memoryview] = []
     head[key] = [_encode(tensor, key[:-1], chunks if tensor.name in binary else None) for tensor in tensors]
     document = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
     if not any(tensor.name in binary for tensor in tensors):
@@ -200,7 +199,7 @@ def _decode(sent: SentTensor, structure: json_codec.JsonData | None, section: Bi
     return Tensor(sent.name, sent.datatype, array, sent.parameters)
 
 
-def _encode(tensor: Tensor, role: str, chunks: list[bytes] | None) -> dict[str, Any]:
+def _encode(tensor: Tensor, role: str, chunks: list[bytes | memoryview] | None) -> dict[str, Any]:
     what = f"{role} {excerpt(tensor.name)}"
     datatype = from_name(tensor.datatype)
     if tensor.array.dtype != datatype.dtype:

@@ -3,7 +3,7 @@
 | phase | from, to |
 |---|---|
 | `runtime` | start of the process, first line of hotplate: Python and Lambda's own client |
-| `imports` | first line of hotplate, start of loading: numpy, ONNX Runtime, ours |
+| `imports` | first line of hotplate, start of loading: numpy, ONNX Runtime, ours; the codecs are rehearsed |
 | `manifest` | reading and checking the manifest |
 | `fetch` | reading the files, from S3 or the cache, hashed on the way |
 | `wait` | instead of both, where a child process does them beside the imports: what is left of them |

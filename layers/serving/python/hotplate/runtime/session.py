@@ -5,18 +5,17 @@ Every fault of the library leaves as `GraphError` (building) or `InferenceError`
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from hotplate.errors import GraphError, HotplateError, InferenceError, ValueRangeError
+from hotplate.errors import GraphError, InferenceError, ValueRangeError
 from hotplate.protocol.datatypes import from_ort, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from hotplate.manifest.schema import Arena, Prepacking
 
@@ -94,10 +93,12 @@ class Session:
         options.log_severity_level = 4  # fatal; an error comes as an exception, with the same words
         if level == "none":
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # Threads that wait actively after a run take the processor from Lambda's client, which now answers.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         for key in _PREPACKING[prepacking]:
             options.add_session_config_entry(key, "1")
         self._weights = dict(weights)
-        with _faults(GraphError, "the graph could not be loaded"):
+        try:
             if weights:
                 options.add_session_config_entry(
                     "session.use_external_initializer_file_buffers_directly", "1"
@@ -106,6 +107,8 @@ class Session:
                     list(weights), list(weights.values()), [len(view) for view in weights.values()]
                 )
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except _ORT_ERRORS as fault:
+            raise GraphError(f"the graph could not be loaded: {fault}") from fault
         self.inputs = [
             (node.name, shape_of(node.shape), from_ort(node.type).dtype)
             for node in self._session.get_inputs()
@@ -128,8 +131,10 @@ class Session:
             InferenceError: The graph failed on these feeds.
         """
         ready = {name: _fed(name, array) for name, array in feeds.items()}
-        with _faults(InferenceError, "the graph failed"):
-            results = self._session.run(list(names), ready)
+        try:
+            results = self._session.run(names, ready)
+        except _ORT_ERRORS as fault:
+            raise InferenceError(f"the graph failed: {fault}") from fault
         return {name: _taken(array) for name, array in zip(names, results, strict=True)}
 
 
@@ -158,11 +163,3 @@ def _objects(elements: list[Any], shape: tuple[int, ...]) -> Array:
     array = np.empty(len(elements), object)
     array[:] = elements
     return array.reshape(shape)
-
-
-@contextmanager
-def _faults(ours: type[HotplateError], what: str) -> Iterator[None]:
-    try:
-        yield
-    except _ORT_ERRORS as fault:
-        raise ours(f"{what}: {fault}") from fault
