@@ -30,10 +30,14 @@ def list_body(models: Sequence[Served]) -> dict[str, Any]:
 
 
 def model_body(served: Served, manifest: Manifest) -> dict[str, Any]:
-    """Return one model; `size` is what a cold start fetches, in bytes, and `card` a path of this API."""
+    """Return one model; `card` is a path of this API.
+
+    `size` is what a cold start fetches, in bytes; of a pipeline without its `members`, which are models too.
+    """
     pin = served.pin
     metadata = metadata_of(manifest, pin.version)
     has_card = any(entry.role == "card" for entry in manifest.files)
+    members = [member.name for member in manifest.pipeline.members] if manifest.pipeline else []
     return {
         "id": pin.name,
         "object": "model",
@@ -45,6 +49,7 @@ def model_body(served: Served, manifest: Manifest) -> dict[str, Any]:
         "inputs": metadata["inputs"],
         "outputs": metadata["outputs"],
         "metrics": manifest.provenance.metrics,
+        **({"members": members} if members else {}),
         "size": sum(entry.size for entry in manifest.files if entry.role in _FETCHED),
         "memory_mb": pin.memory_mb,
         "card": f"/v2/models/{pin.name}/versions/{pin.version}/card" if has_card else None,

@@ -15,6 +15,7 @@ from hotplate_tools.models.ocr.drawing import pages, png
 from hotplate_tools.training.trainer import objects
 from tests.models.conftest import DEPLOYED
 from tests.support.endpoint import answers, infer
+from tests.support.http_call import call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,12 @@ def test_both_ways_answer_the_same(server: str, split: LocalCloud, page: int) ->
     assert fused["text"].tolist() == apart["text"].tolist()
     for name in ("box", "score"):
         np.testing.assert_array_equal(fused[name], apart[name])
+
+
+def test_catalogue_names_the_members(server: str) -> None:
+    told = call(server, "GET", "/v1/models/ocr").json()
+    assert told["members"] == ["text-detection", "text-recognition"]
+    assert "members" not in call(server, "GET", "/v1/models/text-detection").json()
 
 
 def test_page_without_a_word_gets_no_lines_in_both_ways(server: str, split: LocalCloud) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from hotplate.protocol.types import Tensor
 from hotplate_tools.infer import Answer, infer
-from hotplate_tools.training.driver import fetched
+from hotplate_tools.training.driver import fetched, read_trained_spec
 from hotplate_tools.training.evaluation import read_measured
-from hotplate_tools.training.stored import model_folder
+from hotplate_tools.training.stored import member_names, model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Evaluated:
         version: That answered.
         metrics: On the held-out rows.
         bars: The least asked of them.
-        size: Of the graph and its weights, or the pipeline, and the assets, in bytes.
+        size: Of the graph and its weights, or the spaCy pipeline, the assets and the members, in bytes.
         cold_ms: All phases of the cold start; None if the first answer came from a warm function.
         warm_ms: What the function took for the first golden input when warm, median.
         waited_ms: How long the caller waited for that, median.
@@ -104,8 +104,9 @@ def _tensors(spec: ModelSpec, inputs: Arrays) -> list[Tensor]:
 
 
 def _size(name: str, spec: ModelSpec) -> int:
+    members = sum(_size(member, read_trained_spec(member)[0]) for member in member_names(spec))
     folder = model_folder(name)
     named = [folder / name for name in (spec.artefact, *spec.assets) if name]
     files = {file for part in named for file in (part.rglob("*") if part.is_dir() else [part])}
     files |= set(folder.glob("*.onnx.data"))
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return members + sum(file.stat().st_size for file in files if file.is_file())
