@@ -86,11 +86,11 @@ def _decoded(text: bytes, row: int) -> str:
 
 
 def _embed(feeds: Arrays, run: Run) -> dict[str, Array]:
-    """Return `embedding`, float32 [N, 384]."""
+    """Return `embedding`, float32 [N, 384], and `tokens`, int64 [N], how many there were in each text."""
     found = np.empty((len(feeds["tokens"]), FEATURES), np.float32)
     for row, tokens in enumerate(feeds["tokens"]):
         ids = np.array([tokens], np.int64)  # (1, S)
         rest = {"attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         mean = run({"input_ids": ids, **rest})["last_hidden_state"][0].mean(axis=0)
         found[row] = mean / np.linalg.norm(mean)
-    return {"embedding": found}
+    return {"embedding": found, "tokens": np.array([len(tokens) for tokens in feeds["tokens"]], np.int64)}
