@@ -3,8 +3,8 @@
 Rules kept here:
 
 1. Every route of the template is in it, and every status that it answers.
-2. Schemas are as strict as JSON Schema can be: an input's name, datatype, rank and fixed sizes are in them.
-   That `data` has as many elements as `shape` says, and which inputs go together, it cannot say; words do.
+2. Schemas are as strict as JSON Schema can be: an input's name, datatype and rank are in them. Its
+   sizes, that `data` has as many elements, and which inputs go together are in words.
 3. A schema that a client fills in allows unknown members, because the protocol does.
 
 Source: OpenAPI Specification 3.1.0; Open Inference Protocol v2; OpenAI API reference.
@@ -70,7 +70,7 @@ def document(models: Sequence[Served], *, server: str, whole: bool = True) -> Js
 def _server_paths(manifests: Sequence[Manifest]) -> Json:
     index = _operation("What is served, and what of it is ready", _json(ref("Index")), (400, 413, 503))
     index["requestBody"] = _body(ref("IndexRequest"), required=False)
-    refused = _operation("Refused: Lambda loads and unloads", None, (405,), parameters=[_NAME])
+    refused = _operation("Refused: Lambda loads and unloads", None, (404, 405), parameters=[_NAME])
     paths: Json = {
         "/v2": {"get": _operation("What the server is", _json(ref("Server")))},
         "/v2/health/live": {"get": _operation("Whether it answers", _json(ref("Live")))},
@@ -98,7 +98,7 @@ def _model_paths(name: str, version: str, manifest: Manifest) -> Json:
     paths: Json = {}
     for base, parameters in (
         (f"/v2/models/{name}", []),
-        (f"/v2/models/{name}/versions/{{version}}", [{**_VERSION, "example": version}]),
+        (f"/v2/models/{name}/versions/{{version}}", [{**_VERSION, "schema": {"enum": [version]}}]),
     ):
         gets = {
             "": _operation("Signature and origin", _json(ref("Metadata")), faults, parameters=parameters),
@@ -163,7 +163,7 @@ def _embeddings(manifests: Sequence[Manifest]) -> Json:
                     {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2048},
                 ]
             },
-            "encoding_format": {"enum": ["float", "base64"]},
+            "encoding_format": {"enum": ["float", "base64", None]},
         },
     }
     operation = _operation("Embeddings", _json(ref("Embeddings")), _INFER_FAULTS, error="OpenaiError")

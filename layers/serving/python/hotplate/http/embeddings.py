@@ -54,7 +54,9 @@ def answer_embeddings(body: bytes, manifest: Manifest, predict: Predict) -> Http
         InferenceError: The model failed.
     """
     if not gives_embeddings(manifest):
-        raise UnknownPathError("path", expected="a model that gives embeddings", received=repr(manifest.name))
+        raise UnknownPathError(
+            "model", expected="a model that gives embeddings", received=repr(manifest.name)
+        )
     sent = fields(parse(body), _MEMBERS, what="the request")
     texts = _texts(sent.get("input"))
     encoded = _encoding(sent.get("encoding_format", "float")) == "base64"

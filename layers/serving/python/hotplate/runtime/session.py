@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from hotplate.errors import GraphError, HotplateError, InferenceError, ValueRangeError
+from hotplate.errors import GraphError, HotplateError, InferenceError, ShapeMismatchError, ValueRangeError
 from hotplate.protocol.datatypes import from_ort, shape_of
 
 if TYPE_CHECKING:
@@ -122,11 +122,21 @@ class Session:
 
         Raises:
             ValueRangeError: Bytes that are no UTF-8 text.
+            ShapeMismatchError: An array without elements, on which the graph failed.
             InferenceError: The graph failed on these feeds.
         """
         ready = {name: _fed(name, array) for name, array in feeds.items()}
-        with _faults(InferenceError, "the graph failed"):
-            results = self._session.run(list(names), ready)
+        try:
+            with _faults(InferenceError, "the graph failed"):
+                results = self._session.run(list(names), ready)
+        except InferenceError as fault:
+            # Most graphs give nothing for nothing; one that cannot says so only by failing.
+            empty = next((name for name, array in ready.items() if array.size == 0), None)
+            if empty is None:
+                raise
+            raise ShapeMismatchError(
+                f"input {empty!r}", expected="one element or more, as this graph does", received="none"
+            ) from fault
         return {name: _taken(array) for name, array in zip(names, results, strict=True)}
 
 
