@@ -88,10 +88,10 @@ def _pair(text: str) -> tuple[str, Any]:
 
 
 def _value(text: str) -> Any:
-    import numpy as np
-
     path = Path(text)
     if path.suffix == ".npy" and path.is_file():
+        import numpy as np  # here, so that `hotplate --help` stays quick
+
         return np.load(path, allow_pickle=False)
     if len(text) < 4096 and path.is_file():
         return path

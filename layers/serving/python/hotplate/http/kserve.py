@@ -168,7 +168,8 @@ def _jsonable(tensor: Tensor) -> Any:
         expected = "finite numbers; /v2 has the others, as binary data"
         raise ValueRangeError(f"output {excerpt(tensor.name)}", expected=expected, received="NaN or infinity")
     # An FP16 is an FP32 too; a list of FP32 is written as NumPy prints it, so it stays an array.
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+    exact = array.astype(np.float32) if array.dtype == np.float16 else array
+    return exact if exact.ndim else exact.item()
 
 
 def _text(value: bytes) -> str | dict[str, str]:
