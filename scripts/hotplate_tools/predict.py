@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from hotplate_tools.failures import FailedError, RefusedError
 from hotplate_tools.options import as_json_option
