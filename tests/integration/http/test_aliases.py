@@ -61,7 +61,7 @@ SIZES = endpoint(
     (MetadataTensor("size", "INT64", (-1,)), MetadataTensor("bytes", "BYTES", (-1,))),
 )
 PAIR = endpoint(
-    lambda a: {"y": a["x"][:, 0] * a["by"], "total": np.float32(7)},
+    lambda a: {"y": a["x"][:, 0] * a["by"], "total": np.array(7, np.float32)},
     (X, MetadataTensor("by", "FP32", ())),
     (MetadataTensor("y", "FP32", (-1,)), MetadataTensor("total", "FP32", ())),
 )
