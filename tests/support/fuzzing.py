@@ -60,11 +60,21 @@ def fuzz(
     with tempfile.TemporaryDirectory() as folder:
         schema, report = Path(folder, "openapi.json"), Path(folder, "report.json")
         schema.write_bytes(call(url, "GET", "/openapi.json").body)
-        command = [program, "run", schema, "--url", url, "--phases", ",".join(phases), "--mode", "all"]
+        command = [
+            str(program),
+            "run",
+            str(schema),
+            "--url",
+            url,
+            "--phases",
+            ",".join(phases),
+            "--mode",
+            "all",
+        ]
         command += ["--max-examples", str(examples), "--seed", str(seed), "--workers", str(WORKERS)]
         command += ["--checks", "all", "--exclude-checks", ",".join(LEFT_OUT), "--continue-on-failure"]
         command += ["--request-timeout", str(TIMEOUT_S), "--max-response-time", str(TIMEOUT_S), "--no-color"]
-        command += ["--report", "json", "--report-json-path", report]
+        command += ["--report", "json", "--report-json-path", str(report)]
         command += ["--include-path-regex", paths] if paths else []
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert report.exists(), done.stdout + done.stderr
