@@ -18,7 +18,7 @@ PATHS = r"^/(v2|ping|openapi.json|invocations|v1/models|v1/embeddings|.*(digits|
 
 
 def test_made_up_requests_get_the_documented_answers(cloud: LocalCloud) -> None:
-    found = fuzz(cloud.url, examples=12, seed=20261124, paths=PATHS)
+    found = fuzz(cloud.url, examples=20, seed=20261124, paths=PATHS)
     assert found.failures == [], found.output
     assert found.cases > 200
 

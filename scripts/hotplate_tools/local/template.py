@@ -121,6 +121,10 @@ def read_template(
     declared: Mapping[str, Any] = document.get("Resources", {})
     known = {name: bucket for name, each in declared.items() if each.get("Type") == "AWS::S3::Bucket"}
     known |= {f"{name}.Arn": f"arn:aws:s3:::{bucket}" for name in known}
+    # The harness's own Lambda knows functions by logical id.
+    known |= {
+        name: name for name, each in declared.items() if each.get("Type") == "AWS::Serverless::Function"
+    }
     resolver = Resolver(document, parameters, {**known, **(resources or {})})
     reader = _Reader(path.resolve().parent, document.get("Globals", {}), declared, resolver)
     wanted = reader.functions_there() if functions is None else list(functions)
