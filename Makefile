@@ -10,7 +10,7 @@ FIND_PYTHON = for name in python3.13 python3.14 python3.12 python3 \
 	$$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[342].*/bin/python 2>/dev/null | sort -r); do \
 	"$$name" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$name" && break; done
 
-.PHONY: help demo test check up unit integration e2e models models-test convert bench build lock clean
+.PHONY: help demo test check up unit integration e2e models models-test convert fuzz bench build lock clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ models-test: models ## Build what is missing, serve all models, ask each over HT
 convert: .venv/.complete ## Convert, publish and serve a model of every framework (installs them)
 	@$(BIN)/pytest tests/convert
 
+fuzz: .venv/.complete ## Fuzz the API of the local cloud, all routes, 5,000 requests and more
+	@$(BIN)/python -m tests.support.fuzzing
+
 bench: .venv/.complete ## Run the benches; they print ratios
 	@failed=0; for bench in tests/bench/bench_*.py; do echo "$$bench"; $(BIN)/python "$$bench" || failed=1; done; exit $$failed
 
@@ -66,7 +69,7 @@ build: .venv/.complete ## Build functions and layers, print their sizes
 	@$(BIN)/hotplate build
 
 lock: .venv/.complete ## Pin all requirements again, with hashes
-	@for name in dev sam cloud runtime train-keras train-ocr train-pretrained convert-boosted convert-keras convert-sklearn \
+	@for name in dev sam cloud fuzz runtime train-keras train-ocr train-pretrained convert-boosted convert-keras convert-sklearn \
 	  model-signing quantise plot bench-servers bench-mlserver; do \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	    requirements/$$name.in -o requirements/$$name.txt; done

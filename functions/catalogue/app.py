@@ -1,4 +1,4 @@
-"""What this stack serves: `/v2`, health, the repository index, OpenAI's list of models; and every other path.
+"""What this stack serves: `/v2`, health, repository index, OpenAI's list of models, OpenAPI; and the rest.
 
 No list of models is kept here: see `served.py`.
 """
@@ -16,6 +16,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 import hotplate
 from functions.catalogue.openai import error_body, list_body, model_body
+from functions.catalogue.openapi import document
+from functions.catalogue.page import HEADERS, page
 from functions.catalogue.served import Registry, read_pins
 from hotplate.aws.clients import s3_client
 from hotplate.aws.faults import s3_faults
@@ -23,6 +25,8 @@ from hotplate.errors import StoreError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from functions.catalogue.served import Served
 
 # How long the registry is believed to be readable, in seconds.
 READY_AGE_S = 2.0
@@ -47,6 +51,7 @@ def server_metadata() -> Response[str]:
     return _answer(HTTPStatus.OK, metadata)
 
 
+@app.get("/ping")
 @app.get("/v2/health/live")
 def live() -> Response[str]:
     """Say that the server answers."""
@@ -118,6 +123,32 @@ def openai_model(name: str) -> Response[str]:
     return _openai_problem(HTTPStatus.NOT_FOUND, text, code="model_not_found", param="model")
 
 
+@app.get("/openapi.json")
+def openapi() -> Response[str]:
+    """Describe the whole API as an OpenAPI document, each model with its own signature."""
+    return _answer(HTTPStatus.OK, document(_registry.served(), server="."))
+
+
+@app.get("/v2/models/<name>/docs/dataplane.json")
+def model_openapi(name: str) -> Response[str]:
+    """Describe one model's paths as an OpenAPI document."""
+    found = next(iter(_registry.served([name])), None)
+    if found and found.manifest:
+        return _answer(HTTPStatus.OK, document([found], server="../../../..", whole=False))
+    return _model_away(name, found)
+
+
+@app.get("/v2/models/<name>/docs")
+def model_page(name: str) -> Response[str]:
+    """Describe one model as a page."""
+    found = next(iter(_registry.served([name])), None)
+    if found and found.manifest:
+        headers = {"x-request-id": app.lambda_context.aws_request_id, **HEADERS}
+        text = page(found.pin, found.manifest)
+        return Response(HTTPStatus.OK, "text/html; charset=utf-8", text, headers)
+    return _model_away(name, found)
+
+
 @app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
 def registry_away(fault: StoreError) -> Response[str]:
     """Say that the registry cannot be read now."""
@@ -146,6 +177,13 @@ def not_here(_: Exception) -> Response[str]:
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one API Gateway request."""
     return app.resolve(event, context)
+
+
+def _model_away(name: str, found: Served | None) -> Response[str]:
+    if found is None:
+        return _problem(HTTPStatus.NOT_FOUND, "ModelNotFoundError", _unknown(name))
+    text = f"model {name[:80]!r} is not ready: {found.reason}"
+    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "ModelNotReadyError", text, RETRY_AFTER)
 
 
 def _unknown(name: str) -> str:

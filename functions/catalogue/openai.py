@@ -1,8 +1,9 @@
 """The models as OpenAI's API lists them, and its errors.
 
-Beside the members of its model object there are ours, which its clients keep as they are.
+Beside the members of its model object there are ours, which its clients keep as they are, and `name` and
+`ready`, because KServe's v1 has the same path for a model.
 
-Source: OpenAI API reference, "Models" and "Error codes".
+Source: OpenAI API reference, "Models" and "Error codes"; KServe, "V1 Inference Protocol".
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ def model_body(served: Served, manifest: Manifest) -> dict[str, Any]:
         "object": "model",
         "created": served.published,
         "owned_by": "hotplate",
+        "name": pin.name,
+        "ready": True,
         "version": pin.version,
         "task": manifest.task,
         "platform": manifest.platform,

@@ -13,6 +13,7 @@ Axes: N pictures, 8 rows from the top, 8 columns from the left.
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +63,9 @@ def expanded(image: Array) -> Array:
     blocks = image.reshape(count, half, 2, half, 2).sum(axis=(2, 4))
     quarters = image.reshape(count, 2, half, 2, half).sum(axis=(2, 4))
     parts = [image, image.sum(axis=2), image.sum(axis=1), blocks, quarters]
-    return np.concatenate([part.reshape(count, -1) for part in parts], axis=1).astype(np.float32)
+    # Not -1: NumPy cannot tell a row's length where there are no rows.
+    rows = [part.reshape(count, math.prod(part.shape[1:])) for part in parts]
+    return np.concatenate(rows, axis=1).astype(np.float32)
 
 
 def _decided(outputs: Mapping[str, Array]) -> dict[str, Array]:

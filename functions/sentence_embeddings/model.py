@@ -31,13 +31,18 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Array]
     Run = Callable[[Arrays], Arrays]
 
-__all__ = ["FEATURES", "MAX_TEXTS", "MAX_TOKENS", "TOKENIZER", "transforms"]
+__all__ = ["FEATURES", "MAX_TEXTS", "MAX_TOKENS", "MAX_WORK", "TEXT_WORK", "TOKENIZER", "transforms"]
 
 TOKENIZER = "tokenizer.json"
 FEATURES = 384
 
 # Tokens of a text, its first and last mark included. Source: as in the module's docstring.
 MAX_TOKENS = 256
+
+# Work in a request, in tokens; a text costs as much as `TEXT_WORK` tokens before its first. Ours: half of
+# what one vCPU does while API Gateway waits, so that a batch is refused with words and not by a time-out.
+MAX_WORK = 16_384
+TEXT_WORK = 16
 
 # Texts in a request. Source: OpenAI API reference, "Create embeddings".
 MAX_TEXTS = 2048
@@ -62,13 +67,19 @@ def transforms(assets: Mapping[str, bytes]) -> Transforms:
 
         Raises:
             ValueRangeError: A text is not UTF-8.
-            ShapeMismatchError: There are too many.
+            ShapeMismatchError: There are too many, or they are too long together.
         """
         texts = inputs["text"]
         if len(texts) > MAX_TEXTS:
             raise ShapeMismatchError("text", expected=f"at most {MAX_TEXTS} texts", received=str(len(texts)))
         tokens = np.empty(len(texts), object)
         tokens[:] = [tokeniser.encode(_decoded(text, row), MAX_TOKENS) for row, text in enumerate(texts)]
+        work = sum(map(len, tokens)) + TEXT_WORK * len(texts)
+        if work > MAX_WORK:
+            expected = (
+                f"at most {MAX_WORK} tokens in a request, {TEXT_WORK} for each text counted in; split it"
+            )
+            raise ShapeMismatchError("text", expected=expected, received=str(work))
         return {"tokens": tokens}
 
     return Transforms(preprocess, _unchanged, rollout=_embed)
@@ -86,11 +97,11 @@ def _decoded(text: bytes, row: int) -> str:
 
 
 def _embed(feeds: Arrays, run: Run) -> dict[str, Array]:
-    """Return `embedding`, float32 [N, 384]."""
+    """Return `embedding`, float32 [N, 384], and `tokens`, int64 [N], how many there were in each text."""
     found = np.empty((len(feeds["tokens"]), FEATURES), np.float32)
     for row, tokens in enumerate(feeds["tokens"]):
         ids = np.array([tokens], np.int64)  # (1, S)
         rest = {"attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         mean = run({"input_ids": ids, **rest})["last_hidden_state"][0].mean(axis=0)
         found[row] = mean / np.linalg.norm(mean)
-    return {"embedding": found}
+    return {"embedding": found, "tokens": np.array([len(tokens) for tokens in feeds["tokens"]], np.int64)}

@@ -22,7 +22,7 @@ import numpy as np
 from hotplate.runtime.transforms import Transforms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Array = np.ndarray[Any, Any]
 
@@ -72,7 +72,14 @@ def transforms(assets: Mapping[str, bytes]) -> Transforms:
         """Return `tokens`, int32 [N, TOKENS], for `text`, object [N] of bytes."""
         return {"tokens": token_numbers(inputs["text"], numbers)}
 
-    return Transforms(preprocess, _labelled)
+    return Transforms(preprocess, _labelled, rollout=_run)
+
+
+def _run(
+    feeds: Mapping[str, Array], run: Callable[[Mapping[str, Array]], Mapping[str, Array]]
+) -> Mapping[str, Array]:
+    # ONNX Runtime's LSTM divides by the number of rows: none would end the process.
+    return run(feeds) if len(feeds["tokens"]) else {"probabilities": np.empty((0, len(LABELS)), np.float32)}
 
 
 def token_numbers(texts: Array, numbers: Mapping[str, int]) -> Array:

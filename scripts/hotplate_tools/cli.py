@@ -21,6 +21,7 @@ from hotplate_tools.local.sam_command import sam_local
 from hotplate_tools.new.commands import new
 from hotplate_tools.options import as_json_option
 from hotplate_tools.planning.commands import plan
+from hotplate_tools.predict import predict
 from hotplate_tools.publish import commands as publish
 from hotplate_tools.publish import trust_commands as trust
 from hotplate_tools.publish import version_commands as version
@@ -81,6 +82,7 @@ for _command in (
     version.card,
     version.export,
     plan,
+    predict,
     choose,
     convert,
     training.train,

@@ -24,6 +24,7 @@ BANNED = {
     "cryptography",
     "email",
     "http",
+    "httpx2",
     "nacl",
     "pydantic",
     "requests",

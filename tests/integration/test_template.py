@@ -318,10 +318,46 @@ def test_catalogue_answers_for_the_server_and_for_whatever_is_not_there() -> Non
         ("GET", "/v2"),
         ("GET", "/v2/health/live"),
         ("GET", "/v2/health/ready"),
-        *((method, f"{base}/{{proxy+}}") for method in ("GET", "POST") for base in OPENAI_BASES),
+        *(("GET", f"{base}/{{proxy+}}") for base in OPENAI_BASES),
         ("GET", "/v2/{proxy+}"),
         ("POST", "/v2/{proxy+}"),
+        ("GET", "/ping"),
+        ("GET", "/openapi.json"),
     }
+
+
+def test_relay_answers_for_the_other_protocols() -> None:
+    assert routes("RelayFunction") == {
+        *(("POST", f"{base}/{{proxy+}}") for base in OPENAI_BASES),
+        ("POST", "/endpoints/{proxy+}"),
+        ("POST", "/invocations"),
+    }
+
+
+def test_relay_may_call_each_model_and_nothing_else_and_is_told_of_each() -> None:
+    models = served_models(DOCUMENT)
+    calls = [each["Resource"] for each in statements(ROLES["RelayRole"]) if each["Sid"] == "CallModels"]
+    (resources,) = calls
+    assert sorted(each["Fn::Sub"] for each in resources) == sorted(
+        f"${{{model.function}.Arn}}:live" for model in models
+    )
+    told = FUNCTIONS["RelayFunction"]["Environment"]["Variables"]["HOTPLATE_FUNCTIONS"]["Fn::Join"][1]
+    assert sorted(each["Fn::Sub"] for each in told) == sorted(
+        f"{model.name}=${{{model.function}}}:live" for model in models
+    )
+
+
+def test_api_stays_within_the_bounds_of_cloudformation_and_api_gateway() -> None:
+    events = [each["Properties"] for name in FUNCTIONS for each in FUNCTIONS[name].get("Events", {}).values()]
+    paths = {path for each in events for path in _parents(each["Path"])}
+    assert len(paths) <= 300 * 0.8  # resources of an API
+    # Beside what is written: a permission an event, a version and an alias a function.
+    assert len(RESOURCES) + len(events) + 2 * len(FUNCTIONS) <= 500 * 0.8  # resources of a stack
+
+
+def _parents(path: str) -> Iterator[str]:
+    parts = path.strip("/").split("/")
+    yield from ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
 def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None:
@@ -338,10 +374,11 @@ def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None
     )
 
 
-def test_callers_reach_the_catalogue_that_was_deployed_last() -> None:
+def test_callers_reach_the_catalogue_and_the_relay_that_were_deployed_last() -> None:
     # A new pin is a parameter's new value, for which no version would be published.
-    catalogue = FUNCTIONS["CatalogueFunction"]
-    assert (catalogue["AutoPublishAlias"], "AutoPublishAliasAllProperties" in catalogue) == ("", False)
+    for name in ("CatalogueFunction", "RelayFunction"):
+        function = FUNCTIONS[name]
+        assert (function["AutoPublishAlias"], "AutoPublishAliasAllProperties" in function) == ("", False)
 
 
 def test_api_passes_bytes_and_speaks_the_protocol_when_it_refuses() -> None:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import openai
 import pytest
 
 from hotplate_tools.console import Console
@@ -215,3 +216,29 @@ def test_wrong_request_is_told_what_is_wrong(server: str, case: str) -> None:
     answer = infer(server, model, **inputs)
     assert answer.status == 400, answer.body
     assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize("base", ["/v1", "/openai/v1"])
+@pytest.mark.parametrize("encoding", ["float", "base64", None], ids=str)
+def test_openais_client_gets_the_models_embeddings(server: str, base: str, encoding: Any) -> None:
+    texts = ["A man is eating his dinner.", "Someone is having a meal."]
+    expected = answers(server, "sentence-embeddings", text=objects([text.encode() for text in texts]))
+    # Left out, the client asks for base64 and decodes it.
+    more = {"encoding_format": encoding} if encoding else {}
+    with openai.OpenAI(base_url=server + base, api_key="none", max_retries=0) as client:
+        both = client.embeddings.create(model="sentence-embeddings", input=texts, **more)
+        one = client.embeddings.create(model="sentence-embeddings", input=texts[0], **more)
+    found: list[Any] = [each.embedding for each in both.data]
+    if encoding == "base64":
+        found = [np.frombuffer(base64.b64decode(each), "<f4") for each in found]
+    np.testing.assert_allclose(np.stack(found), expected["embedding"], atol=1e-6)
+    assert both.usage.prompt_tokens == both.usage.total_tokens == expected["tokens"].sum()
+    assert (len(one.data), one.model) == (1, "sentence-embeddings")
+    assert one.usage.prompt_tokens == expected["tokens"][0]
+
+
+def test_batch_that_would_outlast_api_gateway_is_refused_with_words(server: str) -> None:
+    body = {"model": "sentence-embeddings", "input": [""] * 2048}
+    answer = call(server, "POST", "/v1/embeddings", json.dumps(body).encode())
+    assert answer.status == 400
+    assert "split it" in answer.json()["error"]["message"]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from hotplate_tools.console import Console
     from hotplate_tools.local.template import Function
+    from hotplate_tools.local.workspace import FunctionFiles
 
 __all__ = ["DEFAULT_CONCURRENCY", "RuntimeHarness", "lambda_variables", "runtime_harness"]
 
@@ -149,8 +150,7 @@ class RuntimeHarness:
         for name, function in template.functions.items():
             own = replace(function, reserved_concurrency=reserved.get(name, function.reserved_concurrency))
             files = workspace.files(own)
-            start = partial(ExecutionEnvironment, own, files, lambda_variables(own, given))
-            self._pools[name] = _Pool(own, start)
+            self._pools[name] = _Pool(own, partial(self._start, own, files, given))
 
     @property
     def url(self) -> str:
@@ -189,6 +189,13 @@ class RuntimeHarness:
         """End every environment."""
         for pool in self._pools.values():
             pool.close()
+
+    def _start(
+        self, function: Function, files: FunctionFiles, given: Mapping[str, str]
+    ) -> ExecutionEnvironment:
+        # Late, because the front that functions call each other by is opened after this was made.
+        here = {"AWS_ENDPOINT_URL_LAMBDA": self.lambda_url}
+        return ExecutionEnvironment(function, files, lambda_variables(function, here | dict(given)))
 
     def _pool(self, function: str) -> _Pool:
         if function not in self._pools:

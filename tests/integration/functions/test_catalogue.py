@@ -258,3 +258,35 @@ def test_first_listing_of_a_process_does_not_crash_it(described: Described, atte
         env={**os.environ, "PYTHONPATH": paths},
     )
     assert (done.returncode, done.stdout) == (0, b"16\n"), done.stderr
+
+
+def test_openapi_describes_the_models_that_are_ready(app: ModuleType, described: Described) -> None:
+    status, whole = get(app, "/openapi.json")
+    assert (status, whole["openapi"], whole["servers"]) == (200, "3.1.0", [{"url": "."}])
+    assert "/v2/models/tiny/infer" in whole["paths"]
+    assert "/v2/models/away/infer" not in whole["paths"]
+    version = whole["components"]["schemas"]["tiny.response"]["properties"]["model_version"]
+    assert version == {"const": described.version}
+    status, one = get(app, "/v2/models/tiny/docs/dataplane.json")
+    assert (status, one["servers"]) == (200, [{"url": "../../../.."}])
+    assert set(one["paths"]) < set(whole["paths"])
+
+
+@pytest.mark.parametrize("suffix", ["", "/dataplane.json"])
+def test_document_of_a_model_that_is_not_there_or_not_ready_is_an_error(app: ModuleType, suffix: str) -> None:
+    assert get(app, f"/v2/models/nope/docs{suffix}")[0] == 404
+    away = ask(app, f"/v2/models/away/docs{suffix}")
+    assert (away.status, away.headers["retry-after"]) == (503, "2")
+
+
+def test_page_shows_the_signature_and_runs_nothing(app: ModuleType) -> None:
+    event = {"httpMethod": "GET", "path": "/v2/models/tiny/docs", "headers": {}, "requestContext": {}}
+    result = app.lambda_handler(event, Context())
+    headers = {name.lower(): values[0] for name, values in result["multiValueHeaders"].items()}
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert "<h1>tiny</h1>" in result["body"]
+    assert "<script" not in result["body"]
+
+
+def test_ping_answers_as_sagemaker_asks(app: ModuleType) -> None:
+    assert get(app, "/ping") == (200, {"live": True})

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from functions.sentence_embeddings.model import MAX_TEXTS, MAX_TOKENS, TOKENIZER, transforms
+from functions.sentence_embeddings.model import (
+    MAX_TEXTS,
+    MAX_TOKENS,
+    MAX_WORK,
+    TEXT_WORK,
+    TOKENIZER,
+    transforms,
+)
 from functions.sentence_embeddings.tokenise import read
 from hotplate.errors import ShapeMismatchError, ValueRangeError
 from hotplate_tools.training.trainer import objects
@@ -114,3 +121,19 @@ def test_text_has_to_be_text_and_not_too_many() -> None:
     with pytest.raises(ShapeMismatchError, match=f"at most {MAX_TEXTS} texts"):
         steps.preprocess({"text": objects([b""] * (MAX_TEXTS + 1))})
     assert len(steps.preprocess({"text": objects([b"a " * 999])})["tokens"][0]) == MAX_TOKENS
+
+
+def test_texts_that_are_too_much_work_together_are_refused() -> None:
+    steps = transforms({TOKENIZER: raw()})
+    fits = MAX_WORK // (2 + TEXT_WORK)
+    assert len(steps.preprocess({"text": objects([b""] * fits)})["tokens"]) == fits
+    with pytest.raises(ShapeMismatchError, match="split it"):
+        steps.preprocess({"text": objects([b""] * (fits + 1))})
+
+
+def test_tokens_are_counted() -> None:
+    def run(_: Any) -> dict[str, Array]:
+        return {"last_hidden_state": np.ones((1, 3, 384), np.float32)}
+
+    found = transforms({TOKENIZER: raw()}).apply({"text": objects([b"a a a", b""])}, run)
+    assert found["tokens"].tolist() == [5, 2]

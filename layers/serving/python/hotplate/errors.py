@@ -11,6 +11,7 @@ HotplateError
 │  ├─ DatatypeMismatchError   another datatype, or an element that is not of it
 │  ├─ ValueRangeError         an element that the datatype cannot hold
 │  ├─ UnreadableImageError    bytes that are no image, or an image too large to open
+│  ├─ UnsupportedMediaTypeError a body of a content type that is not read here
 │  └─ PayloadTooLargeError    more bytes than Lambda accepts in one call
 ├─ ModelError                 wrong or absent model
 │  ├─ ModelNotFoundError      no such model or version here
@@ -94,6 +95,10 @@ class ValueRangeError(RequestError):
 
 class UnreadableImageError(RequestError):
     """Bytes that are no image, or an image that is too large to open."""
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """A body of a content type that is not read here."""
 
 
 class PayloadTooLargeError(RequestError):

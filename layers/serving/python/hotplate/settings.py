@@ -14,6 +14,8 @@
 | `HOTPLATE_PIPELINE` | `fused`: members of a pipeline run here; `split`: in functions of theirs | `fused` |
 | `HOTPLATE_MEMBERS` | of a split pipeline: `model=function:alias` of each member, comma between | none |
 | `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
+| `HOTPLATE_FUNCTIONS` | of the relay: `model=function:alias` of each model, comma between | required |
+| `HOTPLATE_RELAY_TIMEOUT_S` | of the relay: seconds that a model's function may take | 28 |
 | `AWS_ENDPOINT_URL_LAMBDA`, `AWS_ENDPOINT_URL` | another Lambda than AWS's | none |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
 | `AWS_REGION` | set by Lambda | us-east-1 |
@@ -50,6 +52,7 @@ __all__ = [
     "PUBLIC_KEY_BYTES",
     "UNSIGNED_ALLOWED",
     "PipelineSettings",
+    "RelaySettings",
     "Settings",
     "is_snapshot",
 ]
@@ -172,14 +175,10 @@ class PipelineSettings:
         mode = environ.get("HOTPLATE_PIPELINE") or "fused"
         if mode not in ("fused", "split"):
             raise SettingsError(f"HOTPLATE_PIPELINE is {mode[:40]!r}, neither 'fused' nor 'split'")
-        text = environ.get("HOTPLATE_MEMBERS", "")
-        named = dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
-        if not all(named) or not all(named.values()):
-            raise SettingsError(f"HOTPLATE_MEMBERS is {text[:80]!r}, not MODEL=FUNCTION:ALIAS, comma between")
         return cls(
             is_split=mode == "split",
-            functions=named,
-            endpoint=environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or None,
+            functions=_functions(environ, "HOTPLATE_MEMBERS"),
+            endpoint=_lambda_endpoint(environ),
             timeout_s=_number(environ, "HOTPLATE_STEP_TIMEOUT_S", 12),
         )
 
@@ -192,6 +191,50 @@ class PipelineSettings:
         if member not in self.functions:
             raise SettingsError(f"HOTPLATE_MEMBERS names no function of {member!r}")
         return self.functions[member]
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """Where the relay finds the models' functions.
+
+    Attributes:
+        functions: Name and alias of its function by model.
+        region: Where they are.
+        endpoint: Lambda's; None for AWS itself.
+        timeout_s: That one answer may take; less than API Gateway waits.
+    """
+
+    functions: Mapping[str, str]
+    region: str
+    endpoint: str | None
+    timeout_s: float
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings in `environ`.
+
+        Raises:
+            SettingsError: Naming the variable that is missing or wrong.
+        """
+        _required(environ, "HOTPLATE_FUNCTIONS")
+        return cls(
+            functions=_functions(environ, "HOTPLATE_FUNCTIONS"),
+            region=environ.get("AWS_REGION", "us-east-1"),
+            endpoint=_lambda_endpoint(environ),
+            timeout_s=_number(environ, "HOTPLATE_RELAY_TIMEOUT_S", 28),
+        )
+
+
+def _functions(environ: Mapping[str, str], name: str) -> dict[str, str]:
+    text = environ.get(name, "")
+    named = dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
+    if not all(named) or not all(named.values()):
+        raise SettingsError(f"{name} is {text[:80]!r}, not MODEL=FUNCTION:ALIAS, comma between")
+    return named
+
+
+def _lambda_endpoint(environ: Mapping[str, str]) -> str | None:
+    return environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or None
 
 
 def is_snapshot(environ: Mapping[str, str]) -> bool:

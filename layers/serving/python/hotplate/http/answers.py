@@ -4,8 +4,14 @@ A class that is not in the table is answered as its nearest ancestor that is. Th
 is a 4xx that says what was expected and what came; anything else says only which kind of fault it
 was and the request's id, and the rest goes to the log. A pipeline's step that failed is named.
 
-Body: `{"error": "<text>"}` as Open Inference Protocol clients read it, with the members of
-RFC 9457 beside it; its content type is sent to clients that accept it.
+Body: the members of RFC 9457, whose content type is sent to clients that accept it, and beside them what
+the clients of the path's protocol read:
+
+| path | beside them |
+|---|---|
+| `/v2`, KServe's `/v1/models/{model}:predict` | `"error": "<text>"` |
+| `/v1`, `/openai/v1` | `"error": {"message", "type", "param", "code"}`, OpenAI's |
+| `/endpoints`, `/invocations` | `"error"` and `"message": "<text>"`, header `x-amzn-errortype`: SageMaker's |
 """
 
 from __future__ import annotations
@@ -28,7 +34,9 @@ from hotplate.errors import (
     StoreError,
     StoreUnavailableError,
     UnknownPathError,
+    UnsupportedMediaTypeError,
 )
+from hotplate.http.aliases import is_openai
 from hotplate.http.event import HttpRequest, HttpResponse
 
 __all__ = ["RETRY_AFTER_S", "answer_error", "status_of"]
@@ -37,6 +45,7 @@ _STATUS: dict[type[BaseException], int] = {
     RequestError: 400,
     PayloadTooLargeError: 413,
     UnknownPathError: 404,
+    UnsupportedMediaTypeError: 415,
     ModelError: 404,
     ModelNotFoundError: 404,
     ModelNotReadyError: 503,
@@ -51,6 +60,10 @@ _STATUS: dict[type[BaseException], int] = {
 # Seconds after which a 503 is worth another try; also the least time between two loads.
 RETRY_AFTER_S = 2
 _PROBLEM = "application/problem+json"
+# Source: Amazon SageMaker API Reference, "InvokeEndpoint", errors.
+_SAGEMAKER = {503: "ServiceUnavailable"}
+# A member of a body, maybe with an index, as `input[3]`.
+_MEMBER = re.compile(r"[a-z_]+(\[\d+\])?")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -77,7 +90,29 @@ def answer_error(fault: BaseException, request: HttpRequest | None, request_id: 
     if isinstance(fault, RequestError):
         body |= {"expected": fault.expected, "received": fault.received}
     headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else {}
+    segments = request.segments if request else ()
+    if is_openai(segments):
+        body["error"] = openai_error(fault, status, text)
+    elif segments[:1] in (("endpoints",), ("invocations",)):
+        body["message"] = text
+        headers["x-amzn-errortype"] = _SAGEMAKER.get(
+            status, "ValidationError" if status < 500 else "InternalFailure"
+        )
     accepts = request.headers.get("accept", "") if request else ""
     return HttpResponse(
         status, orjson.dumps(body), headers, _PROBLEM if _PROBLEM in accepts else "application/json"
     )
+
+
+def openai_error(fault: BaseException, status: int, text: str) -> dict[str, str | None]:
+    """Return an error as OpenAI's clients read it."""
+    if isinstance(fault, ModelNotFoundError):
+        code, param = "model_not_found", "model"
+    else:
+        code, param = _WORDS.sub("_", type(fault).__name__.removesuffix("Error")).lower(), None
+    if not isinstance(fault, HotplateError):
+        code = "internal"
+    if isinstance(fault, RequestError) and _MEMBER.fullmatch(fault.what):
+        param = fault.what
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"message": text, "type": kind, "param": param, "code": code}

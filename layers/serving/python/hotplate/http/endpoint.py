@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from hotplate.http.event import LambdaContext
     from hotplate.manifest.schema import Manifest
-    from hotplate.protocol.types import InferenceRequest
+    from hotplate.protocol.types import InferenceRequest, InferenceResponse
     from hotplate.runtime.model import Model
 
 __all__ = ["Endpoint"]
@@ -109,6 +109,8 @@ class Endpoint:
         self._write_ledger("restored", self._model)
 
     def _answer(self, request: HttpRequest, usage: _Usage) -> HttpResponse:
+        if request.segments[:1] != ("v2",):
+            return self._answer_alias(request, usage)
         route = route_of(request)
         model = self._ready_model()
         _check_served(route, model)
@@ -119,6 +121,20 @@ class Endpoint:
         if route.verb == "card":
             return self._cards.answer(model.manifest)
         return HttpResponse(200, orjson.dumps(metadata_of(model.manifest, model.version)))
+
+    def _answer_alias(self, request: HttpRequest, usage: _Usage) -> HttpResponse:
+        """Answer a path of another protocol, whose codec is imported at the first request for it."""
+        from hotplate.http.aliases import answer_alias, named_model
+
+        name, model = named_model(request), self._ready_model()
+        if name is not None:
+            _check_served(Route("infer", name, None), model)
+
+        def predict(decoded: InferenceRequest) -> InferenceResponse:
+            usage.rows = _rows(decoded)
+            return model.predict(decoded)
+
+        return answer_alias(request, model.manifest, predict)
 
     def _finish(self, response: HttpResponse, usage: _Usage, started: float) -> HttpResponse:
         """Return the response with the headers that every answer carries."""

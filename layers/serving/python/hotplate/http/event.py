@@ -55,6 +55,10 @@ class HttpResponse(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
 
 
+# What travels as text; everything else as base64, whatever its name ends with.
+_TEXT_TYPES = ("application/json", "application/problem+json")
+
+
 def read_event(event: Mapping[str, Any]) -> HttpRequest:
     """Return the request in a proxy event.
 
@@ -78,13 +82,13 @@ def read_event(event: Mapping[str, Any]) -> HttpRequest:
 
 
 def write_result(response: HttpResponse) -> dict[str, Any]:
-    """Return the proxy result. A body that is not JSON travels as base64.
+    """Return the proxy result. A body that is not all JSON travels as base64.
 
     Raises:
         PayloadTooLargeError: The result is over what Lambda lets a function return.
     """
     headers = {"content-type": response.content_type, **response.headers}
-    binary = "json" not in response.content_type
+    binary = response.content_type not in _TEXT_TYPES
     body = response.body
     # A JSON body is escaped inside the result: each quote and backslash costs one byte more.
     size = (len(body) + 2) // 3 * 4 if binary else len(body) + body.count(b'"') + body.count(b"\\")

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from hotplate.errors import GraphError, InferenceError, ValueRangeError
+from hotplate.errors import GraphError, HotplateError, InferenceError, ShapeMismatchError, ValueRangeError
 from hotplate.protocol.datatypes import from_ort, shape_of
 
 if TYPE_CHECKING:
@@ -128,14 +128,25 @@ class Session:
 
         Raises:
             ValueRangeError: Bytes that are no UTF-8 text.
+            ShapeMismatchError: An array without elements, on which the graph failed.
             InferenceError: The graph failed on these feeds.
         """
         ready = {name: _fed(name, array) for name, array in feeds.items()}
         try:
             results = self._session.run(names, ready)
         except _ORT_ERRORS as fault:
-            raise InferenceError(f"the graph failed: {fault}") from fault
+            raise _failed(fault, ready) from fault
         return {name: _taken(array) for name, array in zip(names, results, strict=True)}
+
+
+def _failed(fault: Exception, feeds: Mapping[str, Array]) -> HotplateError:
+    # Most graphs give nothing for nothing; one that cannot says so only by failing.
+    empty = next((name for name, array in feeds.items() if array.size == 0), None)
+    if empty is None:
+        return InferenceError(f"the graph failed: {fault}")
+    return ShapeMismatchError(
+        f"input {empty!r}", expected="one element or more, as this graph does", received="none"
+    )
 
 
 def _fed(name: str, array: Array) -> Array:

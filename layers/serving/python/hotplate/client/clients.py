@@ -1,0 +1,231 @@
+"""The two clients: the conversations of `exchange`, driven over HTTP, waiting or awaiting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Self
+
+import httpx2
+
+from hotplate.client.exchange import (
+    Answer,
+    Send,
+    Unsent,
+    ask_models,
+    ask_signature,
+    infer,
+    model_path,
+)
+from hotplate.client.faults import UnreachableError
+from hotplate.client.retries import Retries
+from hotplate.client.tensors import tensors_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from hotplate.client.exchange import Conversation
+    from hotplate.client.tensors import Prediction, Signature
+
+__all__ = ["AsyncClient", "AsyncModel", "Client", "Model"]
+
+# A little longer than API Gateway waits for a function, so that its words are heard and not our own.
+TIMEOUT_S = 35.0
+
+
+class Client:
+    """An API of hotplate, or any server of the Open Inference Protocol. Threads may share one."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retries: Retries | None = None,
+        transport: httpx2.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Connect when first used.
+
+        Args:
+            url: Of the API, before `/v2`.
+            key: API key, sent as `x-api-key`.
+            timeout_s: Longest silence of the server.
+            retries: When a call is made again.
+            transport: Other than HTTP's own.
+            sleep: Waits before another try.
+        """
+        self._url, self._retries, self._sleep = url.rstrip("/"), retries or Retries(), sleep
+        self._http = httpx2.Client(headers=_headers(key), timeout=timeout_s, transport=transport)
+
+    def model(self, name: str, version: str | None = None) -> Model:
+        """Return the model of this name; nothing is asked yet."""
+        return Model(self, name, version)
+
+    def models(self) -> list[str]:
+        """Return the names of the models that are ready.
+
+        Raises:
+            ApiError, UnreachableError: There was no such answer.
+        """
+        return self._run(ask_models(self._retries))
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run[T](self, conversation: Conversation[T]) -> T:
+        came: Answer | Unsent | None = None
+        while True:
+            try:
+                step = conversation.send(came)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            if isinstance(step, Send):
+                came = self._send(step)
+            else:
+                came = None
+                self._sleep(step.seconds)
+
+    def _send(self, step: Send) -> Answer | Unsent:
+        try:
+            return _answer(
+                self._http.request(
+                    step.method, self._url + step.path, headers=step.headers, content=step.body
+                )
+            )
+        except httpx2.ConnectError as fault:
+            return Unsent(f"{self._url}: {fault}")
+        except httpx2.TransportError as fault:
+            raise UnreachableError(f"{self._url}: {fault or type(fault).__name__}") from fault
+
+
+class Model:
+    """One model of an API."""
+
+    def __init__(self, client: Client, name: str, version: str | None) -> None:
+        self._client, self._path = client, model_path(name, version)
+        self._signature: Signature | None = None
+
+    def signature(self) -> Signature:
+        """Return what the model takes; asked once.
+
+        Raises:
+            ApiError, UnreachableError: There was no such answer.
+        """
+        if self._signature is None:
+            self._signature = self._client._run(ask_signature(self._path, self._client._retries))
+        return self._signature
+
+    def predict(self, data: object, *, outputs: Sequence[str] = ()) -> Prediction:
+        """Return the model's answer.
+
+        Args:
+            data: An array, numbers, text, bytes, the path of a file, a Pillow picture, or a mapping of such
+                by input name. One row may come without its axis.
+            outputs: Names of those wanted; all if empty.
+
+        Raises:
+            RequestError: It does not fit the signature; nothing was sent.
+            ApiError: The API refused, or is still not ready after all tries.
+            UnreachableError: Nobody answered, or not in time.
+        """
+        tensors = tensors_of(data, self.signature())
+        return self._client._run(infer(self._path, tensors, outputs, self._client._retries))
+
+
+class AsyncClient:
+    """`Client` for `await`. Tasks may share one, within one event loop."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retries: Retries | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Connect when first used; the arguments are those of `Client`."""
+        self._url, self._retries, self._sleep = url.rstrip("/"), retries or Retries(), sleep
+        self._http = httpx2.AsyncClient(headers=_headers(key), timeout=timeout_s, transport=transport)
+
+    def model(self, name: str, version: str | None = None) -> AsyncModel:
+        """Return the model of this name; nothing is asked yet."""
+        return AsyncModel(self, name, version)
+
+    async def models(self) -> list[str]:
+        """Return the names of the models that are ready; raises as `Client.models`."""
+        return await self._run(ask_models(self._retries))
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run[T](self, conversation: Conversation[T]) -> T:
+        came: Answer | Unsent | None = None
+        while True:
+            try:
+                step = conversation.send(came)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            if isinstance(step, Send):
+                came = await self._send(step)
+            else:
+                came = None
+                await self._sleep(step.seconds)
+
+    async def _send(self, step: Send) -> Answer | Unsent:
+        try:
+            return _answer(
+                await self._http.request(
+                    step.method, self._url + step.path, headers=step.headers, content=step.body
+                )
+            )
+        except httpx2.ConnectError as fault:
+            return Unsent(f"{self._url}: {fault}")
+        except httpx2.TransportError as fault:
+            raise UnreachableError(f"{self._url}: {fault or type(fault).__name__}") from fault
+
+
+class AsyncModel:
+    """`Model` for `await`."""
+
+    def __init__(self, client: AsyncClient, name: str, version: str | None) -> None:
+        self._client, self._path = client, model_path(name, version)
+        self._signature: Signature | None = None
+
+    async def signature(self) -> Signature:
+        """Return what the model takes; raises as `Model.signature`."""
+        if self._signature is None:
+            self._signature = await self._client._run(ask_signature(self._path, self._client._retries))
+        return self._signature
+
+    async def predict(self, data: object, *, outputs: Sequence[str] = ()) -> Prediction:
+        """Return the model's answer; arguments and errors are those of `Model.predict`."""
+        tensors = tensors_of(data, await self.signature())
+        return await self._client._run(infer(self._path, tensors, outputs, self._client._retries))
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"x-api-key": key} if key else {}
+
+
+def _answer(response: httpx2.Response) -> Answer:
+    return Answer(response.status_code, dict(response.headers), response.content)

@@ -1,0 +1,156 @@
+"""One call without input or output: what to send, what to wait for, what an answer means.
+
+A conversation is a generator. It yields `Send` and is sent an `Answer`, or `Unsent` where no connection was
+made; or it yields `Wait` and is sent None. What it returns is the result. Both clients drive the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import orjson
+
+from hotplate.client.faults import ApiError, UnreachableError
+from hotplate.client.retries import RETRIED
+from hotplate.client.tensors import Prediction, Signature
+from hotplate.errors import MalformedRequestError
+from hotplate.protocol.request import encode_request
+from hotplate.protocol.response import decode_response
+from hotplate.protocol.types import RequestOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hotplate.client.retries import Retries
+    from hotplate.protocol.types import Tensor
+
+__all__ = [
+    "Answer",
+    "Conversation",
+    "Send",
+    "Unsent",
+    "Wait",
+    "ask_models",
+    "ask_signature",
+    "infer",
+    "model_path",
+]
+
+_LENGTH = "inference-header-content-length"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A request; `path` begins with a slash."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer; headers by lower-case name."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """No connection was made; `reason` in words."""
+
+    reason: str
+
+
+type Conversation[T] = Generator[Send | Wait, Answer | Unsent | None, T]
+
+
+def ask_models(retries: Retries) -> Conversation[list[str]]:
+    """Return the names of the models that are ready.
+
+    Raises:
+        ApiError, UnreachableError: There was no such answer.
+    """
+    answer = yield from _exchange(Send("POST", "/v2/repository/index", _JSON, b'{"ready":true}'), retries)
+    return [entry["name"] for entry in _json(answer)]
+
+
+def ask_signature(path: str, retries: Retries) -> Conversation[Signature]:
+    """Return the signature of the model under `path`.
+
+    Raises:
+        ApiError, UnreachableError: There was no such answer.
+    """
+    answer = yield from _exchange(Send("GET", path), retries)
+    return Signature.from_metadata(_json(answer))
+
+
+def infer(
+    path: str, tensors: Sequence[Tensor], outputs: Sequence[str], retries: Retries
+) -> Conversation[Prediction]:
+    """Return what the model under `path` answers; all outputs if none is named.
+
+    Raises:
+        ApiError, UnreachableError: There was no such answer.
+    """
+    wanted = [RequestOutput(name, binary=True) for name in outputs]
+    body, length = encode_request(tensors, outputs=wanted)
+    headers = {_LENGTH: str(length), "content-type": "application/octet-stream"}
+    answer = yield from _exchange(Send("POST", f"{path}/infer", headers, body), retries)
+    response = decode_response(answer.body, answer.headers.get(_LENGTH))
+    return Prediction(
+        {tensor.name: tensor.array for tensor in response.outputs},
+        response.model_name,
+        response.model_version,
+        answer.headers.get("x-request-id", ""),
+    )
+
+
+def model_path(name: str, version: str | None) -> str:
+    """Return the path of a model, or of one version of it."""
+    path = f"/v2/models/{quote(name, safe='')}"
+    return f"{path}/versions/{quote(version, safe='')}" if version else path
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def _exchange(request: Send, retries: Retries) -> Conversation[Answer]:
+    tried = 0
+    while True:
+        came = yield request
+        tried += 1
+        if isinstance(came, Answer) and came.status < 400:
+            return came
+        header = came.headers.get("retry-after") if isinstance(came, Answer) else None
+        is_worth_it = isinstance(came, Unsent) or (isinstance(came, Answer) and came.status in RETRIED)
+        wait = retries.wait_s(tried, header) if is_worth_it else None
+        if wait is None:
+            raise _fault(came)
+        yield Wait(wait)
+
+
+def _fault(came: Answer | Unsent | None) -> ApiError | UnreachableError:
+    if isinstance(came, Answer):
+        return ApiError.from_answer(came.status, came.body, came.headers.get("x-request-id", ""))
+    return UnreachableError(came.reason if came else "nothing came")
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError as fault:
+        raise MalformedRequestError("the answer", expected="JSON", received=str(fault)) from fault

@@ -1,0 +1,123 @@
+"""The relay against a Lambda of its own: which function it calls, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ANSWER = {"statusCode": 200, "headers": {}, "body": "{}", "isBase64Encoded": False}
+
+
+@dataclass
+class Lambda:
+    """What it answers, and what it was asked."""
+
+    status: int = 200
+    error: str = ""
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+@dataclass
+class Context:
+    aws_request_id: str = "req-1"
+
+
+@pytest.fixture
+def behind() -> Iterator[tuple[str, Lambda]]:
+    state = Lambda()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            state.asked.append((self.path, json.loads(body)))
+            self.send_response(state.status)
+            if state.error:
+                self.send_header("X-Amz-Function-Error", state.error)
+            self.end_headers()
+            self.wfile.write(json.dumps(ANSWER).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", state
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, behind: tuple[str, Lambda]) -> ModuleType:
+    monkeypatch.setenv("HOTPLATE_FUNCTIONS", "digits=D:live,spam=S:live")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", behind[0])
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    import functions.relay.app as module
+
+    return importlib.reload(module)
+
+
+def event(path: str, body: Any = None, **headers: str) -> dict[str, Any]:
+    raw = base64.b64encode(json.dumps(body).encode()).decode()
+    return {"httpMethod": "POST", "path": path, "headers": headers, "body": raw, "isBase64Encoded": True}
+
+
+@pytest.mark.parametrize(
+    ("sent", "function"),
+    [
+        (event("/v1/models/digits:predict"), "D"),
+        (event("/v1/embeddings", {"model": "spam"}), "S"),
+        (event("/openai/v1/embeddings", {"model": "spam"}), "S"),
+        (event("/endpoints/digits/invocations"), "D"),
+        (event("/invocations", **{"X-Amzn-SageMaker-Target-Model": "spam"}), "S"),
+    ],
+)
+def test_event_goes_to_the_models_function_as_it_came(
+    app: ModuleType, behind: tuple[str, Lambda], sent: dict[str, Any], function: str
+) -> None:
+    assert app.lambda_handler(sent, Context()) == ANSWER
+    assert behind[1].asked == [(f"/2015-03-31/functions/{function}/invocations?Qualifier=live", sent)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "word"),
+    [
+        (event("/v1/models/nope:predict"), 404, "unknown model 'nope'; this server has: digits, spam"),
+        (event("/v1/embeddings", {"model": "nope"}), 404, "unknown model"),
+        (event("/v1/embeddings", {"model": 3}), 400, "model"),
+        (event("/v1/chat/completions", {"model": "spam"}), 404, "path"),
+        (event("/v1/models/digits:explain"), 404, "path"),
+        (event("/invocations"), 400, "x-amzn-sagemaker-target-model"),
+        ({}, 400, "event"),
+    ],
+)
+def test_request_for_no_model_is_answered_here(
+    app: ModuleType, behind: tuple[str, Lambda], sent: dict[str, Any], status: int, word: str
+) -> None:
+    result = app.lambda_handler(sent, Context())
+    assert (result["statusCode"], result["headers"]["x-request-id"]) == (status, "req-1")
+    assert word in json.loads(result["body"])["detail"]
+    assert behind[1].asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "answered"), [(429, "", 503), (500, "", 503), (403, "", 500), (200, "Unhandled", 500)]
+)
+def test_function_that_does_not_answer_is_named_and_nothing_else(
+    app: ModuleType, behind: tuple[str, Lambda], status: int, error: str, answered: int
+) -> None:
+    behind[1].status, behind[1].error = status, error
+    result = app.lambda_handler(event("/endpoints/digits/invocations"), Context())
+    assert result["statusCode"] == answered
+    assert ("retry-after" in result["headers"]) is (answered == 503)
+    assert "model 'digits'" in result["body"]
