@@ -1,6 +1,7 @@
 """What this stack serves: `/v2`, health, the repository index, OpenAI's list of models; and every other path.
 
-No list of models is kept here: see `served.py`.
+No list of models is kept here: see `served.py`. A caller is shown the models that it may read, and no other:
+of those the answer is the same as of what is not there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from functions.catalogue.openai import error_body, list_body, model_body
 from functions.catalogue.served import Registry, read_pins
 from hotplate.aws.clients import s3_client
 from hotplate.aws.faults import s3_faults
-from hotplate.errors import StoreError
+from hotplate.errors import CallerError, StoreError
+from hotplate.http.answers import answer_error
+from hotplate.http.caller import caller_of, refuse_spent
+from hotplate.http.event import write_result
+from hotplate.http.usage import UsageLine
+from hotplate.tenants.keys import read_scopes
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -86,7 +92,7 @@ def index() -> Response[str]:
             "state": "READY" if each.manifest else "UNAVAILABLE",
             "reason": each.reason,
         }
-        for each in _registry.served()
+        for each in _registry.served(_visible())
         if each.manifest or not only_ready
     ]
     return _answer(HTTPStatus.OK, entries)
@@ -104,14 +110,14 @@ def load(name: str) -> Response[str]:
 @app.get("/openai/v1/models")
 def openai_models() -> Response[str]:
     """List the models that answer, as OpenAI's API does."""
-    return _answer(HTTPStatus.OK, list_body(_registry.served()))
+    return _answer(HTTPStatus.OK, list_body(_registry.served(_visible())))
 
 
 @app.get("/v1/models/<name>")
 @app.get("/openai/v1/models/<name>")
 def openai_model(name: str) -> Response[str]:
     """Describe one model."""
-    found = next(iter(_registry.served([name])), None)
+    found = next(iter(_registry.served([each for each in _visible() if each == name])), None)
     if found and found.manifest:
         return _answer(HTTPStatus.OK, model_body(found, found.manifest))
     text = f"model {name[:80]!r} is not ready: {found.reason}" if found else _unknown(name)
@@ -133,7 +139,7 @@ def not_here(_: Exception) -> Response[str]:
     """Say what is here instead."""
     method, path = app.current_event.http_method, app.current_event.path
     segments = [part for part in path.split("/") if part]
-    if segments[:2] == ["v2", "models"] and len(segments) > 2 and segments[2] not in _registry.pins:
+    if segments[:2] == ["v2", "models"] and len(segments) > 2 and segments[2] not in _visible():
         return _problem(HTTPStatus.NOT_FOUND, "ModelNotFoundError", _unknown(segments[2]))
     text = f"nothing answers {method} {path[:200]}"
     if path.startswith(OPENAI_PATHS):
@@ -145,11 +151,29 @@ def not_here(_: Exception) -> Response[str]:
 @logger.inject_lambda_context
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one API Gateway request."""
-    return app.resolve(event, context)
+    usage = UsageLine(context)
+    usage.caller = caller_of(event)
+    try:
+        refuse_spent(usage.caller)
+    except CallerError as fault:
+        result = write_result(answer_error(fault, None, usage.request_id))
+        result["headers"]["x-request-id"] = usage.request_id
+    else:
+        result = app.resolve(event, context)
+    usage.bytes_in = len(event.get("body") or "") * (3 if event.get("isBase64Encoded") else 4) // 4
+    usage.write(result["statusCode"], len(result["body"]))
+    return result
+
+
+def _visible() -> list[str]:
+    """Return the names of the models that the caller may read; all where nobody is asked who it is."""
+    allowed = caller_of(app.current_event.raw_event).scopes
+    scopes = None if allowed is None else read_scopes(allowed.split())
+    return [name for name in _registry.pins if scopes is None or scopes.allow("read", name)]
 
 
 def _unknown(name: str) -> str:
-    return f"unknown model {name[:80]!r}; this server has: {', '.join(_registry.pins) or 'none'}"
+    return f"unknown model {name[:80]!r}; this server has: {', '.join(_visible()) or 'none'}"
 
 
 def _problem(

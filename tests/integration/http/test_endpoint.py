@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @dataclass
 class Context:
     aws_request_id: str = "req-1"
+    memory_limit_in_mb: str = "1769"
 
 
 def event(method: str = "POST", path: str = "/v2/models/affine/infer", body: Any = None) -> dict[str, Any]:
