@@ -1,8 +1,8 @@
 """The template, deployed into the local cloud by `sam deploy`, as it is deployed to AWS.
 
-Two things that the template says and ministack 1.5 does not take from it are done afterwards by the
-calls that CloudFormation would make: `GatewayResponses` (it ignores them in an API's definition) and
-`ReservedConcurrentExecutions` (it ignores the property).
+Three things that the template says and ministack 1.5 does not take from it are done afterwards by the calls
+that CloudFormation would make: `GatewayResponses` (it ignores them in an API's definition), `ApiKeySourceType`
+and `ReservedConcurrentExecutions` (it ignores the properties).
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ def _complete(endpoint: str, made: Build, stack: Stack, parameters: Mapping[str,
     for name, resource in document["Resources"].items():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::Serverless::Api":
+            _set_key_source(endpoint, stack.resources[name], properties.get("ApiKeySourceType", "HEADER"))
             _set_gateway_responses(endpoint, stack.resources[name], _resolved(resolver, properties))
         # Wrapped in a mapping because that is where AWS::NoValue vanishes.
         reserved = resolver.value({"value": properties.get("ReservedConcurrentExecutions")}).get("value")
@@ -126,6 +127,11 @@ def _complete(endpoint: str, made: Build, stack: Stack, parameters: Mapping[str,
 
 def _resolved(resolver: Resolver, properties: Mapping[str, Any]) -> dict[str, Any]:
     return {name: resolver.value(properties[name]) for name in ("GatewayResponses", "StageName")}
+
+
+def _set_key_source(endpoint: str, api: str, source: str) -> None:
+    change = {"op": "replace", "path": "/apiKeySource", "value": source}
+    client("apigateway", endpoint).update_rest_api(restApiId=api, patchOperations=[change])
 
 
 def _set_gateway_responses(endpoint: str, api: str, properties: Mapping[str, Any]) -> None:
