@@ -1,8 +1,8 @@
 """The template, deployed into the local cloud by `sam deploy`, as it is deployed to AWS.
 
 Three things that the template says and ministack 1.5 does not take from it are done afterwards by the calls
-that CloudFormation would make: `GatewayResponses` (it ignores them in an API's definition), `ApiKeySourceType`
-and `ReservedConcurrentExecutions` (it ignores the properties).
+that CloudFormation would make: `GatewayResponses` (it ignores them in an API's definition),
+`ApiKeySourceType` and `ReservedConcurrentExecutions` (it ignores the properties).
 """
 
 from __future__ import annotations

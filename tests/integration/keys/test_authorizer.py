@@ -6,16 +6,19 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from functions.authorizer import decide
 from functions.authorizer.decide import Authoriser, UnauthorizedError
 from hotplate.errors import StoreError
-from hotplate.tenants.keys import Key
+from hotplate.tenants.keys import digest_of
 from hotplate.tenants.usage import Usage
 from tests.support.callers import ROUTES, Tables, add_key, add_tenant, event_of, tables
+
+if TYPE_CHECKING:
+    from hotplate.tenants.keys import Key
 
 INFER = ("POST", "/v2/models/digits/infer")
 
@@ -143,10 +146,10 @@ def test_revocation_holds_after_what_was_read_is_believed_no_more(
     key = add_key(made, "acme")
     event = event_of(*INFER, ("x-api-key", key))
     assert authoriser.decide(event).allowed
-    made.keys.revoke(decide.digest_of(key), int(time.time()) - 1)
+    made.keys.revoke(digest_of(key), int(time.time()) - 1)
     assert authoriser.decide(event).allowed, "read a moment ago"
     now = time.monotonic()
-    monkeypatch.setattr(decide.time, "monotonic", lambda: now + decide.BELIEVED_S + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + decide.BELIEVED_S + 1)
     assert why(authoriser, event) == "revoked"
 
 
@@ -200,7 +203,7 @@ def test_month_that_is_used_up_is_told_to_the_function_and_usage_can_still_be_as
 
 def test_time_of_a_wrong_key_tells_nothing_of_the_right_one(made: Tables) -> None:
     right = add_key(made, "acme")
-    kept = made.keys.key(decide.digest_of(right))
+    kept = made.keys.key(digest_of(right))
 
     class Memory:
         def key(self, sha256: str) -> Key | None:
@@ -231,4 +234,4 @@ def test_table_is_asked_by_the_digest_of_the_whole_key_only(made: Tables) -> Non
     spied = Authoriser(Spy(), made.ledger)  # type: ignore[arg-type]
     for key in ("hp_a", "hp_b"):
         assert why(spied, event_of(*INFER, ("x-api-key", key))) == "no such key"
-    assert asked == [decide.digest_of("hp_a"), decide.digest_of("hp_b")]
+    assert asked == [digest_of("hp_a"), digest_of("hp_b")]

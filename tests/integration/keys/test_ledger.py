@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
@@ -20,8 +20,9 @@ from hotplate.aws import ledger as ledger_module
 from hotplate.aws.ledger import Ledger
 from hotplate.errors import StoreUnavailableError
 from hotplate.tenants.usage import day_of, month_of, read_usage
-from tests.support.callers import REGION, Tables, made_tables, tables
+from tests.support.callers import REGION, made_tables, tables
 from tests.support.deliveries import delivery, mixed_lines
+from tests.support.memory_dynamodb import CancelledError, MemoryDynamodb
 
 TENANTS = ("acme", "globex", "initech", "-")
 PERIOD = ("2026-11-01", "2026-12-31")
@@ -34,10 +35,13 @@ class Context:
     function_name: str = "usage"
 
 
-@pytest.fixture
-def made() -> Iterator[Tables]:
-    with tables() as found:
-        yield found
+@pytest.fixture(params=["moto", "memory"])
+def client(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param == "memory":
+        yield MemoryDynamodb()
+        return
+    with tables() as made:
+        yield made.client
 
 
 @pytest.fixture
@@ -91,6 +95,7 @@ def months_agree(ledger: Ledger, lines: list[dict[str, Any]]) -> bool:
 def test_ledger_of_10000_requests_with_repeated_late_and_shuffled_deliveries_is_the_truth(
     app: ModuleType,
 ) -> None:
+    vars(app)["_ledger"] = Ledger(MemoryDynamodb(), "LedgerTable")
     lines = mixed_lines(10_000)
     chance = random.Random(3)
     sent = lines + chance.sample(lines, 500)  # one in twenty comes twice
@@ -101,26 +106,19 @@ def test_ledger_of_10000_requests_with_repeated_late_and_shuffled_deliveries_is_
     assert counted == len(lines)
     for part in chance.sample(parts, 2):  # whole deliveries again
         assert app.lambda_handler(delivery(part), Context()) == {"counted": 0}
-    assert held(app._ledger) == truth(lines)
-    assert months_agree(app._ledger, lines)
-
-
-def cancelled(*codes: str) -> ClientError:
-    body: dict[str, Any] = {
-        "Error": {"Code": "TransactionCanceledException", "Message": "no"},
-        "CancellationReasons": [{"Code": code} for code in codes],
-    }
-    return boto3.client("dynamodb", REGION).exceptions.TransactionCanceledException(
-        body, "TransactWriteItems"
-    )
+    assert held(vars(app)["_ledger"]) == truth(lines)
+    assert months_agree(vars(app)["_ledger"], lines)
 
 
 class Faulty:
-    """A client whose transactions fail as `fault` says, before or after they are done."""
+    """A client of which one transaction in `good` succeeds, or none; others fail before or after."""
 
-    def __init__(self, client: Any, fault: Callable[[int], Exception | None], *, after: bool = False) -> None:
-        self._client, self._fault, self._after = client, fault, after
-        self.exceptions = client.exceptions
+    def __init__(
+        self, client: Any, fault: Callable[[int], Exception], *, after: bool = False, good: int = 3
+    ) -> None:
+        self._client, self._fault, self._after, self._good = client, fault, after, good
+        own = client.exceptions.TransactionCanceledException
+        self.exceptions = SimpleNamespace(TransactionCanceledException=(CancelledError, own))
         self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -128,20 +126,20 @@ class Faulty:
 
     def transact_write_items(self, **arguments: Any) -> Any:
         self.calls += 1
-        fault = self._fault(len(arguments["TransactItems"])) if self.calls % 3 else None
-        if fault and not self._after:
-            raise fault
+        fails = not self._good or self.calls % self._good
+        if fails and not self._after:
+            raise self._fault(len(arguments["TransactItems"]))
         done = self._client.transact_write_items(**arguments)
-        if fault:
-            raise fault
+        if fails:
+            raise self._fault(len(arguments["TransactItems"]))
         return done
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        lambda items: cancelled(*["None"] * (items - 1), "TransactionConflict"),
-        lambda items: cancelled(*["ThrottlingError"] * items),
+        lambda items: CancelledError(*["None"] * (items - 1), "TransactionConflict"),
+        lambda items: CancelledError(*["ThrottlingError"] * items),
         lambda _: ClientError({"Error": {"Code": "ThrottlingException"}}, "TransactWriteItems"),
         lambda _: ClientError(
             {"Error": {"Code": "ProvisionedThroughputExceededException"}}, "TransactWriteItems"
@@ -150,25 +148,27 @@ class Faulty:
     ids=["conflict", "throttled items", "throttled", "over the table's throughput"],
 )
 def test_ledger_survives_a_dynamodb_that_is_throttled(
-    made: Tables, monkeypatch: pytest.MonkeyPatch, fault: Callable[[int], Exception]
+    client: Any, monkeypatch: pytest.MonkeyPatch, fault: Callable[[int], Exception]
 ) -> None:
     monkeypatch.setattr(ledger_module, "FIRST_PAUSE_S", 0.0)
-    lines = mixed_lines(300)
-    faulty = Faulty(made.client, fault)
+    lines = mixed_lines(60)
+    ledger, faulty = Ledger(client, "LedgerTable"), Faulty(client, fault)
     usages = [usage for line in lines if (usage := read_usage(json.dumps(line)))]
-    assert Ledger(faulty, "LedgerTable").record(usages + usages[:50]) == 300
-    assert faulty.calls > 6
-    assert held(made.ledger) == truth(lines)
+    assert Ledger(faulty, "LedgerTable").record(usages + usages[:20]) == 60
+    assert faulty.calls > 2
+    assert held(ledger) == truth(lines)
+    assert months_agree(ledger, lines)
 
 
-def test_answer_that_is_lost_does_not_count_twice(made: Tables) -> None:
+def test_answer_that_is_lost_does_not_count_twice(client: Any) -> None:
+    ledger = Ledger(client, "LedgerTable")
     lines = mixed_lines(40)
     usages = [usage for line in lines if (usage := read_usage(json.dumps(line)))]
-    lost = Faulty(made.client, lambda _: ReadTimeoutError(endpoint_url="x"), after=True)
+    lost = Faulty(client, lambda _: ReadTimeoutError(endpoint_url="x"), after=True)
     with pytest.raises(StoreUnavailableError):
         Ledger(lost, "LedgerTable").record(usages)
-    assert made.ledger.record(usages) == 0
-    assert held(made.ledger) == truth(lines)
+    assert ledger.record(usages) == 0
+    assert held(ledger) == truth(lines)
 
 
 def test_delivery_that_cannot_be_counted_fails_and_is_counted_out_of_its_queue(
@@ -177,18 +177,16 @@ def test_delivery_that_cannot_be_counted_fails_and_is_counted_out_of_its_queue(
     monkeypatch.setattr(ledger_module, "FIRST_PAUSE_S", 0.0)
     lines = mixed_lines(20)
     event = delivery(lines)
-    good, client = app._ledger, app._ledger._client
-    always = Faulty(client, lambda items: cancelled(*["ThrottlingError"] * items))
-    always.calls = -(10**9) + 1
-    always.transact_write_items = lambda **_: (_ for _ in ()).throw(cancelled("ThrottlingError"))  # type: ignore[method-assign]
-    app._ledger = Ledger(always, "LedgerTable")
+    good = vars(app)["_ledger"]
+    always = Faulty(good._client, lambda items: CancelledError(*["ThrottlingError"] * items), good=0)
+    vars(app)["_ledger"] = Ledger(always, "LedgerTable")
     with pytest.raises(StoreUnavailableError):
         app.lambda_handler(event, Context())
     record = {"eventSource": "aws:sqs", "messageId": "m1", "body": json.dumps({"requestPayload": event})}
     assert app.lambda_handler({"Records": [record]}, Context()) == {
         "batchItemFailures": [{"itemIdentifier": "m1"}]
     }
-    app._ledger = good
+    vars(app)["_ledger"] = good
     assert app.lambda_handler({"Records": [record, record]}, Context()) == {"batchItemFailures": []}
     assert held(good) == truth(lines)
 
@@ -197,7 +195,7 @@ def test_test_message_of_a_subscription_is_no_usage(app: ModuleType) -> None:
     assert app.lambda_handler(delivery(["x"], "CONTROL_MESSAGE"), Context()) == {"counted": 0}
 
 
-def get(app: ModuleType, tenant: str | None, **query: str) -> tuple[int, Any]:
+def get(app: ModuleType, tenant: str | None, query: dict[str, str]) -> tuple[int, Any]:
     event = {
         "httpMethod": "GET",
         "path": "/usage",
@@ -210,18 +208,19 @@ def get(app: ModuleType, tenant: str | None, **query: str) -> tuple[int, Any]:
 
 
 def test_tenant_is_told_its_own_usage_and_no_other(app: ModuleType) -> None:
+    vars(app)["_ledger"] = Ledger(MemoryDynamodb(), "LedgerTable")
     lines = mixed_lines(400)
     app.lambda_handler(delivery(lines), Context())
     period = {"from": PERIOD[0], "to": PERIOD[1]}
     for tenant in TENANTS:
         own = [line for line in lines if (line["tenant"] or "-") == tenant]
-        status, body = get(app, None if tenant == "-" else tenant, **period)
+        status, body = get(app, None if tenant == "-" else tenant, period)
         assert (status, body["tenant"], body["total"]["requests"]) == (200, tenant, len(own))
         assert body["total"]["usd"] == sum(line["nano_usd"] for line in own) / 1e9
         assert sum(row["requests"] for row in body["rows"]) == len(own)
-    status, body = get(app, "acme", model="spam", **period)
+    status, body = get(app, "acme", {"model": "spam", **period})
     assert {row["model"] for row in body["rows"]} == {"spam"}
-    assert get(app, "nobody", **period)[1]["rows"] == []
+    assert get(app, "nobody", period)[1]["rows"] == []
 
 
 @pytest.mark.parametrize(
@@ -235,6 +234,6 @@ def test_tenant_is_told_its_own_usage_and_no_other(app: ModuleType) -> None:
     ids=str,
 )
 def test_query_that_is_none_is_refused(app: ModuleType, query: dict[str, str], words: str) -> None:
-    status, body = get(app, "acme", **query)
+    status, body = get(app, "acme", query)
     assert (status, body["type"]) == (400, "urn:hotplate:error:MalformedRequestError")
     assert words in body["error"]
