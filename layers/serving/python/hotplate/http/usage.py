@@ -1,7 +1,7 @@
 """The usage line: what one request used and about what it cost, without a payload.
 
-One a request, on every path that a tenant can take; `functions/usage` adds them up. Each is an estimate of what
-AWS bills: its own figures come minutes later, in a report line that knows no tenant.
+One a request, on every path that a tenant can take; `functions/usage` adds them up. Each is an estimate of
+what AWS bills: its own figures come minutes later, in a report line that knows no tenant.
 """
 
 from __future__ import annotations
