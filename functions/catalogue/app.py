@@ -1,6 +1,7 @@
 """What this stack serves: `/v2`, health, repository index, OpenAI's list of models, OpenAPI; and the rest.
 
-No list of models is kept here: see `served.py`.
+No list of models is kept here: see `served.py`. A caller is shown the models that it may read, and no other:
+of those the answer is the same as of what is not there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from functions.catalogue.page import HEADERS, page
 from functions.catalogue.served import Registry, read_pins
 from hotplate.aws.clients import s3_client
 from hotplate.aws.faults import s3_faults
-from hotplate.errors import StoreError
+from hotplate.errors import CallerError, StoreError
+from hotplate.http.answers import answer_error
+from hotplate.http.caller import caller_of, refuse_spent
+from hotplate.http.event import write_result
+from hotplate.http.usage import UsageLine
+from hotplate.tenants.keys import read_scopes
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -91,7 +97,7 @@ def index() -> Response[str]:
             "state": "READY" if each.manifest else "UNAVAILABLE",
             "reason": each.reason,
         }
-        for each in _registry.served()
+        for each in _registry.served(_visible())
         if each.manifest or not only_ready
     ]
     return _answer(HTTPStatus.OK, entries)
@@ -109,14 +115,14 @@ def load(name: str) -> Response[str]:
 @app.get("/openai/v1/models")
 def openai_models() -> Response[str]:
     """List the models that answer, as OpenAI's API does."""
-    return _answer(HTTPStatus.OK, list_body(_registry.served()))
+    return _answer(HTTPStatus.OK, list_body(_registry.served(_visible())))
 
 
 @app.get("/v1/models/<name>")
 @app.get("/openai/v1/models/<name>")
 def openai_model(name: str) -> Response[str]:
     """Describe one model."""
-    found = next(iter(_registry.served([name])), None)
+    found = _found(name)
     if found and found.manifest:
         return _answer(HTTPStatus.OK, model_body(found, found.manifest))
     text = f"model {name[:80]!r} is not ready: {found.reason}" if found else _unknown(name)
@@ -126,13 +132,13 @@ def openai_model(name: str) -> Response[str]:
 @app.get("/openapi.json")
 def openapi() -> Response[str]:
     """Describe the whole API as an OpenAPI document, each model with its own signature."""
-    return _answer(HTTPStatus.OK, document(_registry.served(), server="."))
+    return _answer(HTTPStatus.OK, document(_registry.served(_visible()), server="."))
 
 
 @app.get("/v2/models/<name>/docs/dataplane.json")
 def model_openapi(name: str) -> Response[str]:
     """Describe one model's paths as an OpenAPI document."""
-    found = next(iter(_registry.served([name])), None)
+    found = _found(name)
     if found and found.manifest:
         return _answer(HTTPStatus.OK, document([found], server="../../../..", whole=False))
     return _model_away(name, found)
@@ -141,7 +147,7 @@ def model_openapi(name: str) -> Response[str]:
 @app.get("/v2/models/<name>/docs")
 def model_page(name: str) -> Response[str]:
     """Describe one model as a page."""
-    found = next(iter(_registry.served([name])), None)
+    found = _found(name)
     if found and found.manifest:
         headers = {"x-request-id": app.lambda_context.aws_request_id, **HEADERS}
         text = page(found.pin, found.manifest)
@@ -164,7 +170,7 @@ def not_here(_: Exception) -> Response[str]:
     """Say what is here instead."""
     method, path = app.current_event.http_method, app.current_event.path
     segments = [part for part in path.split("/") if part]
-    if segments[:2] == ["v2", "models"] and len(segments) > 2 and segments[2] not in _registry.pins:
+    if segments[:2] == ["v2", "models"] and len(segments) > 2 and segments[2] not in _visible():
         return _problem(HTTPStatus.NOT_FOUND, "ModelNotFoundError", _unknown(segments[2]))
     text = f"nothing answers {method} {path[:200]}"
     if path.startswith(OPENAI_PATHS):
@@ -176,7 +182,30 @@ def not_here(_: Exception) -> Response[str]:
 @logger.inject_lambda_context
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one API Gateway request."""
-    return app.resolve(event, context)
+    usage = UsageLine(context)
+    usage.caller = caller_of(event)
+    try:
+        refuse_spent(usage.caller)
+    except CallerError as fault:
+        result = write_result(answer_error(fault, None, usage.request_id))
+        result["headers"]["x-request-id"] = usage.request_id
+    else:
+        result = app.resolve(event, context)
+    usage.bytes_in = len(event.get("body") or "") * (3 if event.get("isBase64Encoded") else 4) // 4
+    usage.write(result["statusCode"], len(result["body"]))
+    return result
+
+
+def _found(name: str) -> Served | None:
+    """Return the model of this name, if the caller may read it."""
+    return next(iter(_registry.served([each for each in _visible() if each == name])), None)
+
+
+def _visible() -> list[str]:
+    """Return the names of the models that the caller may read; all where nobody is asked who it is."""
+    allowed = caller_of(app.current_event.raw_event).scopes
+    scopes = None if allowed is None else read_scopes(allowed.split())
+    return [name for name in _registry.pins if scopes is None or scopes.allow("read", name)]
 
 
 def _model_away(name: str, found: Served | None) -> Response[str]:
@@ -187,7 +216,7 @@ def _model_away(name: str, found: Served | None) -> Response[str]:
 
 
 def _unknown(name: str) -> str:
-    return f"unknown model {name[:80]!r}; this server has: {', '.join(_registry.pins) or 'none'}"
+    return f"unknown model {name[:80]!r}; this server has: {', '.join(_visible()) or 'none'}"
 
 
 def _problem(

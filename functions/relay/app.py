@@ -22,13 +22,17 @@ from hotplate.errors import (
 )
 from hotplate.http.aliases import TARGET_MODEL, named_model
 from hotplate.http.answers import answer_error, status_of
+from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
+from hotplate.http.usage import UsageLine
 from hotplate.observability import fault_log
 from hotplate.settings import RelaySettings
+from hotplate.tenants.keys import read_scopes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from hotplate.http.caller import Caller
     from hotplate.http.event import LambdaContext
 
 _settings = RelaySettings.from_environ(os.environ)
@@ -42,10 +46,13 @@ _caller = FunctionCaller(
 
 def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one API Gateway request."""
+    usage = UsageLine(context)
     request: HttpRequest | None = None
     try:
         request = read_event(event)
-        return _forward(_model_of(request), event)
+        usage.bytes_in, usage.caller = len(request.body), caller_of(event)
+        refuse_spent(usage.caller)
+        return _forward(_model_of(request, _allowed(usage.caller)), event)
     except Exception as fault:  # the edge: whatever went wrong below has an answer
         if status_of(fault) >= 500:
             fault_log().error(
@@ -53,16 +60,24 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
             )
         answer = answer_error(fault, request, context.aws_request_id)
         headers = {**answer.headers, "x-request-id": context.aws_request_id}
+        if answer.status < 500:  # what was forwarded has its line from the function that was asked
+            usage.write(answer.status, len(answer.body))
         return write_result(HttpResponse(answer.status, answer.body, headers, answer.content_type))
 
 
-def _model_of(request: HttpRequest) -> str:
-    """Return the model that the request is for, one that is served here.
+def _allowed(caller: Caller) -> list[str]:
+    """Return the models that the caller may ask; all where nobody is asked who it is."""
+    scopes = None if caller.scopes is None else read_scopes(caller.scopes.split())
+    return [name for name in _settings.functions if scopes is None or scopes.allow("infer", name)]
+
+
+def _model_of(request: HttpRequest, models: Sequence[str]) -> str:
+    """Return the model that the request is for, one of `models`.
 
     Raises:
         HotplateError: There is none.
     """
-    models, name = _settings.functions, named_model(request)
+    name = named_model(request)
     if name is None:
         if len(models) != 1:
             raise MissingInputError(
@@ -70,7 +85,7 @@ def _model_of(request: HttpRequest) -> str:
                 expected=f"one of {', '.join(models)}",
                 received="no such header",
             )
-        return next(iter(models))
+        return models[0]
     if name not in models:
         raise ModelNotFoundError(
             f"unknown model {name[:80]!r}; this server has: {', '.join(models) or 'none'}"

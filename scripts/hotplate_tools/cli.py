@@ -16,6 +16,8 @@ from hotplate_tools.bench.commands import bench
 from hotplate_tools.choose.commands import choose
 from hotplate_tools.convert.commands import convert
 from hotplate_tools.failures import ToolError
+from hotplate_tools.keys.commands import keys
+from hotplate_tools.keys.usage import usage
 from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
 from hotplate_tools.new.commands import new
@@ -85,6 +87,8 @@ for _command in (
     predict,
     choose,
     convert,
+    keys,
+    usage,
     training.train,
     training.evaluate,
     local.up,

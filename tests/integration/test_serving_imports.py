@@ -34,7 +34,7 @@ BANNED = {
 
 # How many modules a cold start imports: ours and other people's, exactly, and the standard library's at most,
 # which differ by its version. One more is a decision: change the number in the same change, and say why.
-MODULES = {"graph": (169, 113), "python": (153, 114)}
+MODULES = {"graph": (172, 113), "python": (156, 114)}
 
 PROGRAM = """
 import sys; started = {*sys.modules}

@@ -348,8 +348,9 @@ def test_relay_may_call_each_model_and_nothing_else_and_is_told_of_each() -> Non
 
 
 def test_api_stays_within_the_bounds_of_cloudformation_and_api_gateway() -> None:
-    events = [each["Properties"] for name in FUNCTIONS for each in FUNCTIONS[name].get("Events", {}).values()]
-    paths = {path for each in events for path in _parents(each["Path"])}
+    events = [each for name in FUNCTIONS for each in FUNCTIONS[name].get("Events", {}).values()]
+    routes = [each["Properties"] for each in events if each["Type"] == "Api"]
+    paths = {path for each in routes for path in _parents(each["Path"])}
     assert len(paths) <= 300 * 0.8  # resources of an API
     # Beside what is written: a permission an event, a version and an alias a function.
     assert len(RESOURCES) + len(events) + 2 * len(FUNCTIONS) <= 500 * 0.8  # resources of a stack
@@ -401,3 +402,61 @@ def test_parameter_is_described_bounded_and_has_a_default(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENT["Outputs"])
 def test_output_is_described(name: str) -> None:
     assert DOCUMENT["Outputs"][name]["Description"]
+
+
+@pytest.mark.parametrize(
+    ("values", "deploys"),
+    [
+        ({"Auth": "keys", "RateLimits": "per-tenant"}, True),
+        ({"Auth": "AWS_IAM"}, True),
+        ({"Open": "to-everybody-who-knows-the-url"}, True),
+        ({}, False),
+        ({"Auth": "keys", "RateLimits": "per-tenant", "Open": "to-everybody-who-knows-the-url"}, False),
+        ({"Auth": "keys"}, False),
+        ({"Auth": "AWS_IAM", "RateLimits": "per-tenant"}, False),
+        ({"Auth": "keys", "RateLimits": "per-tenant", "JwtIssuer": "https://i"}, False),
+        ({"Auth": "keys", "RateLimits": "per-tenant", "JwtIssuer": "https://i", "JwtAudience": "a"}, True),
+        ({"Auth": "AWS_IAM", "JwtIssuer": "https://i", "JwtAudience": "a"}, False),
+    ],
+    ids=str,
+)
+def test_stack_deploys_only_with_known_callers_or_said_to_be_open(
+    values: dict[str, str], deploys: bool
+) -> None:
+    rules = ("CallersKnownOrSaidNotToBe", "RatesOfKeys", "TokensAreForSomebody")
+    empty = dict.fromkeys(("Auth", "RateLimits", "Open", "JwtIssuer", "JwtAudience"), "")
+    asserted = [each["Assert"] for rule in rules for each in DOCUMENT["Rules"][rule]["Assertions"]]
+    assert all(evaluate(each, {**empty, **values}) for each in asserted) is deploys
+
+
+def test_callers_are_asked_who_they_are_unless_told_otherwise_and_no_decision_is_cached() -> None:
+    (api,) = of_type("AWS::Serverless::Api").values()
+    assert (DOCUMENT["Parameters"]["Auth"]["Default"], api["ApiKeySourceType"]) == ("keys", "AUTHORIZER")
+    assert api["Auth"]["DefaultAuthorizer"] == {"Ref": "Auth"}
+    assert api["Auth"]["ApiKeyRequired"] == {"Ref": "RateLimits"}
+    assert api["Auth"]["Authorizers"]["keys"]["Identity"] == {"ReauthorizeEvery": 0}
+    events = [event for each in FUNCTIONS.values() for event in each.get("Events", {}).values()]
+    assert not [event for event in events if "Auth" in event["Properties"]], "no route has a rule of its own"
+
+
+@pytest.mark.parametrize("name", of_type("AWS::DynamoDB::Table"))
+def test_table_is_on_demand_encrypted_restorable_and_outlives_the_stack(name: str) -> None:
+    table = RESOURCES[name]
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.mark.parametrize(
+    "name", [*(each.function for each in served_models(DOCUMENT)), "CatalogueFunction", "RelayFunction"]
+)
+def test_usage_lines_of_every_function_that_answers_tenants_reach_the_ledger(name: str) -> None:
+    filters = [
+        each
+        for each in of_type("AWS::Logs::SubscriptionFilter").values()
+        if each["LogGroupName"] == FUNCTIONS[name]["LoggingConfig"]["LogGroup"]
+    ]
+    assert [(each["FilterPattern"], each["DestinationArn"]) for each in filters] == [
+        ('{ $.hotplate = "usage" }', {"Fn::GetAtt": ["UsageFunction", "Arn"]})
+    ]

@@ -70,6 +70,7 @@ def check_template(*, as_json: bool) -> None:
     show_default=True,
     help="A local AWS with the stack deployed, or the functions on AWS's Runtime Interface Emulator.",
 )
+@click.option("--keys", is_flag=True, help="Callers need an API key; makes one and prints it.")
 @as_json_option
 def up(
     models: tuple[str, ...],
@@ -79,6 +80,7 @@ def up(
     reserved_concurrency: int | None,
     parameters: dict[str, str],
     runtime: str,
+    keys: bool,
     as_json: bool,
 ) -> None:
     """Run everything here: template deployed into a local cloud, models published, logs shown.
@@ -92,7 +94,10 @@ def up(
     from hotplate_tools.local import strict
     from hotplate_tools.local import up as cloud
     from hotplate_tools.local.examples import example_command
+    from hotplate_tools.local.prepared import KEYED
 
+    if keys:
+        parameters = {**parameters, **KEYED}
     given = _given(models, options)
     console = Console(as_json=as_json)
     start = strict.strict_cloud if runtime == "rie" else cloud.local_cloud
@@ -102,7 +107,10 @@ def up(
             console, given, port=port, reserved_concurrency=reserved_concurrency, parameters=parameters
         ) as running,
     ):
-        examples = {name: example_command(running.url, name, each) for name, each in running.requests.items()}
+        examples = {
+            name: example_command(running.url, name, each, running.key)
+            for name, each in running.requests.items()
+        }
         ready = {**running.ready(), "examples": examples}
         sys.stdout.write((json.dumps(ready) if as_json else _invitation(ready)) + "\n")
         sys.stdout.flush()
@@ -127,7 +135,13 @@ def _given(models: Sequence[str], options: ConvertOptions) -> list[GivenModel]:
 
 
 def _invitation(ready: Mapping[str, Any]) -> str:
-    lines = [f"Ready at {ready['url']}", f"curl {ready['url']}/v2", *ready["examples"].values()]
+    from hotplate_tools.local.examples import curl_command
+
+    lines = [
+        f"Ready at {ready['url']}",
+        f"{curl_command(ready['key'])} {ready['url']}/v2",
+        *ready["examples"].values(),
+    ]
     if "bucket" in ready:
         more = f"reaches its S3, Lambda and logs; bucket {ready['bucket']}"
         lines.append(f"AWS_ENDPOINT_URL={ready['endpoint']} {more}")

@@ -1,8 +1,8 @@
 """The template, deployed into the local cloud by `sam deploy`, as it is deployed to AWS.
 
-Two things that the template says and ministack 1.5 does not take from it are done afterwards by the
-calls that CloudFormation would make: `GatewayResponses` (it ignores them in an API's definition) and
-`ReservedConcurrentExecutions` (it ignores the property).
+Three things that the template says and ministack 1.5 does not take from it are done afterwards by the calls
+that CloudFormation would make: `GatewayResponses` (it ignores them in an API's definition),
+`ApiKeySourceType` and `ReservedConcurrentExecutions` (it ignores the properties).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ __all__ = ["REGION", "STACK", "Stack", "client", "deploy", "environment"]
 
 REGION = "us-east-1"
 STACK = "hotplate"
+# How `sam deploy` is told that a parameter is empty.
+EMPTY = '""'
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def deploy(cloud: Cloud, made: Build, parameters: Mapping[str, str], console: Co
     # ministack takes an API's id from this tag, so its URL is the same every time.
     command += ["--tags", f"ms-custom-id={STACK}"]
     command += ["--no-confirm-changeset", "--no-progressbar", "--on-failure", "DELETE"]
-    command += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
+    command += ["--parameter-overrides", *(f"{key}={value or EMPTY}" for key, value in parameters.items())]
     variables = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -113,13 +115,23 @@ def _complete(endpoint: str, made: Build, stack: Stack, parameters: Mapping[str,
     for name, resource in document["Resources"].items():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::Serverless::Api":
-            _set_gateway_responses(endpoint, stack.resources[name], resolver.value(properties))
+            _set_key_source(endpoint, stack.resources[name], properties.get("ApiKeySourceType", "HEADER"))
+            _set_gateway_responses(endpoint, stack.resources[name], _resolved(resolver, properties))
         # Wrapped in a mapping because that is where AWS::NoValue vanishes.
         reserved = resolver.value({"value": properties.get("ReservedConcurrentExecutions")}).get("value")
         if reserved is not None:
             client("lambda", endpoint).put_function_concurrency(
                 FunctionName=stack.resources[name], ReservedConcurrentExecutions=int(reserved)
             )
+
+
+def _resolved(resolver: Resolver, properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: resolver.value(properties[name]) for name in ("GatewayResponses", "StageName")}
+
+
+def _set_key_source(endpoint: str, api: str, source: str) -> None:
+    change = {"op": "replace", "path": "/apiKeySource", "value": source}
+    client("apigateway", endpoint).update_rest_api(restApiId=api, patchOperations=[change])
 
 
 def _set_gateway_responses(endpoint: str, api: str, properties: Mapping[str, Any]) -> None:

@@ -1,10 +1,13 @@
-"""A program: the local cloud as its own command starts it, with two things that AWS does and it does not.
+"""A program: the local cloud as its own command starts it, with four things that AWS does and it does not.
 
 - API Gateway takes a request without `Content-Type` or `Accept` for one with `application/json`, which
   `BinaryMediaTypes: ["*/*"]` covers, so bodies are bytes both ways. ministack 1.5 takes it for text,
   and garbles what clients send and get that leave these headers out (Triton's, Python's http.client).
 - A function's reserved concurrency holds for all its versions together. ministack 1.5 applies it only
   to calls of the unpublished one; an API that calls an alias would never be throttled.
+- An API whose `apiKeySource` is `AUTHORIZER` finds the caller's usage plan by the `usageIdentifierKey` that
+  its authoriser returns. ministack 1.5 looks for a header instead.
+- A subscription filter may select JSON by a property, `{ $.name = "text" }`. ministack 1.5 looks for words.
 
 Runs in the environment `cloud` (requirements/cloud.txt, where the version is pinned); nothing else
 imports it.
@@ -12,14 +15,25 @@ imports it.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 from ministack import app as cloud  # type: ignore[import-not-found] # lives in its own environment
-from ministack.services import lambda_svc  # type: ignore[import-not-found]
+from ministack.services import (  # type: ignore[import-not-found]
+    apigateway_v1,
+    cloudwatch_logs,
+    lambda_svc,
+)
 
+type Invoke = Callable[[dict[str, Any], dict[str, Any], str, str], Awaitable[dict[str, Any] | None]]
 type App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
+# What the authoriser of the request in work returned.
+USAGE_KEY: ContextVar[str] = ContextVar("usage_key", default="")
+JSON_PATTERN = re.compile(r'\s*\{\s*\$\.(\w+)\s*=\s*"([^"]*)"\s*\}\s*')
 DEFAULTS = ((b"accept", b"application/json"), (b"content-type", b"application/json"))
 
 
@@ -47,7 +61,56 @@ def with_shared_concurrency(
     return shared
 
 
+def with_usage_key(own: Invoke) -> Invoke:
+    """Return `own`, which invokes an authoriser, keeping the key that it returns for `by_usage_key`."""
+
+    async def invoke(
+        authorizer: dict[str, Any], event: dict[str, Any], account: str, region: str
+    ) -> dict[str, Any] | None:
+        result = await own(authorizer, event, account, region)
+        body = (result or {}).get("body") or {}
+        returned = json.loads(body) if isinstance(body, str | bytes) else body
+        USAGE_KEY.set(str(returned.get("usageIdentifierKey") or ""))
+        return result
+
+    return invoke
+
+
+def by_usage_key(
+    own: Callable[[dict[str, Any], str, str, dict[str, Any]], Any],
+) -> Callable[[dict[str, Any], str, str, dict[str, Any]], Any]:
+    """Return `own`, which finds the key of a request, given the authoriser's where the API says so."""
+
+    def check(method: dict[str, Any], api: str, stage: str, headers: dict[str, Any]) -> Any:
+        if apigateway_v1._rest_apis[api].get("apiKeySource") == "AUTHORIZER":
+            headers = {"x-api-key": USAGE_KEY.get()}
+        return own(method, api, stage, headers)
+
+    return check
+
+
+def with_json_patterns(own: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
+    """Return `own`, which says if a filter's pattern matches a message, for a property of JSON too."""
+
+    def matches(pattern: str, message: str) -> bool:
+        found = JSON_PATTERN.fullmatch(pattern or "")
+        if found is None:
+            return own(pattern, message)
+        try:
+            record = json.loads(message)
+        except ValueError:
+            return False
+        return isinstance(record, dict) and record.get(found[1]) == found[2]
+
+    return matches
+
+
 if __name__ == "__main__":
+    apigateway_v1._invoke_authorizer_lambda = with_usage_key(apigateway_v1._invoke_authorizer_lambda)
+    apigateway_v1._check_api_key = by_usage_key(apigateway_v1._check_api_key)
+    cloudwatch_logs._subscription_pattern_matches = with_json_patterns(
+        cloudwatch_logs._subscription_pattern_matches
+    )
     lambda_svc._reserved_concurrency = with_shared_concurrency(lambda_svc._reserved_concurrency)
     cloud.app = with_media_types(cloud.app)
     cloud.main()

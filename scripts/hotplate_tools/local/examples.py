@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hotplate_tools.publish.pipeline import Described
 
-__all__ = ["Requests", "example_command", "example_request"]
+__all__ = ["Requests", "curl_command", "example_command", "example_request"]
 
 # By model: an inference request in JSON, or None where the model has none that is worth showing.
 type Requests = Mapping[str, dict[str, Any] | None]
@@ -44,14 +44,20 @@ def example_request(model: Described) -> dict[str, Any] | None:
     return request if len(json.dumps(request)) <= MAX_REQUEST_CHARS else None
 
 
-def example_command(url: str, name: str, request: dict[str, Any] | None) -> str:
+def example_command(url: str, name: str, request: dict[str, Any] | None, key: str | None = None) -> str:
     """Return a `curl` command that asks the model, or, without a request, what it takes.
 
     Args:
         url: The API with its stage.
         name: Of the model.
         request: As `example_request` gives it.
+        key: API key to send; None where callers need none.
     """
     if request is None:
-        return f"curl {url}/v2/models/{name}"
-    return f"curl {url}/v2/models/{name}/infer -d {shlex.quote(json.dumps(request))}"
+        return f"{curl_command(key)} {url}/v2/models/{name}"
+    return f"{curl_command(key)} {url}/v2/models/{name}/infer -d {shlex.quote(json.dumps(request))}"
+
+
+def curl_command(key: str | None) -> str:
+    """Return the beginning of a `curl` command that sends the API key, if there is one."""
+    return f"curl -H 'x-api-key: {key}'" if key else "curl"

@@ -30,6 +30,7 @@ from urllib.parse import unquote, urlsplit
 
 from hotplate.limits import MIB
 from hotplate_tools.failures import ToolError
+from hotplate_tools.local.authoriser import Verdict, authoriser_event, read_verdict
 from hotplate_tools.local.gateway import (
     Answer,
     GatewayResponses,
@@ -40,10 +41,10 @@ from hotplate_tools.local.gateway import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from hotplate_tools.local.rie import InvokeResult
-    from hotplate_tools.local.template import Template
+    from hotplate_tools.local.template import Route, Template
 
     type Invoke = Callable[[str, bytes], InvokeResult]
 
@@ -97,13 +98,19 @@ class Front:
         if found is None:
             return self._own("MISSING_AUTHENTICATION_TOKEN", request_id)
         route, path_parameters = found
+        inner = Request(request.method, target, request.headers, request.body, request.source_ip)
         event = proxy_event(
-            Request(request.method, target, request.headers, request.body, request.source_ip),
+            inner,
             resource=route.resource,
             path_parameters=path_parameters,
             stage=self.template.stage,
             request_id=request_id,
         )
+        verdict = self._verdict(inner, route, path_parameters, request_id)
+        if verdict.refusal:
+            return self._own(verdict.refusal, request_id)
+        if verdict.context:
+            event["requestContext"]["authorizer"] = dict(verdict.context)
         started = time.monotonic()
         try:
             result = self.invoke(route.function, json.dumps(event).encode())
@@ -116,6 +123,25 @@ class Front:
             return self._own(refusal, request_id)
         answer = None if result.function_error else read_answer(result.payload)
         return answer or self._own("INTEGRATION_FAILURE", request_id)
+
+    def _verdict(
+        self, request: Request, route: Route, path_parameters: Mapping[str, str], request_id: str
+    ) -> Verdict:
+        """Return what the API's authoriser says; everybody gets in where there is none."""
+        if self.template.authorizer is None:
+            return Verdict("", {})
+        event = authoriser_event(
+            request,
+            resource=route.resource,
+            path_parameters=path_parameters,
+            stage=self.template.stage,
+            request_id=request_id,
+        )
+        try:
+            result = self.invoke(self.template.authorizer, json.dumps(event).encode())
+        except ToolError:
+            return Verdict("AUTHORIZER_FAILURE", {})
+        return read_verdict(result, event["methodArn"])
 
     def _own(self, kind: str, request_id: str) -> Answer:
         return GatewayResponses(self.template.gateway_responses).answer(kind, request_id)

@@ -6,7 +6,9 @@ a body always travels as base64; of two routes the one with the fixed part furth
 API Gateway's resource tree. Answers that API Gateway gives by itself follow the template's
 `GatewayResponses`.
 
-Not done: authorisers, usage plans, request validation, caching, HTTP APIs (payload format 2.0).
+Not done here: authorisers (`hotplate_tools.local.authoriser`). Not done: usage plans, request validation,
+caching, HTTP APIs (payload format
+2.0).
 
 Source: API Gateway developer guide, "Lambda proxy integrations" (input and output format) and
 "Gateway response types".
@@ -48,9 +50,13 @@ _NOT_FORWARDED = {
 # Status and message of the answers API Gateway gives by itself. A Lambda function that fails or
 # returns another shape is the integration's failure, answered 502.
 _OWN_ANSWERS = {
+    "ACCESS_DENIED": (403, "User is not authorized to access this resource"),
+    "AUTHORIZER_CONFIGURATION_ERROR": (500, "Internal server error"),
+    "AUTHORIZER_FAILURE": (500, "Internal server error"),
     "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
     "REQUEST_TOO_LARGE": (413, "Request Entity Too Large"),
     "THROTTLED": (429, "Too Many Requests"),
+    "UNAUTHORIZED": (401, "Unauthorized"),
     "INTEGRATION_FAILURE": (502, "Internal server error"),
     "INTEGRATION_TIMEOUT": (504, "Endpoint request timed out"),
 }

@@ -85,8 +85,8 @@ def runtime_harness(
     """
     path = template or build(console, architecture=host_architecture()).template
     read = read_template(path, parameters=parameters, bucket=bucket, functions=functions, resources=resources)
-    if read.has_authorizer:
-        console.warn("The template's API has an authoriser; the runtime harness lets every caller in.")
+    if read.has_authorizer and not read.authorizer:
+        console.warn("What authorises the API's callers does not run here; every caller is let in.")
     endpoint = {"AWS_ENDPOINT_URL_S3": s3_endpoint} if s3_endpoint else {}
     given = {**_CREDENTIALS, **endpoint, **(environment or {})}
     with ExitStack() as stack:

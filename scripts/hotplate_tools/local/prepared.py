@@ -42,7 +42,12 @@ if TYPE_CHECKING:
     from hotplate_tools.local.examples import Requests
     from hotplate_tools.publish.pipeline import Described
 
-__all__ = ["GivenModel", "Prepared", "prepare"]
+__all__ = ["KEYED", "OPEN", "GivenModel", "Prepared", "prepare"]
+
+# Parameters of an API that asks nobody who they are: what runs on a laptop, unless it is told otherwise; and
+# of one that does.
+OPEN = {"Auth": "", "RateLimits": "", "Open": "to-everybody-who-knows-the-url"}
+KEYED = {"Auth": "keys", "RateLimits": "per-tenant", "Open": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +71,14 @@ class Prepared:
 
     Attributes:
         build: The project's.
-        document: The template with a block for each given model; None where none is given.
+        document: The template, with a block for each given model.
         parameters: Values of its parameters; the functions trust `signer` unless they say otherwise.
         models: All that are published.
         signer: Signs them; nobody else will ever have its key.
     """
 
     build: Build
-    document: Mapping[str, Any] | None
+    document: Mapping[str, Any]
     parameters: Mapping[str, str]
     models: tuple[Described, ...]
     signer: KeySigner
@@ -83,10 +88,13 @@ class Prepared:
         """A request for each model that is published, by name; see `examples.example_request`."""
         return {model.manifest.name: example_request(model) for model in self.models}
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key."""
+        return self.parameters["Auth"] == KEYED["Auth"]
+
     def build_in(self, folder: Path) -> Build:
         """Return the build with the given models; its templates are written into `folder`."""
-        if self.document is None:
-            return self.build
         functions = tuple(
             name
             for name, each in self.document["Resources"].items()
@@ -112,7 +120,6 @@ class Prepared:
             publish_prepared(model, store=store, signer=self.signer, console=console)
 
     def _text(self, suffix: str) -> str:
-        assert self.document is not None  # noqa: S101 - asked for by `build_in` only
         built = {*self.build.functions, *self.build.layers}
         resources: dict[str, Any] = {}
         for name, resource in self.document["Resources"].items():
@@ -122,8 +129,13 @@ class Prepared:
                     part = name if name in built else GENERIC_FUNCTION
                     properties[key] = f"{self.build.folder / part}{suffix}"
             resources[name] = {**resource, "Properties": properties}
+        # The local cloud's SAM transform is told no parameters, and the API's authoriser is chosen by one.
+        declared = {
+            name: {**each, "Default": self.parameters.get(name, each.get("Default"))}
+            for name, each in self.document["Parameters"].items()
+        }
         # YAML reads `Version: 2012-10-17` without quotes as a date.
-        return json.dumps({**self.document, "Resources": resources}, default=str)
+        return json.dumps({**self.document, "Parameters": declared, "Resources": resources}, default=str)
 
 
 def prepare(
@@ -152,7 +164,7 @@ def prepare(
     with console.step("Checking the models"):
         models = (*described_models(each for each in served if each.name not in taken), *own)
     values = deploy_parameters(served, models, reserved_concurrency, public_key=signer.public_key)
-    return Prepared(made, document if given else None, values | dict(parameters or {}), models, signer)
+    return Prepared(made, document, OPEN | values | dict(parameters or {}), models, signer)
 
 
 def _with_given(

@@ -1,6 +1,6 @@
 """The functions on the real Lambda runtime, with an S3 that holds their models: `up --runtime rie`.
 
-The local cloud is there for its S3 alone; API Gateway and Lambda are the runtime harness.
+The local cloud is there for its S3 and its DynamoDB; API Gateway and Lambda are the runtime harness.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hotplate.aws.key_table import KeyTable
 from hotplate.aws.s3_store import S3Store
+from hotplate.tenants.keys import Key, Tenant, digest_of, new_key, read_scopes
+from hotplate_tools.keys.manage import DEFAULT_BURST, DEFAULT_RATE
+from hotplate_tools.keys.plans import new_usage_key
 from hotplate_tools.local.cloud import run_cloud
 from hotplate_tools.local.deploy import client
 from hotplate_tools.local.harness import runtime_harness
@@ -40,10 +44,12 @@ class StrictCloud:
     Attributes:
         harness: The running functions.
         requests: For each model that was published.
+        key: An API key that may do everything; None where callers need none.
     """
 
     harness: RuntimeHarness
     requests: Requests
+    key: str | None
 
     @property
     def url(self) -> str:
@@ -52,7 +58,12 @@ class StrictCloud:
 
     def ready(self) -> dict[str, Any]:
         """Return what a program needs to use it."""
-        return {"url": self.url, "endpoint": self.harness.lambda_url, "models": [*self.requests]}
+        return {
+            "url": self.url,
+            "endpoint": self.harness.lambda_url,
+            "models": [*self.requests],
+            "key": self.key,
+        }
 
     def follow(self, console: Console) -> None:
         """Print what the functions log, until interrupted."""
@@ -97,13 +108,30 @@ def strict_cloud(
         prepared.publish(S3Store(s3, BUCKET), console)
         values, requests = prepared.parameters, prepared.requests
         template = prepared.build_in(cloud.folder).template
+        key = _key(prepared.document, cloud.endpoint) if prepared.has_keys else None
         del prepared  # It holds the models' bytes, which are in the registry now.
         with runtime_harness(
             console,
             bucket=BUCKET,
             s3_endpoint=cloud.endpoint,
             parameters=values,
+            environment={"AWS_ENDPOINT_URL_DYNAMODB": cloud.endpoint},
             template=template,
             port=port or 0,
         ) as harness:
-            yield StrictCloud(harness, requests)
+            yield StrictCloud(harness, requests, key)
+
+
+def _key(document: Mapping[str, Any], endpoint: str) -> str:
+    """Make the template's tables, under their logical ids, and in them a key that may do everything."""
+    dynamodb = client("dynamodb", endpoint)
+    for name, resource in document["Resources"].items():
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            taken = ("AttributeDefinitions", "BillingMode", "KeySchema")
+            dynamodb.create_table(TableName=name, **{each: resource["Properties"][each] for each in taken})
+    variables = document["Resources"]["AuthorizerFunction"]["Properties"]["Environment"]["Variables"]
+    keys = KeyTable(dynamodb, variables["HOTPLATE_KEY_TABLE"]["Ref"])
+    keys.put_tenant(Tenant("local", new_usage_key(), DEFAULT_RATE, DEFAULT_BURST))
+    secret = new_key()
+    keys.add_key(Key(digest_of(secret), "local", read_scopes(["*:*"]), int(time.time()), note="hotplate up"))
+    return secret

@@ -90,6 +90,7 @@ class Template:
         stage: Name of its stage.
         gateway_responses: Its `GatewayResponses`, by response type.
         has_authorizer: Whether it authorises callers.
+        authorizer: Logical id of the function that does, if it is among `functions`.
     """
 
     functions: Mapping[str, Function]
@@ -97,6 +98,7 @@ class Template:
     stage: str
     gateway_responses: Mapping[str, Mapping[str, Any]]
     has_authorizer: bool
+    authorizer: str | None = None
 
 
 def read_template(
@@ -112,7 +114,7 @@ def read_template(
     Args:
         path: What `sam build` wrote.
         parameters: Values that override the parameters' defaults.
-        bucket: What `Ref` of any bucket of the template gives.
+        bucket: What `Ref` of any bucket of the template gives; that of a table gives its logical id.
         functions: Logical ids of the functions wanted; None for all.
         resources: What `Ref` (`Id`) or `GetAtt` (`Id.Attribute`) of other resources gives.
 
@@ -123,8 +125,9 @@ def read_template(
     declared: Mapping[str, Any] = document.get("Resources", {})
     known = {name: bucket for name, each in declared.items() if each.get("Type") == "AWS::S3::Bucket"}
     known |= {f"{name}.Arn": f"arn:aws:s3:::{bucket}" for name in known}
-    # What calls another function is told its logical id, which is its name here.
-    known |= {name: name for name, each in declared.items() if each.get("Type") == _FUNCTION}
+    # What calls another function is told its logical id, which is its name here; a table's too.
+    by_id = (_FUNCTION, "AWS::DynamoDB::Table")
+    known |= {name: name for name, each in declared.items() if each.get("Type") in by_id}
     resolver = Resolver(document, parameters, {**known, **(resources or {})})
     reader = _Reader(path.resolve().parent, document.get("Globals", {}), declared, resolver)
     wanted = reader.functions_there() if functions is None else list(functions)
@@ -134,12 +137,14 @@ def read_template(
             f"the template has no function {', '.join(missing)}",
             advice=f"It has {', '.join(reader.functions_there()) or 'none'}.",
         )
+    guard = reader.authorizer()
     return Template(
         functions={name: reader.function(name) for name in wanted},
         routes=tuple(route for name in wanted for route in reader.routes(name)),
         stage=str(reader.api("StageName", "Prod")),  # SAM's name for the stage of an API of its own making
         gateway_responses=reader.api("GatewayResponses", {}),
-        has_authorizer=bool(reader.api("Auth", {})),
+        has_authorizer=bool(guard),
+        authorizer=guard if guard in wanted else None,
     )
 
 
@@ -188,8 +193,18 @@ class _Reader:
         )
         return [Route(each["Method"].upper(), each["Path"], logical_id) for each in found]
 
+    def authorizer(self) -> str:
+        """Return the logical id of the API's authoriser, or what else authorises; "" where nothing does."""
+        auth = self._api().get("Auth", {})
+        name = str(self._resolver.value(auth.get("DefaultAuthorizer", "")))
+        function = auth.get("Authorizers", {}).get(name, {}).get("FunctionArn", {})
+        return str(function.get("Fn::GetAtt", [name])[0])
+
     def api(self, name: str, default: Any) -> Any:
         """Return one property of the template's API, or `default`."""
+        return self._resolver.value(self._api().get(name, default))
+
+    def _api(self) -> Mapping[str, Any]:
         apis = [
             _merge(self._globals.get("Api", {}), self._declared[logical_id].get("Properties", {}))
             for logical_id in self._of_type("AWS::Serverless::Api")
@@ -200,7 +215,7 @@ class _Reader:
         paths = properties.get("DefinitionBody", {}).get("paths", {})
         if "DefinitionUri" in properties or any(paths.values()):
             raise FailedError("the template has routes in an OpenAPI document; only Api events are read here")
-        return self._resolver.value(properties.get(name, default))
+        return dict(properties)
 
     def _of_type(self, kind: str) -> list[str]:
         return [

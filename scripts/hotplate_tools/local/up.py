@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hotplate.aws.s3_store import S3Store
+from hotplate_tools.keys.manage import first_key
+from hotplate_tools.keys.stack import callers_of
 from hotplate_tools.local.cloud import Cloud, run_cloud
-from hotplate_tools.local.deploy import REGION, client, deploy, environment
+from hotplate_tools.local.deploy import REGION, STACK, client, deploy, environment
 from hotplate_tools.local.logs import LogTail, readable
 from hotplate_tools.local.prepared import prepare
 
@@ -49,6 +51,7 @@ class LocalCloud:
         pid: Of the process that owns the cloud.
         functions: Function name by logical id.
         requests: For each model that was published.
+        key: An API key that may do everything; None where callers need none.
     """
 
     url: str
@@ -59,6 +62,7 @@ class LocalCloud:
     pid: int
     functions: Mapping[str, str]
     requests: Requests
+    key: str | None
     _cloud: Cloud
 
     @property
@@ -91,7 +95,7 @@ class LocalCloud:
 
     def ready(self) -> dict[str, Any]:
         """Return what a program needs to use it."""
-        names = ("url", "endpoint", "bucket", "region", "port", "pid", "models")
+        names = ("url", "endpoint", "bucket", "region", "port", "pid", "models", "key")
         return {name: getattr(self, name) for name in names} | {"functions": dict(self.functions)}
 
     def follow(self, console: Console) -> None:
@@ -136,7 +140,8 @@ def local_cloud(
         made = prepared.build_in(cloud.folder)
         with console.step("Deploying the template into the local cloud"):
             stack = deploy(cloud, made, prepared.parameters, console)
-        local = _local(cloud, stack, made.functions, prepared.requests)
+        key = first_key(callers_of(STACK, endpoint=cloud.endpoint)) if prepared.has_keys else None
+        local = _local(cloud, stack, made.functions, prepared.requests, key)
         prepared.publish(S3Store(local.client("s3"), local.bucket), console)
         del prepared  # It holds the models' bytes, which are in the registry now.
         yield local
@@ -165,6 +170,7 @@ def _local(
     stack: Stack,
     functions: tuple[str, ...],
     requests: Requests,
+    key: str | None,
 ) -> LocalCloud:
     address = urlsplit(stack.outputs["ApiUrl"])
     api = (address.hostname or "").split(".")[0]
@@ -178,5 +184,6 @@ def _local(
         pid=cloud.process.pid,
         functions={name: stack.resources[name] for name in functions},
         requests=requests,
+        key=key,
         _cloud=cloud,
     )

@@ -1,4 +1,4 @@
-"""The price table: data with its date, read from `prices.yaml` beside this module.
+"""The price table: what a request costs, from `hotplate.prices`, and instances, from `prices.yaml`.
 
 Money is USD. A plan always names the table's date and region, because the figures age.
 """
@@ -12,6 +12,8 @@ from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
+
+from hotplate import prices
 
 __all__ = ["Instance", "Prices", "read_prices"]
 
@@ -58,5 +60,11 @@ class Prices(_Table):
 @cache
 def read_prices() -> Prices:
     """Return the price table of this hotplate."""
-    text = (Path(__file__).with_name("prices.yaml")).read_text(encoding="utf-8")
-    return Prices.model_validate(yaml.safe_load(text))
+    table = yaml.safe_load((Path(__file__).with_name("prices.yaml")).read_text(encoding="utf-8"))
+    table["date"], table["region"] = prices.PRICES_DATE, prices.PRICES_REGION
+    table["lambda"] = {
+        "gb_second": prices.LAMBDA_GB_SECOND,
+        "million_requests": prices.LAMBDA_MILLION_REQUESTS,
+    }
+    table["api_gateway"] = {"rest_million_requests": prices.REST_API_MILLION_REQUESTS}
+    return Prices.model_validate(table)

@@ -29,6 +29,7 @@ class Lambda:
 @dataclass
 class Context:
     aws_request_id: str = "req-1"
+    memory_limit_in_mb: str = "512"
 
 
 @pytest.fixture
@@ -108,6 +109,47 @@ def test_request_for_no_model_is_answered_here(
     assert (result["statusCode"], result["headers"]["x-request-id"]) == (status, "req-1")
     assert word in json.loads(result["body"])["detail"]
     assert behind[1].asked == []
+
+
+def by(caller: dict[str, str], sent: dict[str, Any]) -> dict[str, Any]:
+    return {**sent, "requestContext": {"authorizer": {"tenant": "acme", "key": "k", **caller}}}
+
+
+@pytest.mark.parametrize("path", ["/v1/models/spam:predict", "/endpoints/spam/invocations"])
+def test_model_outside_the_callers_scopes_is_as_one_that_is_not_there(
+    app: ModuleType, behind: tuple[str, Lambda], path: str
+) -> None:
+    result = app.lambda_handler(by({"scopes": "infer:digits read:spam"}, event(path)), Context())
+    assert result["statusCode"] == 404
+    assert "this server has: digits" in result["body"]
+    assert behind[1].asked == []
+    sent = by({"scopes": "infer:digits"}, event("/v1/models/digits:predict"))
+    assert app.lambda_handler(sent, Context()) == ANSWER
+    assert behind[1].asked[0][1] == sent
+
+
+@pytest.mark.parametrize(("spent", "status"), [("quota", 429), ("budget", 402)])
+def test_tenant_that_has_used_up_its_month_is_refused_before_a_model_is_asked(
+    app: ModuleType, behind: tuple[str, Lambda], spent: str, status: int
+) -> None:
+    caller = {"scopes": "infer:*", "spent": spent, "spent_text": "used up"}
+    assert (
+        app.lambda_handler(by(caller, event("/endpoints/spam/invocations")), Context())["statusCode"]
+        == status
+    )
+    assert behind[1].asked == []
+
+
+def test_request_has_one_usage_line_by_whoever_answered(
+    app: ModuleType, behind: tuple[str, Lambda], capsys: pytest.CaptureFixture[str]
+) -> None:
+    app.lambda_handler(event("/v1/models/digits:predict"), Context())
+    behind[1].status = 500
+    app.lambda_handler(event("/v1/models/digits:predict"), Context())
+    assert '"usage"' not in capsys.readouterr().out
+    app.lambda_handler(by({"scopes": "infer:digits"}, event("/v1/models/nope:predict")), Context())
+    (line,) = [json.loads(each) for each in capsys.readouterr().out.splitlines() if '"usage"' in each]
+    assert (line["tenant"], line["status"], line["model"]) == ("acme", 404, None)
 
 
 @pytest.mark.parametrize(

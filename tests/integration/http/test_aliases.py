@@ -24,6 +24,7 @@ TRITON = "application/vnd.sagemaker-triton.binary+json"
 @dataclass
 class Context:
     aws_request_id: str = "req-1"
+    memory_limit_in_mb: str = "1769"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ import pytest
 from hotplate.errors import DigestMismatchError, HotplateError, StoreUnavailableError
 from hotplate.http import endpoint as endpoint_module
 from hotplate.http.endpoint import Endpoint
+from hotplate.prices import request_nano_usd
 from hotplate.runtime.loader import load_model
 from hotplate.runtime.transforms import Transforms
+from hotplate.tenants.usage import read_usage
 from tests.support.published import published
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 @dataclass
 class Context:
     aws_request_id: str = "req-1"
+    memory_limit_in_mb: str = "1769"
 
 
 def event(method: str = "POST", path: str = "/v2/models/affine/infer", body: Any = None) -> dict[str, Any]:
@@ -89,7 +93,26 @@ def test_log_has_one_cold_line_and_one_usage_line_a_request_and_no_payload(
     assert set(cold["phases_ms"]) == {"runtime", "imports", "manifest", "fetch", "session"}
     assert (first["hotplate"], first["status"], first["rows"], first["cold"]) == ("usage", 200, 1, True)
     assert (second["request_id"], second["status"], second["cold"]) == ("req-2", 400, False)
+    assert first["init_ms"] == math.ceil(sum(cold["phases_ms"].values()) - 0.001)
+    assert (second["init_ms"], second["billed_ms"]) == (0, math.ceil(second["ms"]))
+    assert second["nano_usd"] == request_nano_usd(second["billed_ms"], 1769) > 3700
+    assert all(usage and usage.tenant == "-" for usage in map(read_usage, text.splitlines()[1:]))
     assert "123.25" not in text
+
+
+@pytest.mark.parametrize(
+    ("spent", "status", "name"), [("quota", 429, "QuotaSpentError"), ("budget", 402, "BudgetSpentError")]
+)
+def test_tenant_whose_month_is_used_up_is_refused_and_named_in_the_log(
+    capsys: pytest.CaptureFixture[str], spent: str, status: int, name: str
+) -> None:
+    caller = {"tenant": "acme", "key": "0123", "scopes": "*:*", "spent": spent, "spent_text": "used up"}
+    asked = {**event(body=ROWS), "requestContext": {"authorizer": caller}}
+    result = Endpoint(loader())(asked, Context())
+    assert (result["statusCode"], json.loads(result["body"])["error"]) == (status, "used up")
+    assert json.loads(result["body"])["type"] == f"urn:hotplate:error:{name}"
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["tenant"], line["key"], line["status"], line["rows"]) == ("acme", "0123", status, 0)
 
 
 def test_load_fault_is_answered_by_name_and_heals(no_pause: None) -> None:

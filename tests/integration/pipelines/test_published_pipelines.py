@@ -73,6 +73,7 @@ KINDS: dict[str, tuple[list[dict[str, Any]], str, list[list[float]], float]] = {
 @dataclass
 class Context:
     aws_request_id: str = "req-1"
+    memory_limit_in_mb: str = "1769"
 
 
 @pytest.fixture

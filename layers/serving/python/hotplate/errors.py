@@ -13,6 +13,9 @@ HotplateError
 │  ├─ UnreadableImageError    bytes that are no image, or an image too large to open
 │  ├─ UnsupportedMediaTypeError a body of a content type that is not read here
 │  └─ PayloadTooLargeError    more bytes than Lambda accepts in one call
+├─ CallerError                a caller who is known, and may not now
+│  ├─ QuotaSpentError         the tenant's requests of this month are used up
+│  └─ BudgetSpentError        the tenant's money of this month is used up
 ├─ ModelError                 wrong or absent model
 │  ├─ ModelNotFoundError      no such model or version here
 │  ├─ CardNotFoundError       the version was published without a card
@@ -103,6 +106,18 @@ class UnsupportedMediaTypeError(RequestError):
 
 class PayloadTooLargeError(RequestError):
     """More bytes than Lambda accepts in one call."""
+
+
+class CallerError(HotplateError):
+    """A caller who is known, and may not now."""
+
+
+class QuotaSpentError(CallerError):
+    """The tenant's requests of this month are used up."""
+
+
+class BudgetSpentError(CallerError):
+    """The tenant's money of this month is used up."""
 
 
 class ModelError(HotplateError):

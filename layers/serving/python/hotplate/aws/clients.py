@@ -18,7 +18,7 @@ from hotplate.errors import SettingsError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["kms_client", "s3_client"]
+__all__ = ["aws_client", "kms_client", "s3_client"]
 
 # Seconds, and attempts counting the first. Source: "standard" mode of the AWS SDKs and Tools
 # Reference Guide, "Retry behavior"; a part of an upload is 16 MiB, hence the long read.
@@ -54,12 +54,23 @@ def kms_client(*, region: str | None = None) -> Any:
     Raises:
         SettingsError: The configured profile is not there, or no region is configured.
     """
+    return aws_client("kms", region=region)
+
+
+def aws_client(service: str, *, region: str | None = None) -> Any:
+    """Return a client of another service, as `dynamodb`; `region` as for `s3_client`.
+
+    Raises:
+        SettingsError: The configured profile is not there, or no region is configured.
+    """
     try:
-        return boto3.session.Session().client("kms", region_name=region, config=_config())
+        return boto3.session.Session().client(  # type: ignore[call-overload]
+            service, region_name=region, config=_config()
+        )
     except ProfileNotFound as fault:
         raise SettingsError(f"{fault}: check AWS_PROFILE") from fault
     except NoRegionError as fault:
-        raise SettingsError(f"KMS: {fault} Give --region, or set AWS_REGION.") from fault
+        raise SettingsError(f"{service}: {fault} Give --region, or set AWS_REGION.") from fault
 
 
 def _config() -> Config:

@@ -25,7 +25,7 @@ from hotplate.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["kms_faults", "s3_faults", "status_of"]
+__all__ = ["kms_faults", "s3_faults", "status_of", "table_faults"]
 
 # Both mean that the bytes which arrived are not those whose digest was sent.
 _CHECKSUM_CODES = {"BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest"}
@@ -38,6 +38,19 @@ _KMS_CODES: dict[str, type[StoreError]] = {
     "KeyUnavailableException": StoreUnavailableError,
     "KMSInternalException": StoreUnavailableError,
     "ThrottlingException": StoreUnavailableError,
+}
+
+# Source: Amazon DynamoDB API Reference, "Common Errors" and "TransactWriteItems".
+_TABLE_CODES: dict[str, type[StoreError]] = {
+    "AccessDeniedException": StoreDeniedError,
+    "ConditionalCheckFailedException": StoreConflictError,
+    "ProvisionedThroughputExceededException": StoreUnavailableError,
+    "RequestLimitExceeded": StoreUnavailableError,
+    "ResourceNotFoundException": StoreNotFoundError,
+    "ThrottlingException": StoreUnavailableError,
+    "TransactionCanceledException": StoreUnavailableError,
+    "TransactionInProgressException": StoreUnavailableError,
+    "UnrecognizedClientException": StoreDeniedError,
 }
 
 
@@ -67,6 +80,21 @@ def kms_faults(key: str) -> Iterator[None]:
         raise StoreDeniedError(f"kms:{key}: {fault}") from fault
     except BotoCoreError as fault:
         raise StoreUnavailableError(f"kms:{key}: {fault}") from fault
+
+
+@contextmanager
+def table_faults(table: str) -> Iterator[None]:
+    """Turn what botocore raises inside, in a call of DynamoDB about `table`, into a `StoreError`."""
+    try:
+        yield
+    except ClientError as fault:
+        code = fault.response.get("Error", {}).get("Code", "")
+        kind = _TABLE_CODES.get(code, StoreUnavailableError if status_of(fault) >= 500 else StoreError)
+        raise kind(f"dynamodb:{table}: {code}") from fault
+    except (NoCredentialsError, PartialCredentialsError) as fault:
+        raise StoreDeniedError(f"dynamodb:{table}: {fault}") from fault
+    except BotoCoreError as fault:
+        raise StoreUnavailableError(f"dynamodb:{table}: {fault}") from fault
 
 
 def status_of(fault: ClientError) -> int:

@@ -21,11 +21,13 @@ import orjson
 
 from hotplate.errors import ModelNotFoundError, ModelNotReadyError
 from hotplate.http.answers import RETRY_AFTER_S, answer_error, status_of
+from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.metadata import metadata_of
 from hotplate.http.rehearsal import rehearse
 from hotplate.http.routes import Route, route_of
+from hotplate.http.usage import UsageLine
 from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.response import encode_response
@@ -78,18 +80,20 @@ class Endpoint:
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
         started = time.perf_counter()
-        usage = _Usage(context.aws_request_id)
+        usage = UsageLine(context, started)
         request: HttpRequest | None = None
         try:
             request = read_event(event)
             usage.bytes_in = len(request.body)
+            usage.caller = caller_of(event)
+            refuse_spent(usage.caller)
             response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
         except Exception as fault:  # the edge: whatever went wrong below has an answer
             _log(fault, usage.request_id)
             response = answer_error(fault, request, usage.request_id)
             result = write_result(self._finish(response, usage, started))
-        usage.write(response, self._model, started, cold=self._cold)
+        self._write(usage, response)
         self._cold = self._cold and self._model is None
         return result
 
@@ -108,7 +112,18 @@ class Endpoint:
         self._cold = True
         self._write_ledger("restored", self._model)
 
-    def _answer(self, request: HttpRequest, usage: _Usage) -> HttpResponse:
+    def _write(self, usage: UsageLine, response: HttpResponse) -> None:
+        model = self._model
+        usage.write(
+            response.status,
+            len(response.body),
+            model=model.manifest.name if model else None,
+            version=model.version if model else None,
+            cold=self._cold,
+            init_ms=model.ledger.total_ms if model and self._cold else 0,
+        )
+
+    def _answer(self, request: HttpRequest, usage: UsageLine) -> HttpResponse:
         if request.segments[:1] != ("v2",):
             return self._answer_alias(request, usage)
         route = route_of(request)
@@ -122,7 +137,7 @@ class Endpoint:
             return self._cards.answer(model.manifest)
         return HttpResponse(200, orjson.dumps(metadata_of(model.manifest, model.version)))
 
-    def _answer_alias(self, request: HttpRequest, usage: _Usage) -> HttpResponse:
+    def _answer_alias(self, request: HttpRequest, usage: UsageLine) -> HttpResponse:
         """Answer a path of another protocol, whose codec is imported at the first request for it."""
         from hotplate.http.aliases import answer_alias, named_model
 
@@ -136,7 +151,7 @@ class Endpoint:
 
         return answer_alias(request, model.manifest, predict)
 
-    def _finish(self, response: HttpResponse, usage: _Usage, started: float) -> HttpResponse:
+    def _finish(self, response: HttpResponse, usage: UsageLine, started: float) -> HttpResponse:
         """Return the response with the headers that every answer carries."""
         headers = {**response.headers, "x-request-id": usage.request_id}
         timing = [f"total;dur={(time.perf_counter() - started) * 1000:.2f}"]
@@ -182,7 +197,7 @@ class Endpoint:
         )
 
 
-def _infer(request: HttpRequest, model: Model, usage: _Usage) -> HttpResponse:
+def _infer(request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
     decoded = decode_request(
         request.body,
         header_length=request.headers.get(_LENGTH_HEADER),
@@ -212,33 +227,6 @@ def _check_served(route: Route, model: Model) -> None:
 def _rows(request: InferenceRequest) -> int:
     array = request.inputs[0].array
     return int(array.shape[0]) if array.ndim else 1
-
-
-class _Usage:
-    """What one request used; written as one line, without a payload."""
-
-    __slots__ = ("bytes_in", "request_id", "rows")
-
-    def __init__(self, request_id: str) -> None:
-        self.request_id = request_id
-        self.bytes_in = 0
-        self.rows = 0
-
-    def write(self, response: HttpResponse, model: Model | None, started: float, *, cold: bool) -> None:
-        write_line(
-            "usage",
-            {
-                "request_id": self.request_id,
-                "model": model.manifest.name if model else None,
-                "version": model.version if model else None,
-                "status": response.status,
-                "rows": self.rows,
-                "bytes_in": self.bytes_in,
-                "bytes_out": len(response.body),
-                "ms": round((time.perf_counter() - started) * 1000, 2),
-                "cold": cold,
-            },
-        )
 
 
 def _log(fault: BaseException, request_id: str) -> None:

@@ -29,6 +29,10 @@ class LambdaContext(Protocol):
     def aws_request_id(self) -> str:
         """The invocation's id."""
 
+    @property
+    def memory_limit_in_mb(self) -> str | int:
+        """Memory of the function, MB."""
+
 
 class HttpRequest(msgspec.Struct, frozen=True):
     """A request without API Gateway in it.

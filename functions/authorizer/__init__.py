@@ -1,0 +1,1 @@
+"""The front door's guard: who asks, and whether this may be asked."""

@@ -1,0 +1,68 @@
+"""Who asks, as the authoriser found out, and the refusals that it leaves to the function.
+
+The authoriser refuses with 401 and 403 by itself. API Gateway lets it choose no other status, so of a tenant
+who has used up the month it only says so, and whoever answers the request refuses it before any work is done.
+
+Source: API Gateway Developer Guide, "Output from an API Gateway Lambda authorizer".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hotplate.errors import BudgetSpentError, QuotaSpentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["NOBODY", "Caller", "caller_of", "refuse_spent"]
+
+_SPENT = {"quota": QuotaSpentError, "budget": BudgetSpentError}
+
+
+class Caller(NamedTuple):
+    """A caller, as the authoriser knows it.
+
+    Attributes:
+        tenant: Who pays; `iam:ACCOUNT` of a call that AWS signed, None where nobody was asked who it is.
+        key: Id of the API key; None of a token, or where there is none.
+        scopes: What may be seen, as `VERB:MODEL` with blanks between; None is everything.
+        spent: `quota` or `budget` if the tenant has used it up, else "".
+        spent_text: That, in words for the caller.
+    """
+
+    tenant: str | None = None
+    key: str | None = None
+    scopes: str | None = None
+    spent: str = ""
+    spent_text: str = ""
+
+
+NOBODY = Caller()
+
+
+def caller_of(event: Mapping[str, Any]) -> Caller:
+    """Return who sent the request of a proxy event."""
+    context = event.get("requestContext") or {}
+    found = context.get("authorizer") or {}
+    if "tenant" in found:
+        return Caller(
+            found["tenant"],
+            found.get("key") or None,
+            found.get("scopes", ""),
+            found.get("spent", ""),
+            found.get("spent_text", ""),
+        )
+    account = (context.get("identity") or {}).get("accountId")
+    return Caller(f"iam:{account}") if account else NOBODY
+
+
+def refuse_spent(caller: Caller) -> None:
+    """Refuse a caller whose tenant has used up the month.
+
+    Raises:
+        QuotaSpentError: Its requests.
+        BudgetSpentError: Its money.
+    """
+    if caller.spent:
+        raise _SPENT[caller.spent](caller.spent_text)

@@ -1,0 +1,46 @@
+"""What AWS charges for a request, in USD, as last read. Change the figures and the date together.
+
+The usage line, the ledger and the planner reckon with these; the planner's prices of instances are in
+`prices.yaml` beside it.
+
+Source: Lambda and API Gateway price pages of us-east-1 as reported by third parties in 2024-2026; the pages
+themselves need a browser. Check them before a decision that hangs on a few per cent.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = [
+    "LAMBDA_GB_SECOND",
+    "LAMBDA_MILLION_REQUESTS",
+    "PRICES_DATE",
+    "PRICES_REGION",
+    "REST_API_MILLION_REQUESTS",
+    "request_nano_usd",
+]
+
+PRICES_DATE = "2026-11-22"
+PRICES_REGION = "us-east-1"
+# USD per GB-second, by architecture.
+LAMBDA_GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
+# USD per million requests.
+LAMBDA_MILLION_REQUESTS = 0.20
+REST_API_MILLION_REQUESTS = 3.50
+
+_HERE = {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+_GB_SECOND = LAMBDA_GB_SECOND.get(_HERE, LAMBDA_GB_SECOND["x86_64"])
+_CALLS_NANO_USD = (LAMBDA_MILLION_REQUESTS + REST_API_MILLION_REQUESTS) * 1000
+
+
+def request_nano_usd(billed_ms: int, memory_mb: int) -> int:
+    """Return what one request costs on this processor: compute, the call of Lambda, that of API Gateway.
+
+    Whole billionths of a USD, so that sums are exact. Not in it: data transfer, logs, storage, the
+    authoriser.
+
+    Args:
+        billed_ms: Milliseconds that Lambda bills.
+        memory_mb: Memory of the function in MB.
+    """
+    return round(billed_ms * memory_mb * _GB_SECOND * 1e6 / 1024 + _CALLS_NANO_USD)

@@ -1,0 +1,1 @@
+"""Keys, tenants and what they used: of a stack, on AWS or in the local cloud."""
