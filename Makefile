@@ -28,8 +28,9 @@ help: ## List the tasks
 demo: .venv/.complete ## Publish a model, start the local cloud, ask it cold and warm, stop
 	@$(BIN)/hotplate demo
 
-test: .venv/.complete ## Run every test but those of frameworks and built models: unit, integration, end to end
+test: models ## Run every test but those of frameworks: unit, integration, end to end, each model over HTTP
 	@$(BIN)/pytest --ignore=tests/convert --ignore=tests/models
+	@$(BIN)/pytest tests/models
 
 check: .venv/.complete ## Format, lint, types, imports, template
 	@$(BIN)/ruff format --check
@@ -53,7 +54,7 @@ e2e: .venv/.complete ## Run the end-to-end tests
 models: .venv/.complete ## Build the models that are too large to be committed and not built here
 	@$(BIN)/hotplate train --missing
 
-models-test: models ## Build what is missing, serve all models, ask each over HTTP
+models-test: models ## Of these tests only those of models that are built
 	@$(BIN)/pytest tests/models
 
 convert: .venv/.complete ## Convert, publish and serve a model of every framework (installs them)
