@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hotplate_tools.options import as_json_option
+from hotplate_tools.options import PngFile, as_json_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hotplate_tools.bench.cold import Cold
 
 __all__ = ["bench"]
@@ -23,17 +25,21 @@ def bench() -> None:
 @click.argument("model", type=click.Choice(["small", "cnn-100mb", "encoder-500mb"]))
 @click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True, help="Starts of each.")
 @click.option("--link-mbps", type=click.FloatRange(min=1), help="Bandwidth to S3; else as fast as it goes.")
+@click.option("--plot", type=PngFile(), help="Draw the phases into this PNG file.")
 @as_json_option
-def cold(model: str, rounds: int, link_mbps: float | None, *, as_json: bool) -> None:
+def cold(model: str, rounds: int, link_mbps: float | None, plot: Path | None, *, as_json: bool) -> None:
     """Time first answers of fresh environments: hotplate's, a usual handler's, and the bare runtime's.
 
     MODEL is a network of that size with random weights. S3 is a server over TLS on this machine.
     """
     from hotplate_tools.bench.cold import bench_cold
+    from hotplate_tools.bench.plot import draw
     from hotplate_tools.console import Console
 
     console = Console(as_json=as_json)
     seen = bench_cold(model, rounds=rounds, mbps=link_mbps, console=console)
+    if plot:
+        draw(seen, plot, console)
     console.result(_data(seen), _text(seen))
 
 

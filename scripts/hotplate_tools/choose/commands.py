@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hotplate_tools.options import as_json_option
+from hotplate_tools.options import PngFile, as_json_option
 from hotplate_tools.publish.commands import alias_option, registry_options, require_registry
 from hotplate_tools.publish.options import convert_options, named_path
 
@@ -35,9 +35,7 @@ __all__ = ["choose"]
 @click.option(
     "--traffic", type=click.FloatRange(min=0, min_open=True), help="Requests a minute, one row each."
 )
-@click.option(
-    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ranking into this PNG file."
-)
+@click.option("--plot", type=PngFile(), help="Draw the ranking into this PNG file.")
 @registry_options
 @alias_option
 @as_json_option
@@ -71,10 +69,6 @@ def choose(
 
     if options.rows is None:
         raise click.UsageError("give --rows: the rows to compare on, with their expected answers")
-    if plot and (plot.suffix != ".png" or not plot.parent.is_dir()):
-        raise click.BadParameter(
-            f"{str(plot)!r} is no .png file in a folder that is there", param_hint="--plot"
-        )
     has_registry = bool(bucket) or registry is not None
     given = _given(models, task, has_registry=has_registry)
     is_asked = any(each.kind == "registry" for each in given)
