@@ -87,6 +87,20 @@ def test_wrong_revoked_and_expired_keys_are_refused_alike(made: Tables, authoris
         assert why(authoriser, event_of(*INFER, ("x-api-key", key))) == expected
 
 
+def test_nobody_is_nobody_at_every_route_of_the_template(made: Tables, authoriser: Authoriser) -> None:
+    now = int(time.time())
+    sent: dict[str, tuple[tuple[str, str], ...]] = {
+        "no credential": (),
+        "no such key": (("x-api-key", "hp_" + "A" * 43),),
+        "revoked": (("x-api-key", add_key(made, "acme", revoked=now - 1)),),
+        "expired": (("x-api-key", add_key(made, "acme", expires=now - 1)),),
+    }
+    for route in ROUTES:
+        path = route.resource.replace("{version}", "1").replace("{proxy+}", "some/where")
+        for expected, headers in sent.items():
+            assert why(authoriser, event_of(route.method, path, *headers)) == expected, route
+
+
 def test_key_that_will_be_revoked_or_expire_is_good_until_then(made: Tables, authoriser: Authoriser) -> None:
     soon = int(time.time()) + 3600
     for key in (add_key(made, "acme", revoked=soon), add_key(made, "acme", expires=soon)):
