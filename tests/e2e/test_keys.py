@@ -38,7 +38,7 @@ ASKED = [
 SOME = [
     ("POST", "/v2/models/digits/infer"),
     ("GET", "/v2/models/spam"),
-    ("POST", "/v2/repository/index"),
+    ("POST", "/v2/models/nope"),
     ("POST", "/v1/models/nope"),
     ("GET", "/usage"),
 ]
