@@ -53,6 +53,8 @@ def test_environment_is_exactly_lambda_s_and_the_template_s(harness: RuntimeHarn
     api, token = seen.pop("AWS_LAMBDA_RUNTIME_API"), seen.pop("AWS_LAMBDA_METADATA_TOKEN")
     assert api.startswith("127.0.0.1:")
     assert token
+    # The harness's own Lambda, through which one function calls another.
+    assert seen.pop("AWS_ENDPOINT_URL_LAMBDA").startswith("http://127.0.0.1:")
     assert seen == {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
