@@ -81,6 +81,7 @@ def started(
         "HOTPLATE_MODEL": version.settings.model,
         "HOTPLATE_SIGNING_KEYS": SeedSigner().pinned,
         "HOTPLATE_VERSION": version.settings.version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(_ROOT),
         "TMPDIR": str(tmp),

