@@ -132,7 +132,6 @@ def test_calls_over_the_reserved_concurrency_are_refused() -> None:
         statuses = Counter(answer.status for answer in lambdas.map(infer, range(8)))
         assert set(statuses) == {200, 429}
         workers = [pid for pid in family(up.ready["pid"]) if "_worker.py" in _command(pid)]
-        # Others count usage meanwhile.
         digits = [pid for pid in workers if b"HOTPLATE_MODEL=digits\0" in _environment(pid)]
         assert len(digits) == 2
 

@@ -1,4 +1,4 @@
-"""A program: the local cloud as its own command starts it, with four things that AWS does and it does not.
+"""A program: the local cloud as its own command starts it, with five things that AWS does and it does not.
 
 - API Gateway takes a request without `Content-Type` or `Accept` for one with `application/json`, which
   `BinaryMediaTypes: ["*/*"]` covers, so bodies are bytes both ways. ministack 1.5 takes it for text,
@@ -8,6 +8,8 @@
 - An API whose `apiKeySource` is `AUTHORIZER` finds the caller's usage plan by the `usageIdentifierKey` that
   its authoriser returns. ministack 1.5 looks for a header instead.
 - A subscription filter may select JSON by a property, `{ $.name = "text" }`. ministack 1.5 looks for words.
+- Lines of a log are delivered to its subscriptions in batches. ministack 1.5 calls the function for each,
+  all at once, so that a burst of requests starts as many workers again.
 
 Runs in the environment `cloud` (requirements/cloud.txt, where the version is pinned); nothing else
 imports it.
@@ -17,8 +19,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from ministack import app as cloud  # type: ignore[import-not-found] # lives in its own environment
@@ -29,11 +32,14 @@ from ministack.services import (  # type: ignore[import-not-found]
 )
 
 type Invoke = Callable[[dict[str, Any], dict[str, Any], str, str], Awaitable[dict[str, Any] | None]]
+type Deliver = Callable[[str, str, list[dict[str, Any]]], None]
 type App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 # What the authoriser of the request in work returned.
 USAGE_KEY: ContextVar[str] = ContextVar("usage_key", default="")
 JSON_PATTERN = re.compile(r'\s*\{\s*\$\.(\w+)\s*=\s*"([^"]*)"\s*\}\s*')
+# How long lines of a log are collected before they are delivered, in seconds.
+BATCH_S = 0.5
 DEFAULTS = ((b"accept", b"application/json"), (b"content-type", b"application/json"))
 
 
@@ -105,11 +111,39 @@ def with_json_patterns(own: Callable[[str, str], bool]) -> Callable[[str, str], 
     return matches
 
 
+def in_batches(own: Deliver) -> Deliver:
+    """Return `own`, which delivers lines to a log's subscriptions, called with those of `BATCH_S` at once."""
+    lock = threading.Lock()
+    waiting: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+
+    def deliver() -> None:
+        with lock:
+            batches = dict(waiting)
+            waiting.clear()
+        for group, (stream, events) in batches.items():
+            own(group, stream, events)
+
+    def collect(group: str, stream: str, events: list[dict[str, Any]]) -> None:
+        with lock:
+            is_first = not waiting
+            # Each invocation has a stream of its own here, as each environment has at AWS.
+            waiting.setdefault(group, (stream, []))[1].extend(events)
+        if is_first:
+            timer = threading.Timer(BATCH_S, copy_context().run, (deliver,))
+            timer.daemon = True
+            timer.start()
+
+    return collect
+
+
 if __name__ == "__main__":
     apigateway_v1._invoke_authorizer_lambda = with_usage_key(apigateway_v1._invoke_authorizer_lambda)
     apigateway_v1._check_api_key = by_usage_key(apigateway_v1._check_api_key)
     cloudwatch_logs._subscription_pattern_matches = with_json_patterns(
         cloudwatch_logs._subscription_pattern_matches
+    )
+    cloudwatch_logs._fanout_to_subscription_filters = in_batches(
+        cloudwatch_logs._fanout_to_subscription_filters
     )
     lambda_svc._reserved_concurrency = with_shared_concurrency(lambda_svc._reserved_concurrency)
     cloud.app = with_media_types(cloud.app)
