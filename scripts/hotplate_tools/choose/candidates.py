@@ -108,12 +108,12 @@ def published(given: Given, folder: Path, store: Store, alias: str) -> Contender
     """Return the version that an alias of a registry points at; `folder` gets its files, verified.
 
     Raises:
-        RefusedError: There is no such alias, or it is a program.
+        RefusedError: There is no such alias, or it is a program or a pipeline.
         HotplateError: It is not what was published, or the registry cannot be read.
     """
     name = given.name or given.said
     manifest = find_version(store, name, alias=alias).manifest
-    if manifest.is_program:
+    if not manifest.has_graph:
         raise RefusedError(f"a {manifest.platform} model, and only graphs are measured")
     files = [LocalFile(entry, read_file(store, entry)) for entry in manifest.files]
     return _contender(name, manifest, files, folder)

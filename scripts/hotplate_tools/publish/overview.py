@@ -82,7 +82,7 @@ def _overview(store: Store, listing: ModelListing) -> Overview:
 
 
 def _price(store: Store, name: str, manifest: Manifest) -> float | None:
-    if manifest.is_program:
+    if not manifest.has_graph:
         return None
     described = published_description(store, name, LIVE, code_bytes=SERVING_CODE_BYTES)
     if described.measurements is None:

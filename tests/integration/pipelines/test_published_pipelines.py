@@ -27,6 +27,7 @@ from hotplate.runtime.remote import RemoteMember
 from hotplate.settings import Settings
 from hotplate.store.filesystem import FilesystemStore
 from hotplate_tools.failures import RefusedError
+from hotplate_tools.publish.overview import overviews
 from hotplate_tools.publish.pipeline import describe, publish_model
 from tests.support.pipelines import (
     CONSOLE,
@@ -173,6 +174,12 @@ def test_manifest_pins_its_members_and_says_what_memory_they_need(
     assert encode(manifest) == raw
 
 
+def test_pipeline_is_listed_like_any_model_and_has_no_price(tmp_path: Path, store: FilesystemStore) -> None:
+    published = made(tmp_path, store, "sequence")
+    (listed,) = [each for each in overviews(store) if each.listing.name == "chain"]
+    assert (listed.fault, listed.live, listed.usd_per_million) == ("", published.version, None)
+
+
 def test_new_version_of_a_member_leaves_the_pipeline_as_it_is(tmp_path: Path, store: FilesystemStore) -> None:
     published = made(tmp_path, store, "sequence")
     write_onnx(tmp_path / "other.onnx", affine(7))
@@ -209,6 +216,7 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
     ),
     "too little memory": (CHAIN, {"plan": {"memory_mb": 512}}, "need 1,769 MB"),
     "an option for graphs": (CHAIN, {"tolerance": 0.1}, "tolerance is for graphs"),
+    "a session's memory": (CHAIN, {"plan": {"arena": "off"}}, r"plan\.arena is for graphs"),
     "no rows": (CHAIN, {"golden": None}, "no golden rows"),
     "an artefact": (CHAIN, {"artefact": "model.onnx"}, "has no artefact"),
     "no results": (CHAIN, {"results": {}}, "steps and results"),
