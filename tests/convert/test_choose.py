@@ -13,10 +13,11 @@ from PIL import Image
 
 from hotplate_tools.choose.candidates import Given
 from hotplate_tools.choose.compare import Compared, Wanted, compare
-from hotplate_tools.choose.plot import draw
+from hotplate_tools.choose.plot import plot_job
 from hotplate_tools.choose.ranking import Scored, front, picks, ranked
 from hotplate_tools.console import Console
 from hotplate_tools.convert.converted import ConvertOptions
+from hotplate_tools.drawing import draw
 from hotplate_tools.environments import ensure
 
 PAGE = (Path(__file__).parents[2] / "docs/10-choosing.md").read_text()
@@ -59,7 +60,7 @@ def test_picture_is_written(count: int, tmp_path: Path) -> None:
     compared = Compared(
         tuple(ranked(found)), front_names, picks(found), {}, "accuracy", {}, "rows.npz", "", 9, None
     )
-    draw(compared, tmp_path / "p.png", Console())
+    draw("run_plot.py", plot_job(compared), tmp_path / "p.png", Console())
     with Image.open(tmp_path / "p.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (880, 550))
         # Dark ink of text and edges, and more colours than grey.

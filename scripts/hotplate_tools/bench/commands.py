@@ -33,13 +33,14 @@ def cold(model: str, rounds: int, link_mbps: float | None, plot: Path | None, *,
     MODEL is a network of that size with random weights. S3 is a server over TLS on this machine.
     """
     from hotplate_tools.bench.cold import bench_cold
-    from hotplate_tools.bench.plot import draw
+    from hotplate_tools.bench.plot import plot_job
     from hotplate_tools.console import Console
+    from hotplate_tools.drawing import draw
 
     console = Console(as_json=as_json)
     seen = bench_cold(model, rounds=rounds, mbps=link_mbps, console=console)
     if plot:
-        draw(seen, plot, console)
+        draw("run_phases.py", plot_job(seen), plot, console)
     console.result(_data(seen), _text(seen))
 
 

@@ -61,8 +61,9 @@ def choose(
     """
     from hotplate_tools.choose.answers import compared_data, compared_text
     from hotplate_tools.choose.compare import Wanted, compare
-    from hotplate_tools.choose.plot import draw
+    from hotplate_tools.choose.plot import plot_job
     from hotplate_tools.console import Console
+    from hotplate_tools.drawing import draw
     from hotplate_tools.optimise.choice import KINDS
     from hotplate_tools.planning.prices import read_prices
     from hotplate_tools.publish.registry import open_store
@@ -88,7 +89,7 @@ def choose(
     )
     compared, prices = compare(wanted, console), read_prices()
     if plot:
-        draw(compared, plot, console)
+        draw("run_plot.py", plot_job(compared), plot, console)
     console.result(compared_data(compared, prices, plot), compared_text(compared, prices, plot))
 
 

@@ -1,28 +1,19 @@
-"""The picture of a ranking: a JSON job for matplotlib, which runs in an environment of its own."""
+"""The picture of a ranking, as a job for `hotplate_tools.drawing`."""
 
 from __future__ import annotations
 
 import math
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from hotplate_tools.convert.kinds import Converter
-from hotplate_tools.convert.process import Runner
 
 if TYPE_CHECKING:
     from hotplate_tools.choose.compare import Compared
-    from hotplate_tools.console import Console
 
-__all__ = ["draw", "plot_job"]
-
-PLOTTER = Converter("matplotlib", "plot", "run_plot.py")
+__all__ = ["plot_job"]
 
 
-def plot_job(compared: Compared, file: Path) -> dict[str, Any]:
+def plot_job(compared: Compared) -> dict[str, Any]:
     """Return what is to be drawn; a candidate whose quality is no number has no place in it."""
     return {
-        "file": str(file.resolve()),
         "title": f"{compared.rows:,} rows of {compared.rows_file}",
         "quality": compared.metric,
         "points": [
@@ -39,17 +30,3 @@ def plot_job(compared: Compared, file: Path) -> dict[str, Any]:
             if not math.isnan(one.quality)
         ],
     }
-
-
-def draw(compared: Compared, file: Path, console: Console) -> None:
-    """Draw the ranking into a PNG file.
-
-    Raises:
-        FailedError: matplotlib cannot be installed, or the file cannot be written.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix="hotplate-plot-") as folder,
-        Runner(PLOTTER, Path(folder), console) as runner,
-        console.step(f"Drawing {file.name}"),
-    ):
-        runner.ask("draw", **plot_job(compared, file))

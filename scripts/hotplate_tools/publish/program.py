@@ -65,6 +65,7 @@ __all__ = [
     "draft_manifest",
     "function_converter",
     "functions_root",
+    "refuse_conversion",
 ]
 
 
@@ -101,7 +102,7 @@ def build_program(
             advice="Name a file of them in model.yaml: only rows can tell that the function's code fits.",
         )
     refuse_contradiction(spec)
-    _refuse_conversion(source, spec, options)
+    refuse_conversion(source, spec, options)
     for path, file in source.assets.items():
         _refuse_pickle(path, file)
     raw, rows = read_rows(source.golden)
@@ -203,8 +204,12 @@ def function_converter(root: Path, name: str) -> Converter:
     return Converter(f"functions/{module}", f"function-{module}", "run_python.py", python, None, files)
 
 
-def _refuse_conversion(source: Source, spec: ModelSpec, options: ConvertOptions) -> None:
-    """Refuse what is said about a conversion or a graph, of which there is none here."""
+def refuse_conversion(source: Source, spec: ModelSpec, options: ConvertOptions) -> None:
+    """Refuse what is said about a conversion or a graph, where there is none.
+
+    Raises:
+        RefusedError: Naming what was said.
+    """
     said = {
         "--rows": options.rows,
         "--tolerance": options.tolerance,
@@ -218,7 +223,8 @@ def _refuse_conversion(source: Source, spec: ModelSpec, options: ConvertOptions)
     }
     for word, value in said.items():
         if value is not None:
-            raise RefusedError(f"{word} is for graphs, and {source.name} is Python")
+            what = "a pipeline" if spec.kind == "pipeline" else "Python"
+            raise RefusedError(f"{word} is for graphs, and {source.name} is {what}")
 
 
 def _manifest(

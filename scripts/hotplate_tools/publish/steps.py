@@ -34,7 +34,7 @@ from hotplate_tools.publish.bounds import refuse_long_manifest
 from hotplate_tools.publish.build import local_file, stated_provenance, with_card
 from hotplate_tools.publish.golden import read_rows, refuse_difference, row_feeds
 from hotplate_tools.publish.members import load_member
-from hotplate_tools.publish.program import PreparedFiles
+from hotplate_tools.publish.program import PreparedFiles, refuse_conversion
 from hotplate_tools.publish.signature import refuse_contradiction
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def build_pipeline(
             advice="`hotplate publish` has one: give --bucket or --registry.",
         )
     refuse_contradiction(spec)
-    _refuse_conversion(source, spec, options)
+    refuse_conversion(source, spec, options)
     found = _found(spec, members)
     raw, rows = read_rows(source.golden)
     files = [local_file(path, "asset", file) for path, file in source.assets.items()]
@@ -254,20 +254,3 @@ def _replay(
             why = f": {fault.__cause__}" if fault.__cause__ else ""
             raise RefusedError(f"{place}: {fault}{why}") from fault
         refuse_difference(row["outputs"], results, manifest.outputs, golden, place)
-
-
-def _refuse_conversion(source: Source, spec: ModelSpec, options: ConvertOptions) -> None:
-    """Refuse what is said about a conversion or a graph, of which there is none here."""
-    said = {
-        "--rows": options.rows,
-        "--tolerance": options.tolerance,
-        "--trust-pickle": options.trust_pickle or None,
-        "evaluation": source.evaluation,
-        "tolerance": spec.tolerance,
-        "plan.weight_form": spec.plan.weight_form,
-        "plan.prepacking": spec.plan.prepacking,
-        "plan.intra_op_threads": spec.plan.intra_op_threads,
-    }
-    for word, value in said.items():
-        if value is not None:
-            raise RefusedError(f"{word} is for graphs, and {source.name} is a pipeline")

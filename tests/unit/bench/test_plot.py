@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
 
@@ -25,8 +23,8 @@ SEEN = Cold(
 )
 
 
-def test_bars_are_medians_and_hotplates_parts_are_its_phases(tmp_path: Path) -> None:
-    job = plot_job(SEEN, tmp_path / "cold.png")
+def test_bars_are_medians_and_hotplates_parts_are_its_phases() -> None:
+    job = plot_job(SEEN)
     assert [bar["median_ms"] for bar in job["bars"]] == [500.0, 1300.0, 230.0]
     # What ran beside the imports would be counted twice.
     assert [bar["phases_ms"] for bar in job["bars"]] == [PHASES, {}, {}]
