@@ -18,7 +18,13 @@ from hotplate.errors import StepError, StepUnavailableError
 
 @contextmanager
 def lambda_api(
-    status: int = 200, body: bytes = b'{"a": 1}', *, error: str = "", wait_s: float = 0, hang_up: bool = False
+    status: int = 200,
+    body: bytes = b'{"a": 1}',
+    *,
+    error: str = "",
+    wait_s: float = 0,
+    hang_up: bool = False,
+    cut_second: bool = False,
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Serve one answer on a free port; yield the endpoint and what was asked."""
     asked: list[dict[str, Any]] = []
@@ -31,12 +37,13 @@ def lambda_api(
             asked.append({"path": self.path, "payload": payload, "headers": dict(self.headers)})
             time.sleep(wait_s)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            cut = cut_second and len(asked) > 1
+            self.send_header("Content-Length", str(len(body) + cut))
             if error:
                 self.send_header("X-Amz-Function-Error", error)
             self.end_headers()
             self.wfile.write(body)
-            self.close_connection = hang_up
+            self.close_connection = hang_up or cut
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             """Stay quiet."""
@@ -79,6 +86,14 @@ def test_connection_that_went_stale_is_replaced() -> None:
             assert one.call("reader", b"{}") == b'{"a": 1}'
             time.sleep(0.05)
     assert len(asked) == 3
+
+
+def test_answer_that_breaks_off_is_not_asked_for_again() -> None:
+    with lambda_api(cut_second=True) as (endpoint, asked), caller(endpoint) as one:
+        one.call("reader", b"{}")
+        with pytest.raises(StepUnavailableError, match="broke off"):
+            one.call("reader", b"{}")
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(

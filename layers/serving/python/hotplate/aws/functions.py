@@ -91,31 +91,48 @@ class FunctionCaller:
     def _post(self, path: str, headers: dict[str, str], payload: bytes) -> tuple[int, str | None, bytes]:
         is_kept = self._connection is not None
         try:
-            return self._exchange(path, headers, payload)
+            answer = self._begin(path, headers, payload)
         except TimeoutError as fault:
             self.close()
-            raise StepUnavailableError(f"its function did not answer in {self._timeout_s:g} s") from fault
+            raise self._too_slow() from fault
         except (http.client.HTTPException, OSError) as fault:
             self.close()
             if is_kept:  # it may have been closed while this environment was frozen
                 return self._post(path, headers, payload)
             raise StepUnavailableError("its function cannot be reached") from fault
+        try:
+            return answer.status, answer.headers.get("X-Amz-Function-Error"), _read(answer)
+        except TimeoutError as fault:
+            self.close()
+            raise self._too_slow() from fault
+        except (http.client.HTTPException, OSError) as fault:
+            self.close()
+            raise StepUnavailableError("its function's answer broke off") from fault
 
-    def _exchange(self, path: str, headers: dict[str, str], payload: bytes) -> tuple[int, str | None, bytes]:
+    def _begin(self, path: str, headers: dict[str, str], payload: bytes) -> http.client.HTTPResponse:
         if self._connection is None:
             self._connection = self._connect()
         self._connection.request("POST", path, body=payload, headers=headers)
-        answer = self._connection.getresponse()
-        body = answer.read(LAMBDA_PAYLOAD_BYTES + 1)
-        if len(body) > LAMBDA_PAYLOAD_BYTES:
-            raise http.client.HTTPException(f"more than {LAMBDA_PAYLOAD_BYTES} bytes came")
-        return answer.status, answer.headers.get("X-Amz-Function-Error"), body
+        return self._connection.getresponse()
+
+    def _too_slow(self) -> StepUnavailableError:
+        return StepUnavailableError(f"its function did not answer in {self._timeout_s:g} s")
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._scheme == "https":
             tls = ssl.create_default_context()
             return http.client.HTTPSConnection(self._host, timeout=self._timeout_s, context=tls)
         return http.client.HTTPConnection(self._host, timeout=self._timeout_s)
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    length = answer.length
+    body = answer.read(LAMBDA_PAYLOAD_BYTES + 1)
+    if len(body) > LAMBDA_PAYLOAD_BYTES:
+        raise http.client.HTTPException(f"more than {LAMBDA_PAYLOAD_BYTES} bytes came")
+    if length is not None and len(body) < length:  # a read with a bound says nothing of a body cut short
+        raise http.client.IncompleteRead(body, length - len(body))
+    return body
 
 
 class _RefusedError(Exception):
