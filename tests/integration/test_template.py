@@ -252,21 +252,26 @@ def test_parameter_of_the_keys_takes_none_one_and_two(keys: str, fits: bool) -> 
     assert bool(re.fullmatch(pattern, keys)) is fits
 
 
-def test_bucket_is_private_versioned_encrypted_and_outlives_the_stack() -> None:
-    (bucket,) = of_type("AWS::S3::Bucket").values()
-    assert RESOURCES["ModelBucket"]["DeletionPolicy"] == "Retain"
-    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
-    assert "BucketEncryption" in bucket
+BUCKETS = of_type("AWS::S3::Bucket")
 
 
-def test_bucket_is_encrypted_with_a_rotated_key_of_its_own_unless_told_otherwise() -> None:
+@pytest.mark.parametrize("name", BUCKETS)
+def test_bucket_is_private_and_outlives_the_stack(name: str) -> None:
+    assert RESOURCES[name]["DeletionPolicy"] == "Retain"
+    assert set(BUCKETS[name]["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+def test_bucket_of_models_is_versioned() -> None:
+    assert BUCKETS["ModelBucket"]["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_bucket_is_encrypted_with_a_rotated_key_of_the_stacks_own_unless_told_otherwise(name: str) -> None:
     assert DOCUMENT["Parameters"]["BucketEncryption"]["Default"] == "kms"
     key = RESOURCES["ModelKey"]
     assert (key["Condition"], key["DeletionPolicy"]) == ("HasOwnKey", "Retain")
     assert key["Properties"]["EnableKeyRotation"] is True
-    (bucket,) = of_type("AWS::S3::Bucket").values()
-    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    (rule,) = BUCKETS[name]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     own = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Fn::GetAtt": ["ModelKey", "Arn"]}}
     assert rule == {
         "ServerSideEncryptionByDefault": {"Fn::If": ["HasOwnKey", own, {"SSEAlgorithm": "AES256"}]},
@@ -284,15 +289,24 @@ def test_model_function_may_decrypt_with_that_key_and_do_nothing_else_with_it(mo
 
 
 def test_leftovers_of_killed_uploads_and_of_renewals_expire() -> None:
-    (bucket,) = of_type("AWS::S3::Bucket").values()
-    rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    rules = {rule["Id"]: rule for rule in BUCKETS["ModelBucket"]["LifecycleConfiguration"]["Rules"]}
     assert rules["abort-unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     assert rules["expire-renewed-blobs"]["Prefix"] == "blobs/"  # never an alias's history
 
 
-def test_bucket_denies_what_does_not_come_by_tls() -> None:
-    (policy,) = of_type("AWS::S3::BucketPolicy").values()
+def test_data_expires_by_its_prefix_and_what_a_user_put_in_or_got_out_never() -> None:
+    rules = BUCKETS["DataBucket"]["LifecycleConfiguration"]["Rules"]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    assert days == {"uploads/": 1, "results/": 7, "work/": 14}
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_bucket_denies_what_does_not_come_by_tls(name: str) -> None:
+    (policy,) = (
+        each for each in of_type("AWS::S3::BucketPolicy").values() if each["Bucket"] == {"Ref": name}
+    )
     (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == [{"Fn::GetAtt": [name, "Arn"]}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
