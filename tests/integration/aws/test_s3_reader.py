@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from hotplate.errors import (
     StoreNotFoundError,
     StoreUnavailableError,
 )
+from hotplate.limits import MAX_PARALLEL_RANGES
 from tests.support.faulty_s3 import BUCKET, Fault, FaultyS3, faulty_s3
 
 KEY = "blobs/sha256/a b+c"
@@ -148,6 +150,31 @@ def test_silence_in_the_middle_ends_at_the_deadline(reader: MakeReader, s3: Faul
     with pytest.raises(StoreUnavailableError):
         read(reader(s3.endpoint, deadline_s=0.4), 0, 1000)
     assert time.monotonic() - started < 0.9
+
+
+def test_reads_that_wait_for_bytes_keep_nobody_from_reading(reader: MakeReader, s3: FaultyS3) -> None:
+    slow = [f"slow-{number}" for number in range(MAX_PARALLEL_RANGES - 1)]
+    for key in slow:
+        s3.objects[key] = BODY
+        s3.faults[key].append(Fault(drip_s=3))
+    store = reader(s3.endpoint, deadline_s=1.5)
+    ended: list[str] = []
+
+    def wait(key: str) -> None:
+        with pytest.raises(StoreUnavailableError):
+            store.read_range(key, start=0, into=memoryview(bytearray(1000)), object_bytes=len(BODY))
+        ended.append(key)
+
+    threads = [threading.Thread(target=wait, args=[key]) for key in slow]
+    for thread in threads:
+        thread.start()
+    while len(s3.requests) < len(slow):
+        time.sleep(0.01)
+    assert read(store, 0, len(BODY)) == BODY
+    assert not ended
+    for thread in threads:
+        thread.join()
+    assert sorted(ended) == slow
 
 
 def test_nobody_there_is_unavailable(reader: MakeReader) -> None:

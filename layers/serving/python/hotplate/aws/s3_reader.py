@@ -8,6 +8,8 @@ Rules kept:
    itself; a verdict (404, 403, wrong length) is not.
 3. Everything ends by the deadline, however slowly bytes dribble in.
 4. Connections are kept alive and belong to one thread each; `close` ends them all.
+5. All connections are open at once, but no more than two threads take bytes from them: each read gives up
+   Python's lock and has to get it back, and four threads spend more time on that than two on reading.
 
 boto3 is not used here: its import alone is longer than this module's whole work.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import select
 import socket
 import ssl
 import threading
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["S3Reader"]
 
+# Threads that take bytes at the same time, of all that wait for some.
+_READING = 2
 # Longest silence on a socket, in seconds, before the read is tried again.
 _SILENCE_S = 5.0
 _CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+)$")
@@ -66,6 +71,7 @@ class S3Reader:
         self._deadline = time.monotonic() + deadline_s
         self._scheme, self._host, self._prefix = _address(bucket, region, endpoint)
         self._local = threading.local()
+        self._reading = threading.Semaphore(_READING)
         self._connections: list[http.client.HTTPConnection] = []
         self._tls = ssl.create_default_context() if self._scheme == "https" else None
         # A time-out on a socket bounds one silence, not the sum of them, so an alarm ends what is open.
@@ -161,6 +167,8 @@ class S3Reader:
         )
         try:
             connection.request("GET", path, headers=headers)
+            # Kept here, because a connection forgets its socket when the answer says that it is the last.
+            self._local.socket = connection.sock
             answer = connection.getresponse()
             yield answer
             if not answer.isclosed():
@@ -184,12 +192,14 @@ class S3Reader:
         """Read exactly as many bytes as `into` holds, straight into it."""
         if answer.length != len(into):
             raise _PassingError(f"{key}: {answer.length} bytes were announced, not {len(into)}")
-        # The response's own `readinto` waits until the whole buffer is full, however slowly the
-        # bytes come; its file's `readinto1` returns what one read of the socket gives.
-        done = 0
+        # What came together with the head is in the response's buffer; after that the socket itself is
+        # read: the response's own `readinto` waits until all is there, however slowly the bytes come.
+        done = answer.fp.readinto1(into) if into else 0
+        arrival = _Arrival(self._local.socket)
         while done < len(into):
-            self._patience()
-            count = answer.fp.readinto1(into[done:])
+            arrival.wait(self._patience())
+            with self._reading:
+                count = arrival.receive(into[done:])
             if not count:
                 raise _PassingError(f"{key}: the body ended after {done} of {len(into)} bytes")
             done += count
@@ -201,6 +211,35 @@ class S3Reader:
         if remaining <= 0:
             raise StoreUnavailableError("S3 was too slow: the time for fetching the model is over")
         return min(_SILENCE_S, remaining)
+
+
+class _Arrival:
+    """Takes what a socket has, and waits for more apart from that."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._decrypted = sock.pending if isinstance(sock, ssl.SSLSocket) else int
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when there are bytes, or the end.
+
+        Raises:
+            TimeoutError: Neither came in that many seconds.
+        """
+        if not self._decrypted() and not self._poll.poll(timeout_s * 1000):
+            raise TimeoutError(f"nothing came in {timeout_s:.1f} s")
+
+    def receive(self, into: memoryview) -> int:
+        """Return how many bytes of those that are there were put into `into`; none is the end."""
+        done = 0
+        while done < len(into):
+            count = self._sock.recv_into(into[done:])
+            done += count
+            if not count or not (self._decrypted() or self._poll.poll(0)):
+                break
+        return done
 
 
 class _PassingError(Exception):
