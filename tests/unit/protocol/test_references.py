@@ -95,8 +95,8 @@ def test_more_elements_than_a_body_can_hold_come_by_reference() -> None:
 @pytest.mark.parametrize(
     ("sent", "declared", "kind", "words"),
     [
-        (referring(data=[1, 2]), declare(), MalformedRequestError, "more than one"),
-        (referring(parameters=TWICE), declare(), MalformedRequestError, "more than one"),
+        (referring(data=[1, 2]), declare(), MalformedRequestError, "got data and parameters.input_uri"),
+        (referring(parameters=TWICE), declare(), MalformedRequestError, "size and parameters.input_uri"),
         (referring(parameters={}), declare(), MalformedRequestError, "parameters.input_uri"),
         (referring(parameters={"input_uri": 1}), declare(), MalformedRequestError, "text"),
         (referring("BYTES", (2,)), declare("BYTES"), ShapeMismatchError, "2 elements"),

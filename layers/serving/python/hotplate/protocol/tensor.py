@@ -114,11 +114,11 @@ def read_tensor(node: Json, *, role: Literal["input", "output"]) -> SentTensor:
         binary_bytes=_read_size(parameters.pop(_SIZE, None), f"{_SIZE} of {what}"),
         uri=uri,
     )
-    ways = sum(way is not None for way in (sent.data, sent.binary_bytes, uri))
-    if ways != 1:
+    if (sent.data is not None) + (sent.binary_bytes is not None) + (uri is not None) != 1:
         by_reference = f", or parameters.{_URI}" if role == "input" else ""
         expected = f"either data or parameters.{_SIZE}{by_reference}"
-        received = "none of them" if not ways else "more than one"
+        came = {"data": sent.data, f"parameters.{_SIZE}": sent.binary_bytes, f"parameters.{_URI}": uri}
+        received = " and ".join(way for way, value in came.items() if value is not None) or "neither"
         raise MalformedRequestError(what, expected=expected, received=received)
     return sent
 
