@@ -85,17 +85,12 @@ def decode_request(
         DatatypeMismatchError: Another datatype, or an element that is not of it.
         ShapeMismatchError: Rank, a fixed dimension or the element count differs, or the shape is too large.
         ValueRangeError: An element that its datatype cannot hold.
-        PayloadTooLargeError: More is referred to than is read for one request.
-        RequestError, StoreError: What `fetch` raises.
+        PayloadTooLargeError, StoreError: Too much is referred to, or cannot be had; see `references`.
     """
     raw, section = split(body, header_length)
     head = _read_head(raw, inputs, outputs) if header_length is None else _recall(raw, inputs, outputs)
-    return InferenceRequest(
-        id=head.id,
-        inputs=decode_tensors(head.sent, document=raw, arrays=head.arrays, section=section, fetch=fetch),
-        outputs=head.outputs,
-        parameters=head.parameters,
-    )
+    tensors = decode_tensors(head.sent, document=raw, arrays=head.arrays, section=section, fetch=fetch)
+    return InferenceRequest(head.id, tensors, head.outputs, head.parameters)
 
 
 def encode_request(

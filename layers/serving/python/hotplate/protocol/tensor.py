@@ -145,15 +145,7 @@ def decode_tensors(
             that is not taken.
         StoreError: What is referred to cannot be had.
     """
-    structures = [
-        None if one.data is None else json_codec.read_structure(one.data, one.shape, what=one.what)
-        for one in sent
-    ]
-    arrays += len(sent) + sum(one.arrays for one in structures if one)
-    if any(structures) and holds_more_arrays(document, arrays):
-        for one, structure in zip(sent, structures, strict=True):
-            if structure:
-                json_codec.refuse_arrays(structure, what=one.what)
+    structures = _structures(sent, document, arrays)
     tensors = tuple(
         _decode(one, structure, section)
         for one, structure in zip(sent, structures, strict=True)
@@ -225,6 +217,19 @@ def _read_size(size: Json, what: str) -> int | None:
     if size is not None and (type(size) is not int or size < 0):
         raise MalformedRequestError(what, expected="a number of bytes", received=excerpt(size))
     return size
+
+
+def _structures(sent: Sequence[SentTensor], document: bytes, arrays: int) -> list[json_codec.JsonData | None]:
+    structures = [
+        None if one.data is None else json_codec.read_structure(one.data, one.shape, what=one.what)
+        for one in sent
+    ]
+    arrays += len(sent) + sum(one.arrays for one in structures if one)
+    if any(structures) and holds_more_arrays(document, arrays):
+        for one, structure in zip(sent, structures, strict=True):
+            if structure:
+                json_codec.refuse_arrays(structure, what=one.what)
+    return structures
 
 
 def _read_uri(uri: Json, what: str) -> str | None:
