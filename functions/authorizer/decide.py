@@ -46,6 +46,8 @@ _PREFIXES = ("/v2", "/v1", "/openai/v1")
 _READ = ("/ping", "/openapi.json")
 # What the relay answers: it finds the model, and asks the caller's scopes again for that one.
 _RELAYED = ("/v1/{proxy+}", "/openai/v1/{proxy+}", "/endpoints/{proxy+}", "/invocations")
+# Where inputs are put that are too large for a call: who may ask some model.
+_UPLOADS = "/uploads"
 
 
 class UnauthorizedError(Exception):
@@ -183,7 +185,7 @@ def wanted(event: Mapping[str, Any]) -> tuple[Verb | None, str | None]:
     parts = [part for part in resource.split("/") if part]
     if (method, resource) == ("GET", "/usage"):
         return "usage", None
-    if method == "POST" and resource in _RELAYED:
+    if method == "POST" and (resource in _RELAYED or resource == _UPLOADS):
         return "infer", None
     if method == "GET" and resource in _READ:
         return "read", None

@@ -81,6 +81,7 @@ def _server_paths(manifests: Sequence[Manifest]) -> Json:
         "/openapi.json": {"get": _operation("This document", _json({"type": "object"}), (503,))},
         "/ping": {"get": _operation("Whether it answers, as SageMaker asks", _json(ref("Live")))},
         "/invocations": {"post": _invocations([_TARGET])},
+        "/uploads": {"post": _uploads()},
     }
     for base in _OPENAI_BASES:
         openai = "OpenaiError"
@@ -127,7 +128,7 @@ def _infer(name: str, manifest: Manifest, parameters: list[Json]) -> Json:
     return operation | {"requestBody": {"required": True, "content": sent | binary}}
 
 
-_INFER_FAULTS = (400, 404, 413, 429, 500, 503, 504)
+_INFER_FAULTS = (400, 403, 404, 413, 429, 500, 503, 504)
 _TARGET: Json = {
     "name": "X-Amzn-SageMaker-Target-Model",
     "in": "header",
@@ -148,6 +149,13 @@ def _invocations(parameters: list[Json]) -> Json:
     )
     sent = {**content, "text/plain": {"schema": {"type": "string"}}}
     return operation | {"requestBody": {"required": True, "content": sent}}
+
+
+def _uploads() -> Json:
+    operation = _operation("Where to put an input that is too large for a call", None, (400, 413))
+    created = {"description": "Put it there", "content": _json(ref("Upload"))}
+    operation["responses"] = {"201": created, **operation["responses"]}
+    return operation | {"requestBody": _body(ref("UploadRequest"))}
 
 
 def _embeddings(manifests: Sequence[Manifest]) -> Json:
@@ -200,7 +208,8 @@ def _operation(
 
 _MEANING = {
     400: "Malformed, or not the model's signature",
-    404: "No such path, model, version or card",
+    403: "Not the caller's",
+    404: "No such path, model, version, card or upload",
     405: "Not by a call",
     413: "Too large",
     415: "A content type that is not read here",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hotplate.limits import MAX_UPLOAD_BYTES
+
 __all__ = ["COMPONENTS", "ref"]
 
 type Json = dict[str, Any]
@@ -39,6 +41,7 @@ _PROBLEM: dict[str, Json] = {
     "instance": _TEXT,
     "expected": _TEXT,
     "received": _TEXT,
+    "upload": _object({"method": _TEXT, "path": _TEXT}),
 }
 _NULLABLE: Json = {"type": ["string", "null"]}
 
@@ -91,4 +94,21 @@ COMPONENTS: dict[str, Json] = {
         }
     ),
     "Predictions": _object({"predictions": {"type": ["array", "object"]}}),
+    "UploadRequest": _object(
+        {
+            "size": {"type": "integer", "minimum": 1, "maximum": MAX_UPLOAD_BYTES},
+            "content_type": {
+                "enum": ["application/octet-stream", "image/png", "image/jpeg", "application/json"]
+            },
+        }
+    ),
+    "Upload": _object(
+        {
+            "upload_url": _TEXT,
+            "method": {"const": "PUT"},
+            "headers": {"type": "object", "additionalProperties": _TEXT},
+            "input_uri": _TEXT,
+            "expires_at": {"type": "string", "format": "date-time"},
+        }
+    ),
 }

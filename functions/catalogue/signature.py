@@ -139,6 +139,17 @@ _ELEMENTS: dict[str, Json] = {
 }
 
 
+_SIZE: Json = {"binary_data_size": {"type": "integer", "minimum": 0}}
+_URI: Json = {
+    "input_uri": {"type": "string", "description": "Of POST /uploads; instead of data", "pattern": "^s3://"}
+}
+_BY_REFERENCE: Json = {
+    "required": ["parameters"],
+    "properties": {"parameters": {"required": ["input_uri"]}},
+}
+_ELEMENTS_SENT: Json = {"anyOf": [{"required": ["data"]}, _BY_REFERENCE]}
+
+
 def _tensor(spec: MetadataTensor, *, is_request: bool) -> Json:
     """Return the schema of an entry of `inputs` or `outputs`."""
     # `prefixItems` would say each size, and neither generators of clients nor fuzzers read it; the words do.
@@ -153,20 +164,13 @@ def _tensor(spec: MetadataTensor, *, is_request: bool) -> Json:
         "name": {"const": spec.name},
         "datatype": {"const": spec.datatype},
         "shape": shape,
-        "parameters": {
-            "type": "object",
-            "properties": {"binary_data_size": {"type": "integer", "minimum": 0}},
-        },
+        "parameters": {"type": "object", "properties": _SIZE | (_URI if is_request else {})},
         "data": _data(spec, is_request=is_request),
     }
     described = {"description": spec.description} if spec.description else {}
-    required = [
-        "name",
-        "datatype",
-        "shape",
-        *([] if _is_binary_only(spec) else ["data"] if is_request else []),
-    ]
-    return {"type": "object", "required": required, "properties": properties, **described}
+    elements = _ELEMENTS_SENT if is_request and not _is_binary_only(spec) else {}
+    required = ["name", "datatype", "shape"]
+    return {"type": "object", "required": required, "properties": properties, **elements, **described}
 
 
 def _is_binary_only(spec: MetadataTensor) -> bool:

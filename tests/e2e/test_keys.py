@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -159,6 +160,34 @@ def test_rate_that_is_passed_is_429_of_the_gateway(
     assert [each.status for each in statuses] == [200, 429, 429]
     assert statuses[1].headers["retry-after"] == "1"
     assert ask(keyed, "GET", "/v2", credentials["good"]).status == 200, "another tenant's rate is its own"
+
+
+def test_upload_of_one_tenant_is_closed_to_another(
+    keyed: LocalCloud, credentials: Mapping[str, str | None]
+) -> None:
+    def post(path: str, body: Any, caller: str) -> Answer:
+        headers = {"x-api-key": credentials[caller] or ""}
+        return call(keyed.url, "POST", path, json.dumps(body).encode(), headers)
+
+    pixels = bytes(4 * 784)
+    asked = {"size": len(pixels), "content_type": "application/octet-stream"}
+    given = post("/uploads", asked, "good").json()
+    assert "/uploads/acme/" in given["input_uri"]
+    address = urlsplit(given["upload_url"])
+    put = call(
+        f"{address.scheme}://{address.netloc}",
+        "PUT",
+        f"{address.path}?{address.query}",
+        pixels,
+        given["headers"],
+    )
+    assert put.status == 200
+    tensor = {name: PIXELS[name] for name in ("name", "datatype", "shape")}
+    request = {"inputs": [tensor | {"parameters": {"input_uri": given["input_uri"]}}]}
+    answers = {
+        caller: post("/v2/models/digits/infer", request, caller).status for caller in ("good", "digits only")
+    }
+    assert answers == {"good": 200, "digits only": 403}
 
 
 def test_what_is_asked_is_in_the_ledger_soon_after(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
 
+from hotplate.http.answers import UPLOAD
+from hotplate.limits import MAX_BODY_BYTES
 from hotplate.manifest.layout import manifest_key, signature_key
 from hotplate.manifest.schema import InitMode
 from hotplate.settings import INIT_MODES
@@ -167,11 +170,14 @@ def test_role_names_actions_and_resources(name: str) -> None:
         for resource in as_list(statement["Resource"]):
             keys = ["models/*/versions/*/manifest.json"] if name == "CatalogueRole" else ["blobs/sha256/*"]
             allowed = [{"Fn::Sub": f"${{ModelBucket.Arn}}/{key}"} for key in keys]
+            allowed += [{"Fn::Sub": "${DataBucket.Arn}/uploads/*"}]
             assert resource in allowed or "*" not in str(resource)
 
 
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
-def test_model_function_reads_its_own_and_its_members_manifests_and_blobs_only(model: ServedModel) -> None:
+def test_model_function_reads_its_own_and_its_members_manifests_blobs_and_uploads_only(
+    model: ServedModel,
+) -> None:
     role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
     reads = [
         resource["Fn::Sub"]
@@ -180,7 +186,7 @@ def test_model_function_reads_its_own_and_its_members_manifests_and_blobs_only(m
         for resource in as_list(each["Resource"])
     ]
     pinned = [key for each in (model, *members_of(model)) for key in pinned_keys(each)]
-    assert reads == [*pinned, "${ModelBucket.Arn}/blobs/sha256/*"]
+    assert reads == [*pinned, "${ModelBucket.Arn}/blobs/sha256/*", "${DataBucket.Arn}/uploads/*"]
 
 
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
@@ -194,11 +200,12 @@ def test_function_may_call_the_functions_of_its_members_and_no_other(model: Serv
     assert variables.get("HOTPLATE_MEMBERS") == ({"Fn::Sub": named} if members else None)
 
 
-def test_every_function_is_told_whose_signatures_to_trust() -> None:
+def test_every_function_is_told_whose_signatures_to_trust_and_where_data_is() -> None:
     variables = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]
     assert variables == {
         "HOTPLATE_SIGNING_KEYS": {"Ref": SIGNING_KEYS},
         "HOTPLATE_UNSIGNED": {"Ref": "Unsigned"},
+        "HOTPLATE_DATA_BUCKET": {"Ref": "DataBucket"},
     }
 
 
@@ -348,6 +355,29 @@ def test_relay_answers_for_the_other_protocols() -> None:
     }
 
 
+def test_only_the_function_of_uploads_puts_objects_and_only_there() -> None:
+    puts = {
+        name: [each["Resource"] for each in statements(role) if "s3:PutObject" in as_list(each["Action"])]
+        for name, role in ROLES.items()
+    }
+    assert puts.pop("UploadsRole") == [{"Fn::Sub": "${DataBucket.Arn}/uploads/*"}]
+    uploads = [each for each in puts.values() if {"Fn::Sub": "${DataBucket.Arn}/uploads/*"} in each]
+    assert uploads == []
+    actions = [action for each in statements(ROLES["UploadsRole"]) for action in as_list(each["Action"])]
+    assert sorted(actions) == [
+        "kms:GenerateDataKey", "logs:CreateLogStream", "logs:PutLogEvents", "s3:PutObject"
+    ]  # fmt: skip
+    assert routes("UploadsFunction") == {("POST", "/uploads")}
+
+
+def test_gateway_says_where_to_put_what_is_too_large_as_the_functions_do() -> None:
+    (api,) = of_type("AWS::Serverless::Api").values()
+    template = api["GatewayResponses"]["REQUEST_TOO_LARGE"]["ResponseTemplates"]["application/json"]
+    body = json.loads(template)
+    assert body["upload"] == UPLOAD
+    assert f"at most {MAX_BODY_BYTES} bytes; POST /uploads" in body["error"]
+
+
 def test_relay_may_call_each_model_and_nothing_else_and_is_told_of_each() -> None:
     models = served_models(DOCUMENT)
     calls = [each["Resource"] for each in statements(ROLES["RelayRole"]) if each["Sid"] == "CallModels"]
@@ -463,7 +493,13 @@ def test_table_is_on_demand_encrypted_restorable_and_outlives_the_stack(name: st
 
 
 @pytest.mark.parametrize(
-    "name", [*(each.function for each in served_models(DOCUMENT)), "CatalogueFunction", "RelayFunction"]
+    "name",
+    [
+        *(each.function for each in served_models(DOCUMENT)),
+        "CatalogueFunction",
+        "RelayFunction",
+        "UploadsFunction",
+    ],
 )
 def test_usage_lines_of_every_function_that_answers_tenants_reach_the_ledger(name: str) -> None:
     filters = [

@@ -32,7 +32,9 @@ def test_setting_is_documented(source: str) -> None:
     assert {name for name in settings if f"`{name}`" not in DOCS} == set()
 
 
-@pytest.mark.parametrize("name", ["MAX_BODY_BYTES", "MAX_TENSOR_ELEMENTS", "MAX_IMAGE_PIXELS"])
+@pytest.mark.parametrize(
+    "name", ["MAX_BODY_BYTES", "MAX_TENSOR_ELEMENTS", "MAX_IMAGE_PIXELS", "MAX_UPLOAD_BYTES"]
+)
 def test_limit_in_the_docs_is_the_one_in_the_code(name: str) -> None:
     assert f"{getattr(limits, name):,}" in DOCS
 

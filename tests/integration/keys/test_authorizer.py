@@ -123,6 +123,8 @@ def test_key_that_will_be_revoked_or_expire_is_good_until_then(made: Tables, aut
         (["infer:digits"], "POST", "/v1/embeddings", True),
         (["read:digits"], "POST", "/endpoints/digits/invocations", False),
         (["infer:digits"], "POST", "/endpoints/digits/invocations", True),
+        (["infer:digits"], "POST", "/uploads", True),
+        (["read:*", "usage:*"], "POST", "/uploads", False),
         (["infer:digits"], "GET", "/openapi.json", False),
         (["read:digits"], "GET", "/openapi.json", True),
         (["read:digits"], "GET", "/ping", True),

@@ -18,6 +18,7 @@ from PIL import Image
 
 from hotplate.client import ApiError, AsyncClient, Client, Prediction, Retries, UnreachableError
 from hotplate.errors import DatatypeMismatchError, ShapeMismatchError, UnknownInputError
+from hotplate.limits import MAX_BODY_BYTES
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.response import encode_response
 from hotplate.protocol.types import InferenceRequest, InferenceResponse, MetadataTensor, Tensor
@@ -39,8 +40,10 @@ ONES = np.ones((3, 2, 2), np.float32)
 class Server:
     """Answers metadata, and inference after `refusals`; keeps what it was sent."""
 
-    def __init__(self, *refusals: httpx2.Response | type[Exception]) -> None:
+    def __init__(self, *refusals: httpx2.Response | type[Exception], takes_uploads: bool = True) -> None:
         self.refusals = list(refusals)
+        self.takes_uploads = takes_uploads
+        self.uploaded: dict[str, bytes] = {}
         self.asked: list[httpx2.Request] = []
         self.decoded: list[InferenceRequest] = []
 
@@ -53,15 +56,33 @@ class Server:
             return refusal
         if request.method == "GET":
             return httpx2.Response(200, json=METADATA)
-        length = request.headers["inference-header-content-length"]
+        if request.url.path.endswith("/uploads"):
+            return self.sign(json.loads(request.content))
+        if request.method == "PUT":
+            self.uploaded[f"s3:/{request.url.path}"] = request.content
+            return httpx2.Response(200)
         self.decoded.append(
-            decode_request(request.content, header_length=length, inputs=INPUTS, outputs=OUTPUTS)
+            decode_request(
+                request.content,
+                header_length=request.headers.get("inference-header-content-length"),
+                inputs=INPUTS,
+                outputs=OUTPUTS,
+                fetch=lambda reference: memoryview(self.uploaded[reference.uri]),
+            )
         )
         rows = np.zeros(len(self.decoded[-1].inputs[0].array), np.float32)
         answer = InferenceResponse("m", "7", None, (Tensor("sum", "FP32", rows),), frozenset({"sum"}))
         body, size = encode_response(answer)
         headers = {"inference-header-content-length": str(size), "x-request-id": "r-1"}
         return httpx2.Response(200, content=body, headers=headers)
+
+    def sign(self, asked: dict[str, Any]) -> httpx2.Response:
+        if not self.takes_uploads:
+            return httpx2.Response(404, json={"error": "no such path"})
+        path = f"/data/{asked['size']}"
+        headers = {"content-length": str(asked["size"]), "content-type": asked["content_type"]}
+        given = {"upload_url": f"https://s3{path}?signed", "input_uri": f"s3:/{path}", "headers": headers}
+        return httpx2.Response(201, json=given)
 
 
 def busy(status: int = 503, **headers: str) -> httpx2.Response:
@@ -108,6 +129,66 @@ def test_array_goes_as_binary_data_with_the_key_and_comes_back_as_one(asking: As
     assert str(inference.url) == "http://api/live/v2/models/m/infer"
     assert {request.headers["x-api-key"] for request in server.asked} == {"k"}
     assert ONES.tobytes() in inference.content
+
+
+LARGE = np.ones((MAX_BODY_BYTES // 16 + 1, 2, 2), np.float32)
+
+
+@both
+@pytest.mark.parametrize(
+    "data", [{"image": LARGE}, {"file": [b"x" * MAX_BODY_BYTES]}], ids=["numbers", "bytes"]
+)
+def test_what_is_too_large_for_a_body_is_uploaded_without_the_key(asking: Ask, data: Any) -> None:
+    server = Server()
+    asking(server, data)
+    _, signing, put, inference = server.asked
+    ((name, value),) = data.items()
+    tensor = server.decoded[0].inputs[0]
+    assert tensor.name == name
+    assert np.array_equal(tensor.array, np.asarray(value, tensor.array.dtype))
+    assert (put.method, str(put.url)) == ("PUT", f"https://s3/data/{len(put.content)}?signed")
+    assert put.headers["content-type"] == "application/octet-stream"
+    assert "x-api-key" not in put.headers
+    assert {each.headers["x-api-key"] for each in (signing, inference)} == {"k"}
+    assert len(inference.content) < 1000
+
+
+@both
+@pytest.mark.parametrize(
+    ("data", "takes_uploads", "asked"),
+    [
+        (LARGE, False, ["GET", "POST", "POST"]),
+        ({"file": [b"x" * (MAX_BODY_BYTES // 2)] * 2}, True, ["GET", "POST"]),
+    ],
+    ids=["a server that takes no uploads", "several elements, which are no object"],
+)
+def test_what_cannot_be_uploaded_is_sent_as_it_is(
+    asking: Ask, data: Any, takes_uploads: bool, asked: list[str]
+) -> None:
+    server = Server(takes_uploads=takes_uploads)
+    asking(server, data)
+    assert [each.method for each in server.asked] == asked
+    assert len(server.asked[-1].content) > MAX_BODY_BYTES
+
+
+@both
+def test_upload_that_fails_is_told_without_its_address(asking: Ask) -> None:
+    metadata = httpx2.Response(200, json=METADATA)
+    denied = httpx2.Response(403, content=b"<Error>SignatureDoesNotMatch</Error>")
+    signed = Server().sign({"size": 1, "content_type": "x"})
+    with pytest.raises(ApiError, match="SignatureDoesNotMatch"):
+        asking(Server(metadata, signed, denied), LARGE)
+    with pytest.raises(UnreachableError) as raised:
+        asking(Server(metadata, signed, httpx2.ReadError), LARGE)
+    assert "https://s3/data/1:" in str(raised.value)
+
+
+@both
+def test_refusal_to_sign_is_told(asking: Ask) -> None:
+    metadata = httpx2.Response(200, json=METADATA)
+    refused = httpx2.Response(413, json={"error": "size: too large"})
+    with pytest.raises(ApiError, match="too large"):
+        asking(Server(metadata, refused), LARGE)
 
 
 def sent(data: Any) -> Tensor:

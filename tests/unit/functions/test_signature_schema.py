@@ -22,6 +22,10 @@ INPUTS = (
 )
 MANIFEST = msgspec.structs.replace(published().manifest, inputs=INPUTS)
 IMAGE: dict[str, Any] = {"name": "image", "datatype": "FP32", "shape": [1, 2, 2], "data": [0, 1, 2, 3]}
+REFERRED: dict[str, Any] = {
+    **{name: IMAGE[name] for name in ("name", "datatype", "shape")},
+    "parameters": {"input_uri": "s3://data/uploads/acme/1"},
+}
 COUNT: dict[str, Any] = {"name": "count", "datatype": "UINT8", "shape": [], "data": [3]}
 
 
@@ -32,7 +36,11 @@ def by_schema(request: Any) -> bool:
 def by_decoder(request: Any) -> bool:
     try:
         decode_request(
-            json.dumps(request).encode(), header_length=None, inputs=INPUTS, outputs=MANIFEST.outputs
+            json.dumps(request).encode(),
+            header_length=None,
+            inputs=INPUTS,
+            outputs=MANIFEST.outputs,
+            fetch=lambda reference: memoryview(bytes(reference.size or 1)),
         )
     except RequestError:
         return False
@@ -46,6 +54,7 @@ def by_decoder(request: Any) -> bool:
         [IMAGE, COUNT],
         [{**IMAGE, "data": [[[0, 1], [2, 3]]]}],
         [{"name": "file", "datatype": "BYTES", "shape": [2], "data": ["a", "b"]}],
+        [REFERRED],
     ],
 )
 def test_what_fits_is_taken_by_both(inputs: list[Any]) -> None:
@@ -58,6 +67,8 @@ def test_what_fits_is_taken_by_both(inputs: list[Any]) -> None:
     [
         {},
         {"inputs": []},
+        {"inputs": [REFERRED | {"parameters": {}}]},
+        {"inputs": [REFERRED | {"parameters": {"input_uri": 1}}]},
         {"inputs": [{**IMAGE, "name": "nope"}]},
         {"inputs": [{**IMAGE, "datatype": "FP64"}]},
         {"inputs": [{**IMAGE, "shape": [4]}]},

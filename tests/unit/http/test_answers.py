@@ -39,6 +39,8 @@ def test_family_decides_the_class_of_status(kind: type[errors.HotplateError]) ->
     [
         (errors.ShapeMismatchError, 400),
         (errors.PayloadTooLargeError, 413),
+        (errors.ForeignInputError, 403),
+        (errors.InputNotFoundError, 404),
         (errors.ModelNotFoundError, 404),
         (errors.ModelNotReadyError, 503),
         (errors.StoreUnavailableError, 503),
@@ -48,6 +50,13 @@ def test_family_decides_the_class_of_status(kind: type[errors.HotplateError]) ->
 )
 def test_status(kind: type[errors.HotplateError], status: int) -> None:
     assert answer_error(instance(kind), REQUEST, "r").status == status
+
+
+@pytest.mark.parametrize("can_upload", [True, False])
+def test_body_that_is_too_large_is_told_where_else_it_may_go_and_an_answer_is_not(can_upload: bool) -> None:
+    fault = errors.PayloadTooLargeError("body", expected="less", received="more", can_upload=can_upload)
+    body = orjson.loads(answer_error(fault, REQUEST, "r").body)
+    assert body.get("upload") == ({"method": "POST", "path": "/uploads"} if can_upload else None)
 
 
 def test_callers_fault_says_what_was_expected_and_what_came() -> None:

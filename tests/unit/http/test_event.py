@@ -79,8 +79,10 @@ def test_body_that_is_not_base64_is_refused() -> None:
 @pytest.mark.parametrize("encoded", [True, False], ids=["base64", "text"])
 def test_body_over_the_limit_is_refused_undecoded(encoded: bool) -> None:
     text = "A" * (MAX_BODY_BYTES * 4 // 3 + 8 if encoded else MAX_BODY_BYTES + 1)
-    with pytest.raises(PayloadTooLargeError, match=str(MAX_BODY_BYTES)):
+    with pytest.raises(PayloadTooLargeError, match=str(MAX_BODY_BYTES)) as raised:
         read_event(event(body=text, isBase64Encoded=encoded))
+    assert "POST /uploads" in raised.value.expected
+    assert raised.value.can_upload
 
 
 def test_json_answer_travels_as_text() -> None:

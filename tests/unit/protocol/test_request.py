@@ -107,7 +107,7 @@ def test_names_are_any_text(name: str) -> None:
         (body_of(entry(shape=[None])), "null"),
         (body_of(entry(parameters=[])), "an array"),
         (body_of(entry(data=None)), "neither"),
-        (body_of(entry(parameters={"binary_data_size": 8})), "both"),
+        (body_of(entry(parameters={"binary_data_size": 8})), "data and parameters.binary_data_size"),
         (body_of(entry(), entry()), "input 'x' twice"),
         (b'{"inputs":[{"name":"x","name":"x","datatype":"FP32","shape":[1],"data":[1]}]}', "a member twice"),
         (body_of(entry(parameters="P")).replace(b'"P"', b'{"a": 1, "a": 2}'), "a member twice"),

@@ -12,7 +12,9 @@ HotplateError
 │  ├─ ValueRangeError         an element that the datatype cannot hold
 │  ├─ UnreadableImageError    bytes that are no image, or an image too large to open
 │  ├─ UnsupportedMediaTypeError a body of a content type that is not read here
-│  └─ PayloadTooLargeError    more bytes than Lambda accepts in one call
+│  ├─ PayloadTooLargeError    more bytes than Lambda accepts in one call, or than are read by reference
+│  ├─ ForeignInputError       an input's reference to what is not the caller's own upload
+│  └─ InputNotFoundError      an input's reference to an upload that is not there (any more)
 ├─ CallerError                a caller who is known, and may not now
 │  ├─ QuotaSpentError         the tenant's requests of this month are used up
 │  └─ BudgetSpentError        the tenant's money of this month is used up
@@ -105,7 +107,23 @@ class UnsupportedMediaTypeError(RequestError):
 
 
 class PayloadTooLargeError(RequestError):
-    """More bytes than Lambda accepts in one call."""
+    """More bytes than Lambda accepts in one call, or than are read by reference.
+
+    Attributes:
+        can_upload: Whether the inputs would have been taken by reference.
+    """
+
+    def __init__(self, what: str, *, expected: str, received: str, can_upload: bool = False) -> None:
+        super().__init__(what, expected=expected, received=received)
+        self.can_upload = can_upload
+
+
+class ForeignInputError(RequestError):
+    """An input's reference to what is not the caller's own upload."""
+
+
+class InputNotFoundError(RequestError):
+    """An input's reference to an upload that is not there (any more)."""
 
 
 class CallerError(HotplateError):
@@ -157,7 +175,15 @@ class DigestMismatchError(ArtifactError):
 
 
 class LengthMismatchError(ArtifactError):
-    """Fewer or more bytes than were published."""
+    """Fewer or more bytes than were published.
+
+    Attributes:
+        length: How many there are; None where that is not known.
+    """
+
+    def __init__(self, text: str, length: int | None = None) -> None:
+        super().__init__(text)
+        self.length = length
 
 
 class GraphError(ArtifactError):

@@ -35,6 +35,14 @@ MAX_SIGNATURE_BYTES = 4096
 # of MAX_BODY_BYTES can hold, whatever the datatype.
 MAX_TENSOR_ELEMENTS = LAMBDA_PAYLOAD_BYTES
 
+# What a caller may upload, and what the inputs by reference of one request may have together, in bytes.
+# Ours: an eighth of the least memory that a model's function has here (512 MB), so that the object, what
+# preprocessing makes of it and the model fit beside each other; S3 gives it within two seconds.
+MAX_UPLOAD_BYTES = 64 * MIB
+
+# How long a presigned upload can be begun, in seconds. Ours.
+UPLOAD_LIFE_S = 15 * 60
+
 # Dimensions a tensor may have. Source: NumPy 2 (NPY_MAXDIMS = 64); ours is the older, lower bound.
 MAX_RANK = 32
 

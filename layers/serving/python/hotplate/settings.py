@@ -4,6 +4,7 @@
 |---|---|---|
 | `HOTPLATE_MODEL` | model name | required |
 | `HOTPLATE_BUCKET` | bucket of the registry | required |
+| `HOTPLATE_DATA_BUCKET` | bucket of callers' uploads; without it no input is taken by reference | none |
 | `HOTPLATE_VERSION` | version this function serves | required |
 | `HOTPLATE_MANIFEST_SHA256` | digest its manifest must have, 64 hex digits | required |
 | `HOTPLATE_SIGNING_KEYS` | public keys that are trusted, base64, comma between | required |
@@ -71,6 +72,7 @@ class Settings:
 
     Attributes:
         model, version, manifest_sha256: What is served, pinned by digest.
+        data_bucket: Where callers' uploads are; None: no input is taken by reference.
         bucket, region, s3_endpoint: Where it lies; `s3_endpoint` is None for AWS itself.
         memory_mb: Memory of the function in MB.
         cache_dir: Where verified files are kept for other processes, or None.
@@ -97,6 +99,7 @@ class Settings:
     init_type: str = "on-demand"
     init_mode: str = "init"
     processes: int = 1
+    data_bucket: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -126,6 +129,7 @@ class Settings:
             init_type=init_type,
             init_mode=init_mode,
             processes=processes,
+            data_bucket=environ.get("HOTPLATE_DATA_BUCKET") or None,
         )
 
     @property

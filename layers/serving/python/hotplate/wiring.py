@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from hotplate.http.endpoint import Endpoint
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.steps import Member
+    from hotplate.protocol.references import Reference
     from hotplate.runtime.fetched import Fetched
     from hotplate.runtime.model import Model, Predictor
     from hotplate.runtime.transforms import MakeTransforms, Transforms
 
     type Build = Callable[[Fetched, Settings, Ledger], Model]
+
+# Seconds that one input by reference may take; API Gateway waits 29 for all of a request.
+INPUT_TIMEOUT_S = 10.0
 
 __all__ = ["model_function", "pipeline_function", "program_function"]
 
@@ -170,7 +174,7 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
 
     install_marshaller()
     end_of_imports()
-    endpoint = Endpoint(load, card, late=source.is_late, strict=is_snapshot(os.environ))
+    endpoint = Endpoint(load, card, _read_input, late=source.is_late, strict=is_snapshot(os.environ))
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore
 
@@ -191,6 +195,29 @@ def _open_reader() -> S3Reader:
     from hotplate.aws.s3_reader import S3Reader
 
     return S3Reader.from_settings(Settings.from_environ(os.environ), current_credentials(os.environ))
+
+
+def _read_input(reference: Reference, tenant: str | None) -> memoryview:
+    """Return what an input refers to; see `read_reference`."""
+    from hotplate.aws.credentials import current_credentials
+    from hotplate.aws.s3_reader import S3Reader
+    from hotplate.http.references import read_reference
+
+    settings = Settings.from_environ(os.environ)
+    bucket = settings.data_bucket
+    if bucket is None:
+        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and an input came by reference")
+
+    def reader() -> S3Reader:
+        return S3Reader(
+            bucket=bucket,
+            region=settings.region,
+            endpoint=settings.s3_endpoint,
+            credentials=current_credentials(os.environ),
+            deadline_s=INPUT_TIMEOUT_S,
+        )
+
+    return read_reference(reference, bucket=bucket, tenant=tenant, open_reader=reader)
 
 
 def _steps(module: str | None) -> Transforms | MakeTransforms | None:

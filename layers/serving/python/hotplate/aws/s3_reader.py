@@ -98,7 +98,7 @@ class S3Reader:
             if length is None:
                 raise _PassingError(f"{key}: no Content-Length")
             if length > max_bytes:
-                raise LengthMismatchError(f"{key}: {length} bytes, at most {max_bytes} are accepted")
+                raise LengthMismatchError(f"{key}: {length} bytes, at most {max_bytes} are accepted", length)
             body = bytearray(length)
             self._fill(answer, memoryview(body), key)
             return bytes(body)
@@ -115,7 +115,7 @@ class S3Reader:
                 raise _PassingError(f"{key}: a range was asked for, the answer is not one")
             first_sent, last_sent, length = (int(number) for number in found.groups())
             if length != object_bytes:
-                raise LengthMismatchError(f"{key}: {length} bytes, {object_bytes} were published")
+                raise LengthMismatchError(f"{key}: {length} bytes, {object_bytes} were published", length)
             if (first_sent, last_sent) != (start, last):
                 raise _PassingError(f"{key}: bytes {first_sent}-{last_sent} came, not {start}-{last}")
             self._fill(answer, into, key)
@@ -123,7 +123,7 @@ class S3Reader:
         try:
             self._get(key, {"range": f"bytes={start}-{last}"}, part)
         except _OutOfRangeError as fault:
-            raise LengthMismatchError(f"{key}: shorter than the {object_bytes} bytes published") from fault
+            raise LengthMismatchError(f"{key}: shorter than the {object_bytes} bytes published", 0) from fault
 
     def close(self) -> None:
         """End all connections, and the alarm."""
@@ -209,7 +209,7 @@ class S3Reader:
         """Return how long the next read may be silent, in seconds."""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
-            raise StoreUnavailableError("S3 was too slow: the time for fetching the model is over")
+            raise StoreUnavailableError("S3 was too slow: the time for reading is over")
         return min(_SILENCE_S, remaining)
 
 

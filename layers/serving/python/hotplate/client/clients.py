@@ -57,7 +57,8 @@ class Client:
             sleep: Waits before another try.
         """
         self._url, self._retries, self._sleep = url.rstrip("/"), retries or Retries(), sleep
-        self._http = httpx2.Client(headers=_headers(key), timeout=timeout_s, transport=transport)
+        self._key = _headers(key)
+        self._http = httpx2.Client(timeout=timeout_s, transport=transport)
 
     def model(self, name: str, version: str | None = None) -> Model:
         """Return the model of this name; nothing is asked yet."""
@@ -96,16 +97,13 @@ class Client:
                 self._sleep(step.seconds)
 
     def _send(self, step: Send) -> Answer | Unsent:
+        url, headers = _addressed(step, self._url, self._key)
         try:
-            return _answer(
-                self._http.request(
-                    step.method, self._url + step.path, headers=step.headers, content=step.body
-                )
-            )
+            return _answer(self._http.request(step.method, url, headers=headers, content=step.body))
         except httpx2.ConnectError as fault:
-            return Unsent(f"{self._url}: {fault}")
+            return Unsent(f"{_host(url)}: {fault}")
         except httpx2.TransportError as fault:
-            raise UnreachableError(f"{self._url}: {fault or type(fault).__name__}") from fault
+            raise UnreachableError(f"{_host(url)}: {fault or type(fault).__name__}") from fault
 
 
 class Model:
@@ -157,7 +155,8 @@ class AsyncClient:
     ) -> None:
         """Connect when first used; the arguments are those of `Client`."""
         self._url, self._retries, self._sleep = url.rstrip("/"), retries or Retries(), sleep
-        self._http = httpx2.AsyncClient(headers=_headers(key), timeout=timeout_s, transport=transport)
+        self._key = _headers(key)
+        self._http = httpx2.AsyncClient(timeout=timeout_s, transport=transport)
 
     def model(self, name: str, version: str | None = None) -> AsyncModel:
         """Return the model of this name; nothing is asked yet."""
@@ -192,16 +191,13 @@ class AsyncClient:
                 await self._sleep(step.seconds)
 
     async def _send(self, step: Send) -> Answer | Unsent:
+        url, headers = _addressed(step, self._url, self._key)
         try:
-            return _answer(
-                await self._http.request(
-                    step.method, self._url + step.path, headers=step.headers, content=step.body
-                )
-            )
+            return _answer(await self._http.request(step.method, url, headers=headers, content=step.body))
         except httpx2.ConnectError as fault:
-            return Unsent(f"{self._url}: {fault}")
+            return Unsent(f"{_host(url)}: {fault}")
         except httpx2.TransportError as fault:
-            raise UnreachableError(f"{self._url}: {fault or type(fault).__name__}") from fault
+            raise UnreachableError(f"{_host(url)}: {fault or type(fault).__name__}") from fault
 
 
 class AsyncModel:
@@ -225,6 +221,18 @@ class AsyncModel:
 
 def _headers(key: str | None) -> dict[str, str]:
     return {"x-api-key": key} if key else {}
+
+
+def _addressed(step: Send, api: str, key: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Return where a request goes and with which headers; the key goes to the API only."""
+    if step.path.startswith("/"):
+        return api + step.path, {**key, **step.headers}
+    return step.path, dict(step.headers)
+
+
+def _host(url: str) -> str:
+    """Return a URL without its query, which may be a credential."""
+    return url.partition("?")[0]
 
 
 def _answer(response: httpx2.Response) -> Answer:

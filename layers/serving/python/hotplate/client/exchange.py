@@ -17,6 +17,9 @@ from hotplate.client.faults import ApiError, UnreachableError
 from hotplate.client.retries import RETRIED
 from hotplate.client.tensors import Prediction, Signature
 from hotplate.errors import MalformedRequestError
+from hotplate.limits import MAX_BODY_BYTES
+from hotplate.protocol.binary_codec import encode_elements
+from hotplate.protocol.datatypes import from_name
 from hotplate.protocol.request import encode_request
 from hotplate.protocol.response import decode_response
 from hotplate.protocol.types import RequestOutput
@@ -44,7 +47,7 @@ _LENGTH = "inference-header-content-length"
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A request; `path` begins with a slash."""
+    """A request. `path` begins with a slash, and is the API's; else it is an address that is told no key."""
 
     method: str
     path: str
@@ -103,12 +106,15 @@ def infer(
 ) -> Conversation[Prediction]:
     """Return what the model under `path` answers; all outputs if none is named.
 
+    What is too large for a body is uploaded first, and sent by reference.
+
     Raises:
         ApiError, UnreachableError: There was no such answer.
     """
     wanted = [RequestOutput(name, binary=True) for name in outputs]
-    body, length = encode_request(tensors, outputs=wanted)
-    headers = {_LENGTH: str(length), "content-type": "application/octet-stream"}
+    references = yield from _upload_large(tensors, retries)
+    body, length = encode_request(tensors, outputs=wanted, references=references)
+    headers = _JSON if length is None else {_LENGTH: str(length), "content-type": _BYTES}
     answer = yield from _exchange(Send("POST", f"{path}/infer", headers, body), retries)
     response = decode_response(answer.body, answer.headers.get(_LENGTH))
     return Prediction(
@@ -125,7 +131,65 @@ def model_path(name: str, version: str | None) -> str:
     return f"{path}/versions/{quote(version, safe='')}" if version else path
 
 
+_BYTES = "application/octet-stream"
 _JSON = {"content-type": "application/json"}
+# What the JSON part of a body may need beside the elements, in bytes; a tensor's entry is about a hundred.
+_HEAD_BYTES = 64 * 1024
+# How a server says that it takes no uploads: one of the protocol that is not hotplate.
+_NO_UPLOADS = (404, 405)
+
+
+def _upload_large(tensors: Sequence[Tensor], retries: Retries) -> Conversation[dict[str, str]]:
+    """Return references by name: the largest inputs are uploaded until the others fit a body."""
+    left = sum(map(_size, tensors))
+    references: dict[str, str] = {}
+    for tensor in sorted(tensors, key=_size, reverse=True):
+        if left <= MAX_BODY_BYTES - _HEAD_BYTES:
+            break
+        if tensor.datatype == "BYTES" and tensor.array.size != 1:
+            continue  # An object is one element.
+        uri = yield from _upload(_object(tensor), retries)
+        if uri is None:
+            return {}
+        references[tensor.name] = uri
+        left -= _size(tensor)
+    return references
+
+
+def _size(tensor: Tensor) -> int:
+    """Return the bytes of a tensor in a body."""
+    if tensor.datatype == "BYTES":
+        return sum(4 + len(element) for element in tensor.array.flat)
+    return int(tensor.array.nbytes)
+
+
+def _object(tensor: Tensor) -> bytes:
+    """Return a tensor as an object that is referred to: of BYTES, the one element."""
+    if tensor.datatype == "BYTES":
+        element: bytes = tensor.array.flat[0]
+        return element
+    return bytes(encode_elements(tensor.array, from_name(tensor.datatype)))
+
+
+def _upload(raw: bytes, retries: Retries) -> Conversation[str | None]:
+    """Return the reference to bytes that were uploaded; None where the server takes no uploads."""
+    asked = orjson.dumps({"size": len(raw), "content_type": _BYTES})
+    try:
+        answer = yield from _exchange(Send("POST", "/uploads", _JSON, asked), retries)
+    except ApiError as fault:
+        if fault.status in _NO_UPLOADS:
+            return None
+        raise
+    given = _json(answer)
+    try:
+        url, headers, uri = given["upload_url"], dict(given["headers"]), str(given["input_uri"])
+    except (KeyError, TypeError, ValueError) as fault:
+        expected = "upload_url, headers and input_uri"
+        raise MalformedRequestError(
+            "the answer of /uploads", expected=expected, received=repr(fault)[:200]
+        ) from fault
+    yield from _exchange(Send("PUT", url, headers, raw), retries)
+    return uri
 
 
 def _exchange(request: Send, retries: Retries) -> Conversation[Answer]:

@@ -17,6 +17,7 @@ the clients of the path's protocol read:
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import orjson
 
@@ -24,8 +25,10 @@ from hotplate.errors import (
     ArtifactError,
     BudgetSpentError,
     CallerError,
+    ForeignInputError,
     HotplateError,
     InferenceError,
+    InputNotFoundError,
     ModelError,
     ModelNotFoundError,
     ModelNotReadyError,
@@ -42,11 +45,13 @@ from hotplate.errors import (
 from hotplate.http.aliases import is_openai
 from hotplate.http.event import HttpRequest, HttpResponse
 
-__all__ = ["RETRY_AFTER_S", "answer_error", "status_of"]
+__all__ = ["RETRY_AFTER_S", "UPLOAD", "answer_error", "status_of"]
 
 _STATUS: dict[type[BaseException], int] = {
     RequestError: 400,
     PayloadTooLargeError: 413,
+    ForeignInputError: 403,
+    InputNotFoundError: 404,
     UnknownPathError: 404,
     UnsupportedMediaTypeError: 415,
     CallerError: 403,
@@ -65,6 +70,8 @@ _STATUS: dict[type[BaseException], int] = {
 }
 # Seconds after which a 503 is worth another try; also the least time between two loads.
 RETRY_AFTER_S = 2
+# Where a request that is too large may put its inputs instead.
+UPLOAD = {"method": "POST", "path": "/uploads"}
 _PROBLEM = "application/problem+json"
 # Source: Amazon SageMaker API Reference, "InvokeEndpoint", errors.
 _SAGEMAKER = {503: "ServiceUnavailable"}
@@ -85,7 +92,7 @@ def answer_error(fault: BaseException, request: HttpRequest | None, request_id: 
     words = _WORDS.sub(" ", name.removesuffix("Error")).lower()
     is_public = status < 500 or isinstance(fault, StepError)
     text = str(fault) if is_public else f"{words} (request {request_id}); the function's log says more"
-    body = {
+    body: dict[str, Any] = {
         "error": text,
         "type": f"urn:hotplate:error:{name}",
         "title": words,
@@ -95,6 +102,8 @@ def answer_error(fault: BaseException, request: HttpRequest | None, request_id: 
     }
     if isinstance(fault, RequestError):
         body |= {"expected": fault.expected, "received": fault.received}
+    if isinstance(fault, PayloadTooLargeError) and fault.can_upload:
+        body["upload"] = UPLOAD
     headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else {}
     segments = request.segments if request else ()
     if is_openai(segments):

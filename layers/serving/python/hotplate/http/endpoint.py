@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from hotplate.http.event import LambdaContext
     from hotplate.manifest.schema import Manifest
+    from hotplate.protocol.references import Reference
     from hotplate.protocol.types import InferenceRequest, InferenceResponse
     from hotplate.runtime.model import Model
 
@@ -53,6 +54,7 @@ class Endpoint:
         self,
         load: Callable[[], Model],
         read_card: Callable[[Manifest], bytes] | None = None,
+        read_input: Callable[[Reference, str | None], memoryview] | None = None,
         *,
         late: bool = False,
         strict: bool = False,
@@ -62,11 +64,13 @@ class Endpoint:
         Args:
             load: Called again later if it fails.
             read_card: Returns the card of the version, when it is first asked for; None: it has none.
+            read_input: Returns what an input refers to, for a tenant; None: references are not taken.
             late: Load with the first request.
             strict: Raise what loading now raises.
         """
         self._load = load
         self._cards = CardShelf(read_card)
+        self._read_input = read_input
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -130,7 +134,7 @@ class Endpoint:
         model = self._ready_model()
         _check_served(route, model)
         if route.verb == "infer":
-            return _infer(request, model, usage)
+            return self._infer(request, model, usage)
         if route.verb == "ready":
             return HttpResponse(200, orjson.dumps({"name": model.manifest.name, "ready": True}))
         if route.verb == "card":
@@ -150,6 +154,23 @@ class Endpoint:
             return model.predict(decoded)
 
         return answer_alias(request, model.manifest, predict)
+
+    def _infer(self, request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
+        read = self._read_input
+        decoded = decode_request(
+            request.body,
+            header_length=request.headers.get(_LENGTH_HEADER),
+            inputs=model.manifest.inputs,
+            outputs=model.manifest.outputs,
+            fetch=None if read is None else lambda reference: read(reference, usage.caller.tenant),
+        )
+        usage.rows = _rows(decoded)
+        body, header_length = encode_response(model.predict(decoded))
+        if header_length is None:
+            return HttpResponse(200, body)
+        return HttpResponse(
+            200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
+        )
 
     def _finish(self, response: HttpResponse, usage: UsageLine, started: float) -> HttpResponse:
         """Return the response with the headers that every answer carries."""
@@ -195,22 +216,6 @@ class Endpoint:
                 "notes": ledger.notes,
             },
         )
-
-
-def _infer(request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
-    decoded = decode_request(
-        request.body,
-        header_length=request.headers.get(_LENGTH_HEADER),
-        inputs=model.manifest.inputs,
-        outputs=model.manifest.outputs,
-    )
-    usage.rows = _rows(decoded)
-    body, header_length = encode_response(model.predict(decoded))
-    if header_length is None:
-        return HttpResponse(200, body)
-    return HttpResponse(
-        200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
-    )
 
 
 def _check_served(route: Route, model: Model) -> None:

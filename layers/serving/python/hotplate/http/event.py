@@ -116,7 +116,10 @@ def _body(event: Mapping[str, Any]) -> bytes:
     encoded = bool(event.get("isBase64Encoded"))
     if len(text) * (3 if encoded else 4) > MAX_BODY_BYTES * 4:
         raise PayloadTooLargeError(
-            "body", expected=f"at most {MAX_BODY_BYTES} bytes", received=f"{len(text) * 3 // 4} bytes"
+            "body",
+            expected=f"at most {MAX_BODY_BYTES} bytes; POST /uploads takes larger inputs",
+            received=f"{len(text) * 3 // 4 if encoded else len(text)} bytes",
+            can_upload=True,
         )
     if not encoded:
         return bytes(text.encode())

@@ -8,7 +8,7 @@ Rules kept here, in this order, so that the first fault is the one reported:
    A dimension declared -1 takes any size >= 0.
 4. No input is missing: every one that is neither optional nor of a `one_of`, and exactly one alternative of
    each `one_of`, all of it.
-5. Only then are elements looked at.
+5. Only then are elements looked at, and last of all is anything fetched that an input refers to.
 
 Outputs are answered in the order asked for, or as declared if none is named. An output is binary if its
 `binary_data` says so, else if the request's `binary_data_output` does, else JSON.
@@ -22,8 +22,8 @@ Source: Open Inference Protocol v2, "Inference Request" and "Binary Tensor Data 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -53,6 +53,9 @@ from hotplate.protocol.types import (
     alternatives,
 )
 
+if TYPE_CHECKING:
+    from hotplate.protocol.references import Fetch
+
 __all__ = ["decode_request", "encode_request"]
 
 
@@ -62,6 +65,7 @@ def decode_request(
     header_length: str | None,
     inputs: Sequence[MetadataTensor],
     outputs: Sequence[MetadataTensor],
+    fetch: Fetch | None = None,
 ) -> InferenceRequest:
     """Return the request in `body`, validated against a model's signature.
 
@@ -70,6 +74,7 @@ def decode_request(
         header_length: The header `Inference-Header-Content-Length` as received; None for a JSON body.
         inputs: What the model declares to take.
         outputs: What it declares to give.
+        fetch: Returns what an input refers to by `parameters.input_uri`; None where that is not taken.
 
     Returns:
         The request. Arrays of binary tensors are read-only views of `body`; they need not be aligned.
@@ -80,15 +85,12 @@ def decode_request(
         DatatypeMismatchError: Another datatype, or an element that is not of it.
         ShapeMismatchError: Rank, a fixed dimension or the element count differs, or the shape is too large.
         ValueRangeError: An element that its datatype cannot hold.
+        PayloadTooLargeError, StoreError: Too much is referred to, or cannot be had; see `references`.
     """
     raw, section = split(body, header_length)
     head = _read_head(raw, inputs, outputs) if header_length is None else _recall(raw, inputs, outputs)
-    return InferenceRequest(
-        id=head.id,
-        inputs=decode_tensors(head.sent, document=raw, arrays=head.arrays, section=section),
-        outputs=head.outputs,
-        parameters=head.parameters,
-    )
+    tensors = decode_tensors(head.sent, document=raw, arrays=head.arrays, section=section, fetch=fetch)
+    return InferenceRequest(head.id, tensors, head.outputs, head.parameters)
 
 
 def encode_request(
@@ -97,6 +99,7 @@ def encode_request(
     outputs: Sequence[RequestOutput] = (),
     id: str | None = None,  # noqa: A002 - the protocol's word
     binary: bool = True,
+    references: Mapping[str, str] | None = None,
 ) -> tuple[bytes, int | None]:
     """Return a request's body and the length of its JSON part (None if all of it is JSON).
 
@@ -105,6 +108,7 @@ def encode_request(
         outputs: What to answer; if empty, all outputs, binary if the inputs are.
         id: To be echoed.
         binary: Send the inputs as binary data.
+        references: By name, where the elements of some inputs are; those are not sent.
 
     Raises:
         DatatypeMismatchError: FP16 in JSON.
@@ -117,7 +121,7 @@ def encode_request(
     elif binary:
         head["parameters"] = {"binary_data_output": True}
     names = frozenset(tensor.name for tensor in inputs) if binary else frozenset[str]()
-    return encode_body(head, "inputs", inputs, names)
+    return encode_body(head, "inputs", inputs, names, references)
 
 
 class _Head(msgspec.Struct, frozen=True, eq=False):

@@ -4,9 +4,12 @@ Rules kept here:
 
 1. A claimed shape is judged before its data is looked at, and nothing is allocated for it: at most
    `MAX_RANK` axes, and `MAX_TENSOR_ELEMENTS` elements with zero-size axes counted as one.
-2. The elements come in exactly one way: as `data`, or as `parameters.binary_data_size` bytes.
-3. `binary_data_size` belongs to the wire: it is not among a decoded tensor's parameters.
-4. Unknown members and unknown parameters are allowed, as the protocol says.
+2. The elements come in exactly one way: as `data`, as `parameters.binary_data_size` bytes, or, of an input,
+   as the object at `parameters.input_uri`. Its bytes are those of the binary part; of BYTES, where one
+   element is all that can come so, they are that element, with no length before it.
+3. Both parameters belong to the wire: they are not among a decoded tensor's.
+4. What is referred to is at most `MAX_UPLOAD_BYTES` a request, which stands for `MAX_TENSOR_ELEMENTS` there.
+5. Unknown members and unknown parameters are allowed, as the protocol says.
 
 It does not know which tensors a model wants: see `request`.
 Source: Open Inference Protocol v2, "Request Input", "Response Output", "Binary Tensor Data Extension".
@@ -15,14 +18,14 @@ Source: Open Inference Protocol v2, "Request Input", "Response Output", "Binary 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import orjson
 
 from hotplate.errors import InferenceError, MalformedRequestError, ShapeMismatchError
-from hotplate.limits import MAX_RANK, MAX_TENSOR_ELEMENTS
+from hotplate.limits import MAX_RANK, MAX_TENSOR_ELEMENTS, MAX_UPLOAD_BYTES
 from hotplate.protocol import binary_codec, json_codec
 from hotplate.protocol.datatypes import from_name
 from hotplate.protocol.json_document import Json, excerpt, fields, holds_more_arrays, is_array, mapping
@@ -30,10 +33,12 @@ from hotplate.protocol.types import Tensor
 
 if TYPE_CHECKING:
     from hotplate.protocol.binary_codec import BinarySection
+    from hotplate.protocol.references import Fetch
 
 __all__ = ["SentTensor", "decode_tensors", "encode_body", "read_list", "read_name", "read_tensor"]
 
 _SIZE = "binary_data_size"
+_URI = "input_uri"
 
 # Bytes that a JSON part is padded to, so that a first tensor of any datatype is aligned. Ours.
 _ALIGNMENT = 8
@@ -47,6 +52,7 @@ class SentTensor(msgspec.Struct, frozen=True, eq=False):
         name, datatype, shape, parameters: As sent.
         data: JSON, or None.
         binary_bytes: Length in the binary part, or None.
+        uri: Where the elements are, or None.
     """
 
     what: str
@@ -56,6 +62,7 @@ class SentTensor(msgspec.Struct, frozen=True, eq=False):
     parameters: dict[str, Any]
     data: Json
     binary_bytes: int | None
+    uri: str | None = None
 
 
 def read_list(node: Json, *, what: str) -> list[Json]:
@@ -95,23 +102,34 @@ def read_tensor(node: Json, *, role: Literal["input", "output"]) -> SentTensor:
     if not isinstance(datatype, str):
         raise MalformedRequestError(f"datatype of {what}", expected="text", received=excerpt(datatype))
     parameters = mapping(entry.get("parameters", {}), what=f"parameters of {what}")
+    uri = _read_uri(parameters.pop(_URI, None), f"{_URI} of {what}") if role == "input" else None
+    most = MAX_TENSOR_ELEMENTS if uri is None else MAX_UPLOAD_BYTES
     sent = SentTensor(
         what=what,
         name=name,
         datatype=datatype,
-        shape=_read_shape(entry.get("shape"), f"shape of {what}"),
+        shape=_read_shape(entry.get("shape"), f"shape of {what}", most),
         parameters=parameters,
         data=entry.get("data"),
         binary_bytes=_read_size(parameters.pop(_SIZE, None), f"{_SIZE} of {what}"),
+        uri=uri,
     )
-    if (sent.data is None) == (sent.binary_bytes is None):
-        received = "neither" if sent.data is None else "both"
-        raise MalformedRequestError(what, expected=f"either data or parameters.{_SIZE}", received=received)
+    if (sent.data is not None) + (sent.binary_bytes is not None) + (uri is not None) != 1:
+        by_reference = f", or parameters.{_URI}" if role == "input" else ""
+        expected = f"either data or parameters.{_SIZE}{by_reference}"
+        came = {"data": sent.data, f"parameters.{_SIZE}": sent.binary_bytes, f"parameters.{_URI}": uri}
+        received = " and ".join(way for way, value in came.items() if value is not None) or "neither"
+        raise MalformedRequestError(what, expected=expected, received=received)
     return sent
 
 
 def decode_tensors(
-    sent: Sequence[SentTensor], *, document: bytes, arrays: int, section: BinarySection
+    sent: Sequence[SentTensor],
+    *,
+    document: bytes,
+    arrays: int,
+    section: BinarySection,
+    fetch: Fetch | None = None,
 ) -> tuple[Tensor, ...]:
     """Return the tensors with their elements.
 
@@ -120,26 +138,34 @@ def decode_tensors(
         document: The JSON part of the body.
         arrays: How many arrays of the document the caller has seen, other than shapes and data.
         section: The binary part; taken to its end.
+        fetch: Returns what an input refers to; None where references are not taken.
 
     Raises:
-        RequestError: The elements are not what datatype and shape say; see the two codecs.
+        RequestError: The elements are not what datatype and shape say; see the two codecs. Or a reference
+            that is not taken.
+        StoreError: What is referred to cannot be had.
     """
-    structures = [
-        None if one.data is None else json_codec.read_structure(one.data, one.shape, what=one.what)
-        for one in sent
-    ]
-    arrays += len(sent) + sum(one.arrays for one in structures if one)
-    if any(structures) and holds_more_arrays(document, arrays):
-        for one, structure in zip(sent, structures, strict=True):
-            if structure:
-                json_codec.refuse_arrays(structure, what=one.what)
-    tensors = tuple(_decode(one, structure, section) for one, structure in zip(sent, structures, strict=True))
+    structures = _structures(sent, document, arrays)
+    tensors = tuple(
+        _decode(one, structure, section)
+        for one, structure in zip(sent, structures, strict=True)
+        if one.uri is None
+    )
     section.finish()
-    return tensors
+    if len(tensors) == len(sent):
+        return tensors
+    # Imported for who needs it. Last, so that nothing is fetched for what is wrong as it was sent.
+    from hotplate.protocol.references import with_fetched
+
+    return with_fetched(sent, tensors, fetch)
 
 
 def encode_body(
-    head: dict[str, Any], key: Literal["inputs", "outputs"], tensors: Sequence[Tensor], binary: frozenset[str]
+    head: dict[str, Any],
+    key: Literal["inputs", "outputs"],
+    tensors: Sequence[Tensor],
+    binary: frozenset[str],
+    references: Mapping[str, str] | None = None,
 ) -> tuple[bytes, int | None]:
     """Return a body with `tensors` under `key`, and the length of its JSON part.
 
@@ -148,6 +174,7 @@ def encode_body(
         key: Where the tensors go.
         tensors: In the order to be sent.
         binary: Names of those to be sent as binary data; if there is none the length is None.
+        references: By name, where the elements of some are; those are not sent.
 
     Raises:
         DatatypeMismatchError: FP16 in JSON.
@@ -155,15 +182,21 @@ def encode_body(
         InferenceError: An array is not of its tensor's datatype.
     """
     chunks: list[bytes | memoryview] = []
-    head[key] = [_encode(tensor, key[:-1], chunks if tensor.name in binary else None) for tensor in tensors]
+    elsewhere = references or {}
+    head[key] = [
+        _refer(tensor, elsewhere[tensor.name])
+        if tensor.name in elsewhere
+        else _encode(tensor, key[:-1], chunks if tensor.name in binary else None)
+        for tensor in tensors
+    ]
     document = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not any(tensor.name in binary for tensor in tensors):
+    if not any(tensor.name in binary and tensor.name not in elsewhere for tensor in tensors):
         return document, None
     document += b" " * (-len(document) % _ALIGNMENT)
     return b"".join((document, *chunks)), len(document)
 
 
-def _read_shape(node: Json, what: str) -> tuple[int, ...]:
+def _read_shape(node: Json, what: str, most: int) -> tuple[int, ...]:
     if not is_array(node):
         raise MalformedRequestError(what, expected="an array", received=excerpt(node))
     if len(node) > MAX_RANK:
@@ -174,8 +207,8 @@ def _read_shape(node: Json, what: str) -> tuple[int, ...]:
             raise MalformedRequestError(what, expected="whole numbers", received=excerpt(size))
         if size < 0:
             raise ShapeMismatchError(what, expected="sizes of 0 and more", received=excerpt(size))
-    if math.prod(size or 1 for size in shape) > MAX_TENSOR_ELEMENTS:
-        expected = f"at most {MAX_TENSOR_ELEMENTS} elements"
+    if math.prod(size or 1 for size in shape) > most:
+        expected = f"at most {most} elements"
         raise ShapeMismatchError(what, expected=expected, received=excerpt(str(list(shape))))
     return shape
 
@@ -184,6 +217,31 @@ def _read_size(size: Json, what: str) -> int | None:
     if size is not None and (type(size) is not int or size < 0):
         raise MalformedRequestError(what, expected="a number of bytes", received=excerpt(size))
     return size
+
+
+def _structures(sent: Sequence[SentTensor], document: bytes, arrays: int) -> list[json_codec.JsonData | None]:
+    structures = [
+        None if one.data is None else json_codec.read_structure(one.data, one.shape, what=one.what)
+        for one in sent
+    ]
+    arrays += len(sent) + sum(one.arrays for one in structures if one)
+    if any(structures) and holds_more_arrays(document, arrays):
+        for one, structure in zip(sent, structures, strict=True):
+            if structure:
+                json_codec.refuse_arrays(structure, what=one.what)
+    return structures
+
+
+def _read_uri(uri: Json, what: str) -> str | None:
+    if uri is not None and not isinstance(uri, str):
+        raise MalformedRequestError(what, expected="text", received=excerpt(uri))
+    return uri
+
+
+def _refer(tensor: Tensor, uri: str) -> dict[str, Any]:
+    parameters = {**tensor.parameters, _URI: uri}
+    shape = tensor.array.shape
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "parameters": parameters}
 
 
 def _decode(sent: SentTensor, structure: json_codec.JsonData | None, section: BinarySection) -> Tensor:

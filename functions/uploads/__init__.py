@@ -1,0 +1,1 @@
+"""Signs uploads of inputs that are too large for a call."""
