@@ -44,6 +44,8 @@ MAX_CHARS = 8192
 # What the catalogue answers beside what is under these.
 _PREFIXES = ("/v2", "/v1", "/openai/v1")
 _READ = ("/ping", "/openapi.json")
+# A job is a request too; whose it is, and the scopes for its model, the function asks.
+_JOBS = (("POST", "/jobs"), *((method, "/jobs/{id}") for method in ("PUT", "GET", "DELETE")))
 # What the relay answers: it finds the model, and asks the caller's scopes again for that one.
 _RELAYED = ("/v1/{proxy+}", "/openai/v1/{proxy+}", "/endpoints/{proxy+}", "/invocations")
 # Where inputs are put that are too large for a call: who may ask some model.
@@ -185,7 +187,7 @@ def wanted(event: Mapping[str, Any]) -> tuple[Verb | None, str | None]:
     parts = [part for part in resource.split("/") if part]
     if (method, resource) == ("GET", "/usage"):
         return "usage", None
-    if method == "POST" and (resource in _RELAYED or resource == _UPLOADS):
+    if (method == "POST" and resource in (*_RELAYED, _UPLOADS)) or (method, resource) in _JOBS:
         return "infer", None
     if method == "GET" and resource in _READ:
         return "read", None

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+from hotplate.aws.job_table import HELD_S, JOB_S
 from hotplate.http.answers import UPLOAD
 from hotplate.limits import MAX_BODY_BYTES
 from hotplate.manifest.layout import manifest_key, signature_key
@@ -171,6 +172,8 @@ def test_role_names_actions_and_resources(name: str) -> None:
             keys = ["models/*/versions/*/manifest.json"] if name == "CatalogueRole" else ["blobs/sha256/*"]
             allowed = [{"Fn::Sub": f"${{ModelBucket.Arn}}/{key}"} for key in keys]
             allowed += [{"Fn::Sub": "${DataBucket.Arn}/uploads/*"}]
+            if name == "JobsRole":
+                allowed.append({"Fn::Sub": "${DataBucket.Arn}/results/*"})
             assert resource in allowed or "*" not in str(resource)
 
 
@@ -378,17 +381,45 @@ def test_gateway_says_where_to_put_what_is_too_large_as_the_functions_do() -> No
     assert f"at most {MAX_BODY_BYTES} bytes; POST /uploads" in body["error"]
 
 
-def test_relay_may_call_each_model_and_nothing_else_and_is_told_of_each() -> None:
+@pytest.mark.parametrize("name", ["Relay", "Jobs"])
+def test_who_hands_on_may_call_each_model_and_nothing_else_and_is_told_of_each(name: str) -> None:
     models = served_models(DOCUMENT)
-    calls = [each["Resource"] for each in statements(ROLES["RelayRole"]) if each["Sid"] == "CallModels"]
+    calls = [each["Resource"] for each in statements(ROLES[f"{name}Role"]) if each["Sid"] == "CallModels"]
     (resources,) = calls
     assert sorted(each["Fn::Sub"] for each in resources) == sorted(
         f"${{{model.function}.Arn}}:live" for model in models
     )
-    told = FUNCTIONS["RelayFunction"]["Environment"]["Variables"]["HOTPLATE_FUNCTIONS"]["Fn::Join"][1]
+    told = FUNCTIONS[f"{name}Function"]["Environment"]["Variables"]["HOTPLATE_FUNCTIONS"]["Fn::Join"][1]
     assert sorted(each["Fn::Sub"] for each in told) == sorted(
         f"{model.name}=${{{model.function}}}:live" for model in models
     )
+
+
+def test_jobs_have_their_routes_and_their_two_queues() -> None:
+    events = FUNCTIONS["JobsFunction"]["Events"].values()
+    taken = [each["Properties"] for each in events]
+    assert {(each["Method"], each["Path"]) for each in taken if "Path" in each} == {
+        ("POST", "/jobs"),
+        *((method, "/jobs/{id}") for method in ("PUT", "GET", "DELETE")),
+    }
+    assert [each["Queue"]["Fn::GetAtt"][0] for each in taken if "Queue" in each] == [
+        "JobQueue",
+        "JobFailedQueue",
+    ]
+    assert all(
+        each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in taken if "Queue" in each
+    )
+
+
+def test_job_is_held_longer_than_it_may_run_and_shorter_than_its_message_is_hidden() -> None:
+    timeout = FUNCTIONS["JobsFunction"]["Timeout"]
+    hidden = {each["VisibilityTimeout"] for name, each in of_type("AWS::SQS::Queue").items() if "Job" in name}
+    assert all(timeout < HELD_S < each for each in hidden)
+    assert RESOURCES["JobTable"]["Properties"]["TimeToLiveSpecification"] == {
+        "AttributeName": "gone_at",
+        "Enabled": True,
+    }
+    assert RESOURCES["JobQueue"]["Properties"]["MessageRetentionPeriod"] == JOB_S
 
 
 def test_api_stays_within_the_bounds_of_cloudformation_and_api_gateway() -> None:
@@ -421,7 +452,7 @@ def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None
 
 def test_callers_reach_the_catalogue_and_the_relay_that_were_deployed_last() -> None:
     # A new pin is a parameter's new value, for which no version would be published.
-    for name in ("CatalogueFunction", "RelayFunction"):
+    for name in ("CatalogueFunction", "RelayFunction", "JobsFunction"):
         function = FUNCTIONS[name]
         assert (function["AutoPublishAlias"], "AutoPublishAliasAllProperties" in function) == ("", False)
 
@@ -499,6 +530,7 @@ def test_table_is_on_demand_encrypted_restorable_and_outlives_the_stack(name: st
         "CatalogueFunction",
         "RelayFunction",
         "UploadsFunction",
+        "JobsFunction",
     ],
 )
 def test_usage_lines_of_every_function_that_answers_tenants_reach_the_ledger(name: str) -> None:

@@ -18,6 +18,9 @@ HotplateError
 ├─ CallerError                a caller who is known, and may not now
 │  ├─ QuotaSpentError         the tenant's requests of this month are used up
 │  └─ BudgetSpentError        the tenant's money of this month is used up
+├─ JobError                   a job that is not there, or not as the caller thinks
+│  ├─ JobNotFoundError        the tenant has no such job
+│  └─ JobConflictError        the id is another job's, or the job has ended
 ├─ ModelError                 wrong or absent model
 │  ├─ ModelNotFoundError      no such model or version here
 │  ├─ CardNotFoundError       the version was published without a card
@@ -136,6 +139,18 @@ class QuotaSpentError(CallerError):
 
 class BudgetSpentError(CallerError):
     """The tenant's money of this month is used up."""
+
+
+class JobError(HotplateError):
+    """A job that is not there, or not as the caller thinks."""
+
+
+class JobNotFoundError(JobError):
+    """The tenant has no such job (any more)."""
+
+
+class JobConflictError(JobError):
+    """The id is that of a job that asks something else, or the job has ended."""
 
 
 class ModelError(HotplateError):

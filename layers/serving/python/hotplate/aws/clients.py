@@ -38,8 +38,10 @@ def s3_client(*, region: str | None = None, endpoint: str | None = None) -> S3Cl
         SettingsError: The configured profile is not there.
     """
     elsewhere = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    # A bucket's own host name resolves on AWS only; elsewhere the bucket goes into the path.
-    style = Config(s3={"addressing_style": "path"}) if elsewhere else Config()
+    # Presigned addresses too are signed by version 4, without which S3 decrypts nothing by a key of KMS.
+    style = Config(signature_version="s3v4")
+    if elsewhere:  # a bucket's own host name resolves on AWS only; here the bucket goes into the path
+        style = style.merge(Config(s3={"addressing_style": "path"}))
     try:
         return boto3.session.Session().client(
             "s3", region_name=region, endpoint_url=elsewhere, config=_config().merge(style)

@@ -1,0 +1,1 @@
+"""Requests that are worked on later."""

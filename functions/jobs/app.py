@@ -1,0 +1,75 @@
+"""The function of jobs: takes requests to be worked on later, and works on them.
+
+Three kinds of events come: requests of the API; messages of the queue of jobs; those of the queue of what was
+given up.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+
+from functions.jobs.requests import JobRequests
+from functions.jobs.work import JobWorker
+from hotplate.aws.clients import aws_client, s3_client
+from hotplate.aws.job_files import JobFiles
+from hotplate.aws.job_queue import JobQueue, read_reference
+from hotplate.aws.job_table import JobTable
+from hotplate.errors import HotplateError
+from hotplate.http.answers import answer_error, status_of
+from hotplate.http.caller import caller_of
+from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
+from hotplate.http.forwarding import Models
+from hotplate.http.usage import UsageLine
+from hotplate.settings import RelaySettings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = Logger(service="jobs")
+_settings = RelaySettings.from_environ(os.environ)
+_given_up = os.environ["HOTPLATE_JOB_FAILED_QUEUE_ARN"]
+_table = JobTable(aws_client("dynamodb"), os.environ["HOTPLATE_JOB_TABLE"])
+_files = JobFiles(s3_client(), os.environ["HOTPLATE_DATA_BUCKET"])
+_queue = JobQueue(aws_client("sqs"), os.environ["HOTPLATE_JOB_QUEUE_URL"])
+_requests = JobRequests(_table, _files, _queue, list(_settings.functions))
+_worker = JobWorker(_table, _files, Models(_settings, os.environ))
+
+
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Work on messages, or answer a request."""
+    if "Records" in event:
+        left = [record["messageId"] for record in event["Records"] if not _is_done(record)]
+        return {"batchItemFailures": [{"itemIdentifier": each} for each in left]}
+    return _answer(event, context)
+
+
+def _is_done(record: dict[str, Any]) -> bool:
+    """Return whether a message is done; else it stays in its queue and comes again."""
+    reference = read_reference(record["body"])
+    try:
+        if record["eventSourceARN"] == _given_up:
+            return _worker.give_up(reference)
+        return _worker.work(reference)
+    except HotplateError as fault:
+        logger.warning("a job stays in its queue", job=reference.id, error=str(fault))
+        return False
+
+
+def _answer(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    usage = UsageLine(context)
+    request: HttpRequest | None = None
+    try:
+        request = read_event(event)
+        usage.bytes_in, usage.caller = len(request.body), caller_of(event)
+        response = _requests.answer(request, event)
+    except HotplateError as fault:
+        if status_of(fault) >= 500:
+            logger.error("a job cannot be taken or told", error=str(fault))
+        response = answer_error(fault, request, context.aws_request_id)
+        if response.status < 500:  # what is accepted has its line from the model's function
+            usage.write(response.status, len(response.body))
+    headers = {**response.headers, "x-request-id": context.aws_request_id}
+    return write_result(HttpResponse(response.status, response.body, headers, response.content_type))

@@ -1,0 +1,84 @@
+"""What a job is asked and what it answers, as objects of the data bucket: `results/<tenant>/<id>/<made>/`.
+
+An answer is written once: the second to be written, by a worker that did a job again, is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hotplate.aws.faults import s3_faults
+from hotplate.errors import StoreConflictError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from hotplate.aws.job_table import Job
+
+__all__ = ["URL_S", "JobFiles"]
+
+# How long the address of an answer is good, in seconds.
+URL_S = 900
+
+
+class JobFiles:
+    """The files of jobs in `bucket`, reached by a client of S3."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put_request(self, job: Job, body: bytes) -> None:
+        """Keep what the job is asked.
+
+        Raises:
+            StoreError: The bucket cannot be written.
+        """
+        key = _key(job, "request.json")
+        with s3_faults(self._bucket, key):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
+
+    def request(self, job: Job) -> bytes:
+        """Return what the job is asked.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        return self._get(_key(job, "request.json"))
+
+    def put_answer(self, job: Job, body: bytes, content_type: str) -> bool:
+        """Keep the job's answer, and return True; False if one is kept already, which stays.
+
+        Raises:
+            StoreError: The bucket cannot be written.
+        """
+        key = _key(job, "answer.json")
+        try:
+            with s3_faults(self._bucket, key):
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
+                )
+        except StoreConflictError:
+            return False
+        return True
+
+    def answer(self, job: Job) -> bytes:
+        """Return the job's answer.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        return self._get(_key(job, "answer.json"))
+
+    def answer_url(self, job: Job) -> str:
+        """Return an address that gives the answer to whoever has it, for `URL_S`."""
+        params = {"Bucket": self._bucket, "Key": _key(job, "answer.json")}
+        return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=URL_S)
+
+    def _get(self, key: str) -> bytes:
+        with s3_faults(self._bucket, key):
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+
+def _key(job: Job, name: str) -> str:
+    return f"results/{job.tenant}/{job.id}/{job.made}/{name}"

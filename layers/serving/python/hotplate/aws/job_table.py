@@ -1,0 +1,212 @@
+"""Jobs in their DynamoDB table: one row a job, its key the tenant and the job's id.
+
+```
+queued ──start──▶ running ──finish──▶ succeeded | failed
+  │ ▲──release─────┘ │                     bury: queued or left behind ──▶ failed
+  └────cancel────────┴──▶ cancelled
+```
+
+Rules kept:
+
+1. Every step is one conditional write, so of two that are taken at once one happens. What is ended stays so.
+2. Who runs a job holds it by `run`, a random word, for `HELD_S`; only the holder may end or release it. A
+   worker that was killed is not asked: when its time is over the job may be started again.
+3. `made`, a random word too, tells a job from an earlier one of the same id, whose messages and files may
+   still be about.
+
+Source: Amazon DynamoDB Developer Guide, "Condition expressions".
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from hotplate.aws.faults import table_faults
+from hotplate.errors import JobConflictError, JobNotFoundError, StoreConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["ENDED", "HELD_S", "JOB_S", "Job", "JobTable"]
+
+# How long a job is kept, in seconds, counted from when it was made.
+JOB_S = 7 * 86400
+# How long a worker holds a job, in seconds: longer than the function may run (template: 45), shorter than its
+# message stays hidden (120), so that a message that comes back finds the job free.
+HELD_S = 60
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row. Times are whole seconds since 1970.
+
+    Attributes:
+        tenant, id: Its key.
+        made: Tells it from an earlier job of this id.
+        digest: SHA-256 of what was asked: model, version and request.
+        model, version: What is asked; version "" for whichever is served.
+        caller: `requestContext` of the caller, JSON, as the model's function is to see it.
+        created, updated: When it was made, when its state last changed.
+        gone_at: When DynamoDB removes it.
+        state: `queued`, `running` or one of `ENDED`.
+        attempts: How often it was started.
+        run, held_until: Who holds it, and how long.
+        answer: Of a job that succeeded: `bytes` and `headers` of the answer.
+        error: What went wrong, last or for good: `status` and `body`, the model's or ours.
+    """
+
+    tenant: str
+    id: str
+    made: str
+    digest: str
+    model: str
+    version: str
+    caller: str
+    created: int
+    updated: int
+    gone_at: int
+    state: str = "queued"
+    attempts: int = 0
+    run: str = ""
+    held_until: int = 0
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] = field(default_factory=dict)
+
+
+class JobTable:
+    """The table `name`, reached by a client of DynamoDB; `now` gives seconds since 1970."""
+
+    def __init__(self, client: Any, name: str, *, now: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._name = name
+        self._now = now
+
+    def add(self, tenant: str, job: str, *, digest: str, model: str, version: str, caller: str) -> Job:
+        """Return the job, made now or there already and the same.
+
+        Raises:
+            JobConflictError: The id is that of a job that asks something else.
+            StoreError: The table cannot be read or written.
+        """
+        now = int(self._now())
+        made = secrets.token_hex(8)
+        new = Job(tenant, job, made, digest, model, version, caller, now, now, now + JOB_S)
+        item = {each.name: getattr(new, each.name) for each in fields(Job)}
+        row = {**_key(tenant, job), **{name: _TO.serialize(value) for name, value in item.items()}}
+        try:
+            with table_faults(self._name):
+                self._client.put_item(
+                    TableName=self._name,
+                    Item=row,
+                    # DynamoDB may take days to remove what has run out.
+                    ConditionExpression="attribute_not_exists(pk) OR gone_at <= :now",
+                    ExpressionAttributeValues={":now": _TO.serialize(now)},
+                )
+        except StoreConflictError:
+            found = self.get(tenant, job)
+            if found.digest != digest:
+                raise JobConflictError(
+                    f"job {job!r} is there and asks something else; take another id"
+                ) from None
+            return found
+        return new
+
+    def get(self, tenant: str, job: str) -> Job:
+        """Return the tenant's job of this id.
+
+        Raises:
+            JobNotFoundError: The tenant has none.
+            StoreError: The table cannot be read.
+        """
+        with table_faults(self._name):
+            item = self._client.get_item(
+                TableName=self._name, Key=_key(tenant, job), ConsistentRead=True
+            ).get("Item")
+        if item is None or int(item["gone_at"]["N"]) <= self._now():
+            raise JobNotFoundError(f"unknown job {job[:80]!r}")
+        return _job(item)
+
+    def start(self, job: Job) -> Job | None:
+        """Hold the job and return it as it is then; None if it has ended or somebody holds it."""
+        return self._step(
+            job,
+            f"made = :made AND {_FREE}",
+            count=True,
+            state="running",
+            run=secrets.token_hex(8),
+            held_until=int(self._now()) + HELD_S,
+        )
+
+    def finish(
+        self,
+        job: Job,
+        state: str,
+        *,
+        answer: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> Job | None:
+        """End a job that the caller holds; None if it does not (any more), as when it was cancelled."""
+        return self._step(job, _HELD, state=state, answer=answer or {}, error=error or {})
+
+    def release(self, job: Job, error: Mapping[str, Any]) -> Job | None:
+        """Give back a job that the caller holds, to be started again; None as in `finish`."""
+        return self._step(job, _HELD, state="queued", held_until=0, error=error)
+
+    def bury(self, job: Job, error: Mapping[str, Any]) -> Job | None:
+        """End a job that will not be started again; None if it has ended or somebody holds it."""
+        return self._step(job, f"made = :made AND {_FREE}", state="failed", error=error)
+
+    def cancel(self, job: Job) -> Job | None:
+        """Cancel a job; None if it has ended. What runs it ends without effect."""
+        return self._step(job, "made = :made AND #state IN (:queued, :running)", state="cancelled")
+
+    def _step(self, job: Job, condition: str, *, count: bool = False, **changed: Any) -> Job | None:
+        now = int(self._now())
+        known = {":made": job.made, ":run": job.run, ":queued": "queued", ":running": "running", ":now": now}
+        changed["updated"] = now
+        sets = ", ".join(f"#{name} = :to_{name}" for name in changed)
+        values = {name: value for name, value in known.items() if name in _WORD.findall(condition)}
+        values |= {f":to_{name}": value for name, value in changed.items()} | ({":one": 1} if count else {})
+        used = [word[1:] for word in _WORD.findall(condition) if word.startswith("#")]
+        try:
+            with table_faults(self._name):
+                answer = self._client.update_item(
+                    TableName=self._name,
+                    Key=_key(job.tenant, job.id),
+                    UpdateExpression=f"SET {sets}" + (" ADD attempts :one" if count else ""),
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={f"#{name}": name for name in {*changed, *used}},
+                    ExpressionAttributeValues={name: _TO.serialize(each) for name, each in values.items()},
+                    ReturnValues="ALL_NEW",
+                )
+        except StoreConflictError:
+            return None
+        return _job(answer["Attributes"])
+
+
+_WORD = re.compile(r"[:#]\w+")
+_TO, _FROM = TypeSerializer(), TypeDeserializer()
+_FREE = "(#state = :queued OR (#state = :running AND held_until <= :now))"
+_HELD = "#run = :run AND #state = :running"
+
+
+def _key(tenant: str, job: str) -> dict[str, Any]:
+    return {"pk": {"S": f"tenant#{tenant}"}, "sk": {"S": f"job#{job}"}}
+
+
+def _job(item: Mapping[str, Any]) -> Job:
+    found = {each.name: _FROM.deserialize(item[each.name]) for each in fields(Job)}
+    for name in ("created", "updated", "gone_at", "attempts", "held_until"):
+        found[name] = int(found[name])
+    for name in ("answer", "error"):
+        found[name] = {
+            key: int(value) if key in ("bytes", "status") else value for key, value in found[name].items()
+        }
+    return Job(**found)
