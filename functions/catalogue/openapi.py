@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import hotplate
+from functions.catalogue.jobs import job_paths
 from functions.catalogue.schemas import COMPONENTS, ref
 from functions.catalogue.signature import example, infer_request, infer_response, predict_request
 from hotplate.http.embeddings import gives_embeddings
@@ -82,6 +83,7 @@ def _server_paths(manifests: Sequence[Manifest]) -> Json:
         "/ping": {"get": _operation("Whether it answers, as SageMaker asks", _json(ref("Live")))},
         "/invocations": {"post": _invocations([_TARGET])},
         "/uploads": {"post": _uploads()},
+        **job_paths(_operation),
     }
     for base in _OPENAI_BASES:
         openai = "OpenaiError"
@@ -208,9 +210,11 @@ def _operation(
 
 _MEANING = {
     400: "Malformed, or not the model's signature",
+    402: "The month's budget is spent",
     403: "Not the caller's",
-    404: "No such path, model, version, card or upload",
+    404: "No such path, model, version, card, upload or job",
     405: "Not by a call",
+    409: "The id is another job's, or the job has ended",
     413: "Too large",
     415: "A content type that is not read here",
     429: "Too many requests at once",

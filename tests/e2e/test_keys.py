@@ -30,7 +30,10 @@ REQUEST = json.dumps({"inputs": [PIXELS], "outputs": [{"name": "digit"}]}).encod
 # Of the models' routes those of two, one inside the scopes of `digits only` and one outside: the others have
 # the same form. The unit tests ask the authoriser about all.
 ASKED = [
-    (route.method, route.resource.replace("{version}", "1").replace("{proxy+}", "models/nope"))
+    (
+        route.method,
+        route.resource.replace("{version}", "1").replace("{proxy+}", "models/nope").replace("{id}", "none"),
+    )
     for route in ROUTES
     if not route.resource.startswith("/v2/models/") or route.resource.split("/")[3] in ("digits", "spam")
 ]
@@ -137,7 +140,7 @@ def test_model_of_another_is_as_if_it_were_not_there(
 
 @pytest.mark.parametrize("route", ASKED, ids=" ".join)
 @pytest.mark.parametrize(("caller", "status"), [("over quota", 429), ("over budget", 402)])
-def test_month_that_is_used_up_is_refused_everywhere_but_at_usage(
+def test_month_that_is_used_up_is_refused_everywhere_but_at_usage_and_for_jobs_that_are_there(
     keyed: LocalCloud,
     credentials: Mapping[str, str | None],
     caller: str,
@@ -148,6 +151,9 @@ def test_month_that_is_used_up_is_refused_everywhere_but_at_usage(
     if route[1] == "/usage":
         assert answer.status == 200
         assert json.loads(answer.body)["total"]["requests"] >= 1
+        return
+    if route in (("GET", "/jobs/none"), ("DELETE", "/jobs/none")):
+        assert answer.status == 404, "what was accepted and counted can be fetched"
         return
     assert (answer.status, json.loads(answer.body)["status"]) == (status, status)
     assert b"the month's" in answer.body

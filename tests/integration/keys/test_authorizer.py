@@ -134,6 +134,12 @@ def test_key_that_will_be_revoked_or_expire_is_good_until_then(made: Tables, aut
         (["*:spam"], "POST", "/v2/models/spam/infer", True),
         (["*:spam"], "POST", "/v2/models/digits/infer", False),
         (["infer:*"], "POST", "/v2/models/sift/infer", True),
+        (["infer:digits"], "POST", "/jobs", True),
+        (["infer:digits"], "PUT", "/jobs/a", True),
+        (["infer:digits"], "GET", "/jobs/a", True),
+        (["infer:digits"], "DELETE", "/jobs/a", True),
+        (["read:*", "usage:*"], "GET", "/jobs/a", False),
+        (["read:*", "usage:*"], "PUT", "/jobs/a", False),
     ],
 )
 def test_scopes_decide(
