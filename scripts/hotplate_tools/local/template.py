@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Function", "Route", "Template", "read_template"]
 
+_QUEUE = "AWS::SQS::Queue"
 _FUNCTION = "AWS::Serverless::Function"
 
 # Source: AWS::Serverless::Function and AWS::Lambda::Function, defaults of Timeout (s), MemorySize (MB)
@@ -125,9 +126,11 @@ def read_template(
     declared: Mapping[str, Any] = document.get("Resources", {})
     known = {name: bucket for name, each in declared.items() if each.get("Type") == "AWS::S3::Bucket"}
     known |= {f"{name}.Arn": f"arn:aws:s3:::{bucket}" for name in known}
-    # What calls another function is told its logical id, which is its name here; a table's too.
-    by_id = (_FUNCTION, "AWS::DynamoDB::Table")
+    # What calls another function is told its logical id, which is its name here; a table's and a queue's too.
+    by_id = (_FUNCTION, "AWS::DynamoDB::Table", _QUEUE)
     known |= {name: name for name, each in declared.items() if each.get("Type") in by_id}
+    queues = [name for name, each in declared.items() if each.get("Type") == _QUEUE]
+    known |= {f"{name}.Arn": f"arn:aws:sqs:us-east-1:000000000000:{name}" for name in queues}
     resolver = Resolver(document, parameters, {**known, **(resources or {})})
     reader = _Reader(path.resolve().parent, document.get("Globals", {}), declared, resolver)
     wanted = reader.functions_there() if functions is None else list(functions)
