@@ -5,13 +5,14 @@ from __future__ import annotations
 import calendar
 
 import botocore.auth
+import botocore.session
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotplate.aws.sigv4 import Credentials, signed_headers
+from hotplate.aws.sigv4 import Credentials, domain_of, signed_headers
 from hotplate.errors import SettingsError
 
 STAMP = "20261122T101112Z"
@@ -101,3 +102,16 @@ def test_signature_of_a_call_to_a_function_equals_botocores(body: bytes, alias: 
     signer = botocore.auth.SigV4Auth(BotoCredentials(*credentials), "lambda", "eu-west-1")
     to_sign = signer.string_to_sign(request, signer.canonical_request(request))
     assert ours.endswith(f"Signature={signer.signature(to_sign, request)}")
+
+
+@pytest.mark.parametrize(
+    "region", ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "cn-northwest-1"]
+)
+@pytest.mark.parametrize("service", ["lambda", "s3"])
+def test_domain_is_botocores(service: str, region: str) -> None:
+    client = botocore.session.Session().create_client(
+        service, region_name=region, aws_access_key_id="AK", aws_secret_access_key="SK"
+    )
+    # In us-east-1 botocore's S3 goes to the older host that names no region.
+    host = client.meta.endpoint_url.removeprefix("https://").replace("s3.amazonaws", "s3.us-east-1.amazonaws")
+    assert host == f"{service}.{region}.{domain_of(region)}"

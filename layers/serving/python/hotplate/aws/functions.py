@@ -17,7 +17,7 @@ import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from hotplate.aws.sigv4 import signed_headers
+from hotplate.aws.sigv4 import domain_of, signed_headers
 from hotplate.errors import StepError, StepUnavailableError
 from hotplate.limits import LAMBDA_PAYLOAD_BYTES
 
@@ -43,7 +43,7 @@ class FunctionCaller:
             credentials: Read for each call; asked for the right to invoke.
             timeout_s: Longest wait for one answer.
         """
-        address = urlsplit(endpoint or f"https://lambda.{region}.amazonaws.com")
+        address = urlsplit(endpoint or f"https://lambda.{region}.{domain_of(region)}")
         self._scheme, self._host = address.scheme, address.netloc
         self._region, self._credentials, self._timeout_s = region, credentials, timeout_s
         self._connection: http.client.HTTPConnection | None = None

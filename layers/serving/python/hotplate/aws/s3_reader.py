@@ -28,7 +28,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from hotplate.aws.sigv4 import Credentials, signed_headers
+from hotplate.aws.sigv4 import Credentials, domain_of, signed_headers
 from hotplate.errors import (
     LengthMismatchError,
     SettingsError,
@@ -273,7 +273,7 @@ def _address(bucket: str, region: str, endpoint: str | None) -> tuple[str, str, 
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             raise SettingsError(f"the S3 endpoint {endpoint!r} is not an http(s) address")
         return parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{quote(bucket)}/"
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    domain = domain_of(region)
     if "." in bucket:  # the wildcard certificate does not cover a bucket name with dots
         return "https", f"s3.{region}.{domain}", f"/{quote(bucket)}/"
     return "https", f"{bucket}.s3.{region}.{domain}", "/"

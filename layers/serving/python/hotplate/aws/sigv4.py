@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 from hotplate.errors import SettingsError
 
-__all__ = ["Credentials", "signed_headers"]
+__all__ = ["Credentials", "domain_of", "signed_headers"]
 
 # SHA-256 of no bytes: the body of a GET.
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -45,6 +45,11 @@ class Credentials(NamedTuple):
         except KeyError as missing:
             raise SettingsError(f"no credentials in the environment: {missing} is not set") from missing
         return cls(access_key, secret_key, environ.get("AWS_SESSION_TOKEN") or None)
+
+
+def domain_of(region: str) -> str:
+    """Return the domain of AWS's hosts in a region, of its public regions and those in China."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def signed_headers(
