@@ -26,7 +26,7 @@ def instance(kind: type[errors.HotplateError]) -> errors.HotplateError:
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_family_decides_the_class_of_status(kind: type[errors.HotplateError]) -> None:
-    caller = issubclass(kind, errors.RequestError | errors.CallerError) or kind in (
+    caller = issubclass(kind, errors.RequestError | errors.CallerError | errors.JobError) or kind in (
         errors.ModelError,
         errors.ModelNotFoundError,
         errors.CardNotFoundError,
@@ -42,6 +42,8 @@ def test_family_decides_the_class_of_status(kind: type[errors.HotplateError]) ->
         (errors.ForeignInputError, 403),
         (errors.InputNotFoundError, 404),
         (errors.ModelNotFoundError, 404),
+        (errors.JobNotFoundError, 404),
+        (errors.JobConflictError, 409),
         (errors.ModelNotReadyError, 503),
         (errors.StoreUnavailableError, 503),
         (errors.StoreDeniedError, 500),
