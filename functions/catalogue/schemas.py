@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hotplate.limits import MAX_UPLOAD_BYTES
+from hotplate.tenants.uploads import CONTENT_TYPES
 
 __all__ = ["COMPONENTS", "ref"]
 
@@ -97,9 +98,7 @@ COMPONENTS: dict[str, Json] = {
     "UploadRequest": _object(
         {
             "size": {"type": "integer", "minimum": 1, "maximum": MAX_UPLOAD_BYTES},
-            "content_type": {
-                "enum": ["application/octet-stream", "image/png", "image/jpeg", "application/json"]
-            },
+            "content_type": {"enum": list(CONTENT_TYPES)},
         }
     ),
     "Upload": _object(

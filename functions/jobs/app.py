@@ -13,12 +13,11 @@ from aws_lambda_powertools import Logger
 
 from functions.jobs.requests import JobRequests
 from functions.jobs.work import JobWorker
-from hotplate.aws.clients import aws_client, s3_client
+from hotplate.aws.clients import aws_client, signing_client
 from hotplate.aws.job_files import JobFiles
 from hotplate.aws.job_queue import JobQueue, read_reference
 from hotplate.aws.job_table import JobTable
-from hotplate.errors import HotplateError
-from hotplate.http.answers import answer_error, status_of
+from hotplate.http.answers import answer_error, log_fault
 from hotplate.http.caller import caller_of
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.forwarding import Models
@@ -32,7 +31,7 @@ logger = Logger(service="jobs")
 _settings = RelaySettings.from_environ(os.environ)
 _given_up = os.environ["HOTPLATE_JOB_FAILED_QUEUE_ARN"]
 _table = JobTable(aws_client("dynamodb"), os.environ["HOTPLATE_JOB_TABLE"])
-_files = JobFiles(s3_client(), os.environ["HOTPLATE_DATA_BUCKET"])
+_files = JobFiles(signing_client(), os.environ["HOTPLATE_DATA_BUCKET"])
 _queue = JobQueue(aws_client("sqs"), os.environ["HOTPLATE_JOB_QUEUE_URL"])
 _requests = JobRequests(_table, _files, _queue, list(_settings.functions))
 _worker = JobWorker(_table, _files, Models(_settings, os.environ))
@@ -48,13 +47,17 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 def _is_done(record: dict[str, Any]) -> bool:
     """Return whether a message is done; else it stays in its queue and comes again."""
-    reference = read_reference(record["body"])
     try:
+        reference = read_reference(record["body"])
         if record["eventSourceARN"] == _given_up:
             return _worker.give_up(reference)
         return _worker.work(reference)
-    except HotplateError as fault:
-        logger.warning("a job stays in its queue", job=reference.id, error=str(fault))
+    except Exception as fault:  # the others' messages are done, whatever is wrong with this one
+        logger.warning(
+            "a message stays in its queue",
+            message_id=record["messageId"],
+            error=f"{type(fault).__name__}: {fault}",
+        )
         return False
 
 
@@ -65,9 +68,8 @@ def _answer(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         request = read_event(event)
         usage.bytes_in, usage.caller = len(request.body), caller_of(event)
         response = _requests.answer(request, event)
-    except HotplateError as fault:
-        if status_of(fault) >= 500:
-            logger.error("a job cannot be taken or told", error=str(fault))
+    except Exception as fault:  # the edge: whatever went wrong below has an answer
+        log_fault(fault, context.aws_request_id)
         response = answer_error(fault, request, context.aws_request_id)
         if response.status < 500:  # what is accepted has its line from the model's function
             usage.write(response.status, len(response.body))

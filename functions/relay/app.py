@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from hotplate.errors import MissingInputError
 from hotplate.http.aliases import TARGET_MODEL, named_model
-from hotplate.http.answers import answer_error, status_of
+from hotplate.http.answers import answer_error, log_fault
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.forwarding import Models, allowed_models, refuse_unknown
 from hotplate.http.usage import UsageLine
-from hotplate.observability import fault_log
 from hotplate.settings import RelaySettings
 
 if TYPE_CHECKING:
@@ -38,10 +37,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
         refuse_spent(usage.caller)
         return _models.ask(_model_of(request, allowed_models(usage.caller, _settings.functions)), event)
     except Exception as fault:  # the edge: whatever went wrong below has an answer
-        if status_of(fault) >= 500:
-            fault_log().error(
-                str(fault), request_id=context.aws_request_id, error=type(fault).__name__, exc_info=fault
-            )
+        log_fault(fault, context.aws_request_id)
         answer = answer_error(fault, request, context.aws_request_id)
         headers = {**answer.headers, "x-request-id": context.aws_request_id}
         if answer.status < 500:  # what was forwarded has its line from the function that was asked

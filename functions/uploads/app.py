@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from functions.uploads.asked import read_upload
-from hotplate.aws.presigned import presigned_put, signing_client
+from hotplate.aws.clients import signing_client
+from hotplate.aws.presigned import presigned_put
 from hotplate.errors import UnknownPathError
-from hotplate.http.answers import answer_error, status_of
+from hotplate.http.answers import answer_error, log_fault
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.usage import UsageLine
 from hotplate.limits import UPLOAD_LIFE_S
-from hotplate.observability import fault_log
 from hotplate.tenants.uploads import new_key, uri_of
 from hotplate.tenants.usage import INTERNAL
 
@@ -44,8 +44,7 @@ def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str
         refuse_spent(usage.caller)
         response = _sign(request, usage.caller.tenant or INTERNAL)
     except Exception as fault:  # the edge: whatever went wrong below has an answer
-        if status_of(fault) >= 500:
-            fault_log().error(str(fault), request_id=request_id, error=type(fault).__name__, exc_info=fault)
+        log_fault(fault, request_id)
         response = answer_error(fault, request, request_id)
     usage.write(response.status, len(response.body))
     headers = {**response.headers, "x-request-id": request_id}

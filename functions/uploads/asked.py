@@ -7,10 +7,9 @@ from typing import NamedTuple
 from hotplate.errors import MalformedRequestError, PayloadTooLargeError
 from hotplate.limits import MAX_UPLOAD_BYTES
 from hotplate.protocol.json_document import excerpt, fields, parse
+from hotplate.tenants.uploads import CONTENT_TYPES
 
-__all__ = ["CONTENT_TYPES", "Upload", "read_upload"]
-
-CONTENT_TYPES = ("application/octet-stream", "image/png", "image/jpeg", "application/json")
+__all__ = ["Upload", "read_upload"]
 
 
 class Upload(NamedTuple):

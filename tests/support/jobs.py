@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from functions.jobs.requests import JobRequests
 from functions.jobs.work import JobWorker
-from hotplate.aws.clients import s3_client
+from hotplate.aws.clients import signing_client
 from hotplate.aws.job_files import JobFiles
 from hotplate.aws.job_queue import JobQueue, JobReference, read_reference
 from hotplate.aws.job_table import JobTable
@@ -123,7 +123,7 @@ def event_of(method: str, path: str, body: Any = None, **caller: str) -> dict[st
 def jobs() -> Iterator[Jobs]:
     """Make table, bucket and queue."""
     with mock_aws():
-        client, s3 = boto3.client("dynamodb", REGION), s3_client(region=REGION)
+        client, s3 = boto3.client("dynamodb", REGION), signing_client()
         made_tables(client)
         s3.create_bucket(Bucket=BUCKET)
         sqs = boto3.client("sqs", REGION)

@@ -13,9 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from functions.catalogue.schemas import COMPONENTS
-from functions.uploads.asked import CONTENT_TYPES
 from hotplate.limits import MAX_UPLOAD_BYTES, UPLOAD_LIFE_S
-from hotplate.tenants.uploads import own_key
+from hotplate.tenants.uploads import CONTENT_TYPES, own_key
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -97,3 +97,24 @@ def test_only_refusals_have_a_usage_line_of_their_own(
     assert (result["statusCode"], result["headers"]["x-request-id"]) == (404, "req-1")
     (line,) = [json.loads(each) for each in capsys.readouterr().out.splitlines() if '"usage"' in each]
     assert (line["tenant"], line["status"], line["model"]) == ("acme", 404, None)
+
+
+def test_message_that_is_no_reference_keeps_no_other_from_being_done(app: ModuleType, made: Jobs) -> None:
+    app.lambda_handler(event_of("PUT", "/jobs/a", ASKED), Context())
+    sent = message(made, GIVEN_UP)
+    sent["Records"].insert(0, {"messageId": "odd", "body": "odd", "eventSourceARN": GIVEN_UP})
+    assert app.lambda_handler(sent, Context()) == {"batchItemFailures": [{"itemIdentifier": "odd"}]}
+    assert json.loads(app.lambda_handler(event_of("GET", "/jobs/a"), Context())["body"])["state"] == "failed"
+
+
+def test_fault_that_nobody_thought_of_has_an_answer_that_tells_nothing_of_it(
+    app: ModuleType, made: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def answer(self, *_: object) -> None:
+            raise KeyError("inner workings")
+
+    monkeypatch.setattr(app, "_requests", Broken())
+    result = app.lambda_handler(event_of("GET", "/jobs/a"), Context())
+    assert (result["statusCode"], result["headers"]["x-request-id"]) == (500, "req-1")
+    assert "inner workings" not in result["body"]

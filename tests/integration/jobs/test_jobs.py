@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from hotplate.aws.clients import signing_client
+from hotplate.aws.job_files import JobFiles
 from hotplate.aws.job_queue import JobQueue
 from hotplate.aws.job_table import HELD_S, JOB_S
 from hotplate.errors import StepError, StepUnavailableError, StoreUnavailableError
@@ -262,3 +265,16 @@ def test_large_answer_is_told_by_its_address_alone(made: Jobs) -> None:
     made.ask("PUT", "/jobs/a", ASKED)
     made.worker().work(made.messages()[0])
     assert set(told(made)["answer"]) == {"bytes", "headers", "url"}
+
+
+@pytest.mark.parametrize(
+    ("tenant", "folder"), [("acme", "acme"), ("iam:1", "iam=3A1"), ("a/../b", "a=2F..=2Fb")]
+)
+def test_address_of_an_answer_names_the_region_and_the_tenants_own_folder(
+    made: Jobs, monkeypatch: pytest.MonkeyPatch, tenant: str, folder: str
+) -> None:
+    made.ask("PUT", "/jobs/a", ASKED, tenant=tenant)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    address = urlsplit(JobFiles(signing_client(), "data").answer_url(made.table.get(tenant, "a")))
+    assert address.netloc == "data.s3.eu-central-1.amazonaws.com"
+    assert unquote(address.path).startswith(f"/results/{folder}/a/")

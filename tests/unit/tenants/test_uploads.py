@@ -7,7 +7,8 @@ import re
 import pytest
 
 from hotplate.errors import ForeignInputError
-from hotplate.tenants.uploads import folder_of, new_key, own_key, uri_of
+from hotplate.tenants.folders import folder_of
+from hotplate.tenants.uploads import new_key, own_key, uri_of
 from hotplate.tenants.usage import INTERNAL
 
 ID = "0123456789abcdef" * 2

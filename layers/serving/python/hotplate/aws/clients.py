@@ -18,7 +18,7 @@ from hotplate.errors import SettingsError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["aws_client", "kms_client", "s3_client"]
+__all__ = ["aws_client", "kms_client", "s3_client", "signing_client"]
 
 # Seconds, and attempts counting the first. Source: "standard" mode of the AWS SDKs and Tools
 # Reference Guide, "Retry behavior"; a part of an upload is 16 MiB, hence the long read.
@@ -38,13 +38,33 @@ def s3_client(*, region: str | None = None, endpoint: str | None = None) -> S3Cl
         SettingsError: The configured profile is not there.
     """
     elsewhere = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    # Presigned addresses too are signed by version 4, without which S3 decrypts nothing by a key of KMS.
-    style = Config(signature_version="s3v4")
-    if elsewhere:  # a bucket's own host name resolves on AWS only; here the bucket goes into the path
-        style = style.merge(Config(s3={"addressing_style": "path"}))
+    # A bucket's own host name resolves on AWS only; elsewhere the bucket goes into the path.
+    style = Config(s3={"addressing_style": "path"}) if elsewhere else Config()
+    return _s3(region, elsewhere, style)
+
+
+def signing_client() -> S3Client:
+    """Return a client of Amazon S3 that presigns addresses too; endpoint and region are the environment's.
+
+    boto3's own presigned addresses name no region: S3 redirects them to it, which breaks the signature.
+    And of a PUT they sign a checksum, which a plain PUT does not have.
+
+    Raises:
+        SettingsError: The configured profile is not there.
+    """
+    elsewhere = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    style = Config(
+        signature_version="s3v4",  # without which S3 decrypts nothing by a key of KMS
+        s3={"addressing_style": "path" if elsewhere else "virtual"},
+        request_checksum_calculation="when_required",
+    )
+    return _s3(None, elsewhere, style)
+
+
+def _s3(region: str | None, endpoint: str | None, style: Config) -> S3Client:
     try:
         return boto3.session.Session().client(
-            "s3", region_name=region, endpoint_url=elsewhere, config=_config().merge(style)
+            "s3", region_name=region, endpoint_url=endpoint, config=_config().merge(style)
         )
     except ProfileNotFound as fault:
         raise SettingsError(f"{fault}: check AWS_PROFILE") from fault

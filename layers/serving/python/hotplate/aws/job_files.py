@@ -1,6 +1,7 @@
-"""What a job is asked and what it answers, as objects of the data bucket: `results/<tenant>/<id>/<made>/`.
+"""What a job is asked and what it answers, as objects of the data bucket: `results/<folder>/<id>/<made>/`.
 
-An answer is written once: the second to be written, by a worker that did a job again, is dropped.
+The folder is the tenant's. An answer is written once: the second to be written, by a worker that did a job
+again, is dropped.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hotplate.aws.faults import s3_faults
 from hotplate.errors import StoreConflictError
+from hotplate.tenants.folders import folder_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,7 +24,7 @@ URL_S = 900
 
 
 class JobFiles:
-    """The files of jobs in `bucket`, reached by a client of S3."""
+    """The files of jobs in `bucket`, reached by `client`: `hotplate.aws.clients.signing_client`."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
@@ -71,9 +73,16 @@ class JobFiles:
         return self._get(_key(job, "answer.json"))
 
     def answer_url(self, job: Job) -> str:
-        """Return an address that gives the answer to whoever has it, for `URL_S`."""
-        params = {"Bucket": self._bucket, "Key": _key(job, "answer.json")}
-        return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=URL_S)
+        """Return an address that gives the answer to whoever has it, for `URL_S`.
+
+        Raises:
+            StoreDeniedError: There are no credentials to sign with.
+        """
+        key = _key(job, "answer.json")
+        with s3_faults(self._bucket, key):
+            return self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=URL_S
+            )
 
     def _get(self, key: str) -> bytes:
         with s3_faults(self._bucket, key):
@@ -81,4 +90,4 @@ class JobFiles:
 
 
 def _key(job: Job, name: str) -> str:
-    return f"results/{job.tenant}/{job.id}/{job.made}/{name}"
+    return f"results/{folder_of(job.tenant)}/{job.id}/{job.made}/{name}"

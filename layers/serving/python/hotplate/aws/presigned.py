@@ -9,31 +9,14 @@ Source: Amazon S3 API Reference, "Authenticating Requests: Using Query Parameter
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
-
-import boto3
-from botocore.config import Config
 
 from hotplate.aws.faults import s3_faults
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["presigned_put", "signing_client"]
-
-
-def signing_client() -> S3Client:
-    """Return a client that signs for the bucket's own region, and for one host name."""
-    elsewhere = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    # The redirect from the global host name to the bucket's region would break the signature.
-    config = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path" if elsewhere else "virtual"},
-        # Else the signature asks for a checksum, which a plain PUT does not have.
-        request_checksum_calculation="when_required",
-    )
-    return boto3.session.Session().client("s3", endpoint_url=elsewhere, config=config)
+__all__ = ["presigned_put"]
 
 
 def presigned_put(
@@ -42,7 +25,7 @@ def presigned_put(
     """Return where to put an object, and the headers that must be sent with it.
 
     Args:
-        client: Of `signing_client`.
+        client: Of `hotplate.aws.clients.signing_client`.
         bucket: Its bucket.
         key: Its key.
         size: Its length in bytes.

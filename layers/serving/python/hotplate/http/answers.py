@@ -46,8 +46,9 @@ from hotplate.errors import (
 )
 from hotplate.http.aliases import is_openai
 from hotplate.http.event import HttpRequest, HttpResponse
+from hotplate.observability import fault_log
 
-__all__ = ["RETRY_AFTER_S", "UPLOAD", "answer_error", "status_of"]
+__all__ = ["RETRY_AFTER_S", "UPLOAD", "answer_error", "log_fault", "status_of"]
 
 _STATUS: dict[type[BaseException], int] = {
     RequestError: 400,
@@ -87,6 +88,12 @@ _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 def status_of(fault: BaseException) -> int:
     """Return the HTTP status for an error, by its nearest ancestor in the table."""
     return next(_STATUS[kind] for kind in type(fault).__mro__ if kind in _STATUS)
+
+
+def log_fault(fault: BaseException, request_id: str) -> None:
+    """Log what the caller is not told. The caller's own faults are in the usage line already."""
+    if status_of(fault) >= 500:
+        fault_log().error(str(fault), request_id=request_id, error=type(fault).__name__, exc_info=fault)
 
 
 def answer_error(fault: BaseException, request: HttpRequest | None, request_id: str) -> HttpResponse:

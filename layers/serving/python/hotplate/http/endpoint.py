@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hotplate.errors import ModelNotFoundError, ModelNotReadyError
-from hotplate.http.answers import RETRY_AFTER_S, answer_error, status_of
+from hotplate.http.answers import RETRY_AFTER_S, answer_error, log_fault
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
@@ -28,7 +28,7 @@ from hotplate.http.metadata import metadata_of
 from hotplate.http.rehearsal import rehearse
 from hotplate.http.routes import Route, route_of
 from hotplate.http.usage import UsageLine
-from hotplate.observability import fault_log, write_line
+from hotplate.observability import write_line
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.response import encode_response
 from hotplate.runtime.memory import memory_use_mb
@@ -94,7 +94,7 @@ class Endpoint:
             response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
         except Exception as fault:  # the edge: whatever went wrong below has an answer
-            _log(fault, usage.request_id)
+            log_fault(fault, usage.request_id)
             response = answer_error(fault, request, usage.request_id)
             result = write_result(self._finish(response, usage, started))
         self._write(usage, response)
@@ -196,7 +196,7 @@ class Endpoint:
             self._model, self._fault = self._load(), None
         except Exception as fault:  # raised, it would make Lambda start the process anew for ever
             self._fault = fault
-            _log(fault, "init")
+            log_fault(fault, "init")
             self._tried_at = time.monotonic()
         else:
             self._write_ledger("cold", self._model)
@@ -232,9 +232,3 @@ def _check_served(route: Route, model: Model) -> None:
 def _rows(request: InferenceRequest) -> int:
     array = request.inputs[0].array
     return int(array.shape[0]) if array.ndim else 1
-
-
-def _log(fault: BaseException, request_id: str) -> None:
-    """Log what the caller is not told. The caller's own faults are in the usage line already."""
-    if status_of(fault) >= 500:
-        fault_log().error(str(fault), request_id=request_id, error=type(fault).__name__, exc_info=fault)

@@ -1,8 +1,6 @@
-"""Where a tenant's uploads lie in the data bucket, and which references are to one of them.
+"""What may be uploaded, where in the data bucket a tenant's uploads lie, and which references are to one.
 
-A key is `uploads/<folder>/<id>`. The folder is the tenant's name, in which every byte that is not an ASCII
-letter, a digit, `.`, `_` or `-` is written `=XX` (`iam:1` is `iam=3A1`), and so is a dot in front: two
-tenants never have one folder, and none is `..`. The id is 32 random hex digits, chosen by us.
+A key is `uploads/<folder>/<id>`: the tenant's folder, and 32 random hex digits, chosen by us.
 
 So a reference is compared, never decoded: it is the caller's own if it is letter by letter the bucket's
 and the folder's name and such an id. `..`, `%2F` and a query are no ids.
@@ -14,24 +12,19 @@ import re
 import secrets
 
 from hotplate.errors import ForeignInputError
+from hotplate.tenants.folders import folder_of
 
-__all__ = ["PREFIX", "folder_of", "new_key", "own_key", "uri_of"]
+__all__ = ["CONTENT_TYPES", "new_key", "own_key", "uri_of"]
 
-PREFIX = "uploads/"
+# What an upload may be. Ours: tensors, and the files that models read.
+CONTENT_TYPES = ("application/octet-stream", "image/png", "image/jpeg", "application/json")
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_UNSAFE = re.compile(rb"^\.|[^A-Za-z0-9._-]")
 _SHOWN = 120
-
-
-def folder_of(tenant: str) -> str:
-    """Return the folder of a tenant's uploads, with a slash at its end."""
-    safe = _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], tenant.encode("utf-8", "surrogatepass"))
-    return f"{PREFIX}{safe.decode()}/"
 
 
 def new_key(tenant: str) -> str:
     """Return a key that no upload has."""
-    return folder_of(tenant) + secrets.token_hex(16)
+    return f"uploads/{folder_of(tenant)}/{secrets.token_hex(16)}"
 
 
 def uri_of(bucket: str, key: str) -> str:
@@ -51,7 +44,7 @@ def own_key(uri: str, *, bucket: str, tenant: str, what: str) -> str:
     Raises:
         ForeignInputError: It is not to an upload of this tenant.
     """
-    folder = uri_of(bucket, folder_of(tenant))
+    folder = uri_of(bucket, f"uploads/{folder_of(tenant)}/")
     if uri.startswith(folder) and _ID.fullmatch(uri[len(folder) :]):
         return uri.removeprefix(uri_of(bucket, ""))
     expected = "an input_uri that POST /uploads gave to this tenant"

@@ -1,0 +1,18 @@
+"""A tenant's name as a folder of the data bucket.
+
+Every byte that is not an ASCII letter, a digit, `.`, `_` or `-` is written `=XX` (`iam:1` is `iam=3A1`), and
+so is a dot in front: two tenants never have one folder, and none is `..` or two folders deep.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["folder_of"]
+
+_UNSAFE = re.compile(rb"^\.|[^A-Za-z0-9._-]")
+
+
+def folder_of(tenant: str) -> str:
+    """Return the name of a tenant's folders."""
+    return _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], tenant.encode("utf-8", "surrogatepass")).decode()
