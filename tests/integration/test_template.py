@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
 
-from hotplate.aws.job_table import HELD_S, JOB_S
-from hotplate.http.answers import UPLOAD
-from hotplate.limits import MAX_BODY_BYTES
 from hotplate.manifest.layout import manifest_key, signature_key
 from hotplate.manifest.schema import InitMode
 from hotplate.settings import INIT_MODES
 from hotplate_tools.console import Console
 from hotplate_tools.local.deployed import SIGNING_KEYS, ServedModel, served_models
-from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.lint import lint_template
-from hotplate_tools.project import project_root
 from hotplate_tools.publish.model_yaml import read_spec
 from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.training.stored import (
@@ -30,17 +24,8 @@ from hotplate_tools.training.stored import (
     source_folder,
 )
 from tests.support.signing import SeedSigner
+from tests.support.template import DOCUMENT, FUNCTIONS, RESOURCES, ROLES, as_list, of_type, routes, statements
 
-DOCUMENT = read_yaml(project_root() / "template.yaml")
-RESOURCES: dict[str, dict[str, Any]] = DOCUMENT["Resources"]
-
-
-def of_type(kind: str) -> dict[str, dict[str, Any]]:
-    return {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == kind}
-
-
-FUNCTIONS = of_type("AWS::Serverless::Function")
-ROLES = of_type("AWS::IAM::Role")
 OPENAI_BASES = ("/v1", "/openai/v1")
 # What is too large to be committed is built anew on each machine, so no default can pin it.
 COMMITTED = [
@@ -50,14 +35,6 @@ COMMITTED = [
     and model_folder(each.name) == source_folder(each.name)
     and not is_pipeline(each.name)  # made of such
 ]
-
-
-def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for policy in role["Policies"]:
-        for statement in policy["PolicyDocument"]["Statement"]:
-            # What holds under a condition only is looked at as if it held, and so is its opposite.
-            sides = statement["Fn::If"][1:] if "Fn::If" in statement else [statement]
-            yield from (side for side in sides if side != {"Ref": "AWS::NoValue"})
 
 
 def pinned_keys(model: ServedModel) -> list[str]:
@@ -74,10 +51,6 @@ def members_of(model: ServedModel) -> list[ServedModel]:
     return sorted(
         (each for each in served_models(DOCUMENT) if each.name in names), key=lambda each: each.name
     )
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def test_template_passes_awss_own_checks() -> None:
@@ -262,70 +235,6 @@ def test_parameter_of_the_keys_takes_none_one_and_two(keys: str, fits: bool) -> 
     assert bool(re.fullmatch(pattern, keys)) is fits
 
 
-BUCKETS = of_type("AWS::S3::Bucket")
-
-
-@pytest.mark.parametrize("name", BUCKETS)
-def test_bucket_is_private_and_outlives_the_stack(name: str) -> None:
-    assert RESOURCES[name]["DeletionPolicy"] == "Retain"
-    assert set(BUCKETS[name]["PublicAccessBlockConfiguration"].values()) == {True}
-
-
-def test_bucket_of_models_is_versioned() -> None:
-    assert BUCKETS["ModelBucket"]["VersioningConfiguration"] == {"Status": "Enabled"}
-
-
-@pytest.mark.parametrize("name", BUCKETS)
-def test_bucket_is_encrypted_with_a_rotated_key_of_the_stacks_own_unless_told_otherwise(name: str) -> None:
-    assert DOCUMENT["Parameters"]["BucketEncryption"]["Default"] == "kms"
-    key = RESOURCES["ModelKey"]
-    assert (key["Condition"], key["DeletionPolicy"]) == ("HasOwnKey", "Retain")
-    assert key["Properties"]["EnableKeyRotation"] is True
-    (rule,) = BUCKETS[name]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    own = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Fn::GetAtt": ["ModelKey", "Arn"]}}
-    assert rule == {
-        "ServerSideEncryptionByDefault": {"Fn::If": ["HasOwnKey", own, {"SSEAlgorithm": "AES256"}]},
-        "BucketKeyEnabled": {"Fn::If": ["HasOwnKey", True, {"Ref": "AWS::NoValue"}]},
-    }
-
-
-@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
-def test_model_function_may_decrypt_with_that_key_and_do_nothing_else_with_it(model: ServedModel) -> None:
-    role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
-    keys = [each for each in statements(role) if str(each["Action"]).startswith("kms:")]
-    assert [(each["Action"], each["Resource"]) for each in keys] == [
-        ("kms:Decrypt", {"Fn::GetAtt": ["ModelKey", "Arn"]})
-    ]
-
-
-def test_leftovers_of_killed_uploads_and_of_renewals_expire() -> None:
-    rules = {rule["Id"]: rule for rule in BUCKETS["ModelBucket"]["LifecycleConfiguration"]["Rules"]}
-    assert rules["abort-unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
-    assert rules["expire-renewed-blobs"]["Prefix"] == "blobs/"  # never an alias's history
-
-
-def test_data_expires_by_its_prefix_and_what_a_user_put_in_or_got_out_never() -> None:
-    rules = BUCKETS["DataBucket"]["LifecycleConfiguration"]["Rules"]
-    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"uploads/": 1, "results/": 7, "work/": 14}
-
-
-@pytest.mark.parametrize("name", BUCKETS)
-def test_bucket_denies_what_does_not_come_by_tls(name: str) -> None:
-    (policy,) = (
-        each for each in of_type("AWS::S3::BucketPolicy").values() if each["Bucket"] == {"Ref": name}
-    )
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Resource"] == [{"Fn::GetAtt": [name, "Arn"]}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-
-
-def routes(function: str) -> set[tuple[str, str]]:
-    events = FUNCTIONS[function]["Events"].values()
-    return {(each["Properties"]["Method"], each["Properties"]["Path"]) for each in events}
-
-
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
 def test_model_has_the_protocols_routes(model: ServedModel) -> None:
     base = f"/v2/models/{model.name}"
@@ -358,29 +267,6 @@ def test_relay_answers_for_the_other_protocols() -> None:
     }
 
 
-def test_only_the_function_of_uploads_puts_objects_and_only_there() -> None:
-    puts = {
-        name: [each["Resource"] for each in statements(role) if "s3:PutObject" in as_list(each["Action"])]
-        for name, role in ROLES.items()
-    }
-    assert puts.pop("UploadsRole") == [{"Fn::Sub": "${DataBucket.Arn}/uploads/*"}]
-    uploads = [each for each in puts.values() if {"Fn::Sub": "${DataBucket.Arn}/uploads/*"} in each]
-    assert uploads == []
-    actions = [action for each in statements(ROLES["UploadsRole"]) for action in as_list(each["Action"])]
-    assert sorted(actions) == [
-        "kms:GenerateDataKey", "logs:CreateLogStream", "logs:PutLogEvents", "s3:PutObject"
-    ]  # fmt: skip
-    assert routes("UploadsFunction") == {("POST", "/uploads")}
-
-
-def test_gateway_says_where_to_put_what_is_too_large_as_the_functions_do() -> None:
-    (api,) = of_type("AWS::Serverless::Api").values()
-    template = api["GatewayResponses"]["REQUEST_TOO_LARGE"]["ResponseTemplates"]["application/json"]
-    body = json.loads(template)
-    assert body["upload"] == UPLOAD
-    assert f"at most {MAX_BODY_BYTES} bytes; POST /uploads" in body["error"]
-
-
 @pytest.mark.parametrize("name", ["Relay", "Jobs"])
 def test_who_hands_on_may_call_each_model_and_nothing_else_and_is_told_of_each(name: str) -> None:
     models = served_models(DOCUMENT)
@@ -393,33 +279,6 @@ def test_who_hands_on_may_call_each_model_and_nothing_else_and_is_told_of_each(n
     assert sorted(each["Fn::Sub"] for each in told) == sorted(
         f"{model.name}=${{{model.function}}}:live" for model in models
     )
-
-
-def test_jobs_have_their_routes_and_their_two_queues() -> None:
-    events = FUNCTIONS["JobsFunction"]["Events"].values()
-    taken = [each["Properties"] for each in events]
-    assert {(each["Method"], each["Path"]) for each in taken if "Path" in each} == {
-        ("POST", "/jobs"),
-        *((method, "/jobs/{id}") for method in ("PUT", "GET", "DELETE")),
-    }
-    assert [each["Queue"]["Fn::GetAtt"][0] for each in taken if "Queue" in each] == [
-        "JobQueue",
-        "JobFailedQueue",
-    ]
-    assert all(
-        each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in taken if "Queue" in each
-    )
-
-
-def test_job_is_held_longer_than_it_may_run_and_shorter_than_its_message_is_hidden() -> None:
-    timeout = FUNCTIONS["JobsFunction"]["Timeout"]
-    hidden = {each["VisibilityTimeout"] for name, each in of_type("AWS::SQS::Queue").items() if "Job" in name}
-    assert all(timeout < HELD_S < each for each in hidden)
-    assert RESOURCES["JobTable"]["Properties"]["TimeToLiveSpecification"] == {
-        "AttributeName": "gone_at",
-        "Enabled": True,
-    }
-    assert RESOURCES["JobQueue"]["Properties"]["MessageRetentionPeriod"] == JOB_S
 
 
 def test_api_stays_within_the_bounds_of_cloudformation_and_api_gateway() -> None:
