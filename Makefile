@@ -28,8 +28,11 @@ help: ## List the tasks
 demo: .venv/.complete ## Publish a model, start the local cloud, ask it cold and warm, stop
 	@$(BIN)/hotplate demo
 
+# Whole files in each of two processes, because servers are started once a process and a file.
+PARALLEL := -n 2 --dist loadfile
+
 test: models ## Run every test but those of frameworks: unit, integration, end to end, each model over HTTP
-	@$(BIN)/pytest --ignore=tests/convert --ignore=tests/models
+	@$(BIN)/pytest $(PARALLEL) --ignore=tests/convert --ignore=tests/models
 	@$(BIN)/pytest tests/models
 
 check: .venv/.complete ## Format, lint, types, imports, template

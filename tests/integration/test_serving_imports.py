@@ -139,3 +139,14 @@ def test_clock_of_the_ledger_starts_before_the_heavy_imports() -> None:
     program = "import sys, functions.digits; print('hotplate' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize(("given", "started"), [({}, 0), ({"OPENBLAS_NUM_THREADS": "2"}, 1)])
+def test_numpy_starts_no_threads_unless_it_is_told_to(given: dict[str, str], started: int) -> None:
+    # Nothing says which model: all is imported, and no session brings threads of its own.
+    program = "import os, functions.digits.app; print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
+    )
+    own = 2  # Python's, and the one that ONNX Runtime starts when it is imported
+    assert int(done.stdout.splitlines()[-1]) - own == started
