@@ -73,9 +73,12 @@ def test_ten_at_once_on_the_runtime_harness(harness: RuntimeHarness) -> None:
 
 
 def test_ten_at_once_on_the_local_cloud(cloud: LocalCloud) -> None:
+    before = len(cold_ledgers(cloud.logs("DigitsFunction")))
     check(ten_at_once(cloud.url))
     ledgers = cold_ledgers(cloud.logs("DigitsFunction"))
-    assert 1 <= len(ledgers) <= RESERVED_CONCURRENCY
+    # An environment that nobody asks ends, so others may have come and gone before.
+    assert len(ledgers) - before <= RESERVED_CONCURRENCY
+    assert ledgers
     assert all({"imports", "session"} <= set(phases) for phases in ledgers)
     # The local cloud's worker may have threads, and then the function fetches by itself.
     assert all("wait" in phases or {"manifest", "fetch"} <= set(phases) for phases in ledgers)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from hotplate_tools.local.up import LocalCloud
 
 GONE_LIMIT_S = 20.0
+# A command may take so long to end where other tests have the processors, in seconds.
+END_LIMIT_S = 180
 PIXELS = {"name": "image", "datatype": "FP32", "shape": [1, 28, 28, 1], "data": [0.0] * 784}
 REQUEST = json.dumps({"inputs": [PIXELS]}).encode()
 
@@ -79,7 +81,7 @@ def running(*options: str) -> Iterator[Running]:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
-            process.communicate(timeout=60)
+            process.communicate(timeout=END_LIMIT_S)
         finally:
             process.kill()
 
@@ -107,7 +109,7 @@ def test_end_leaves_no_process_file_or_port(number: signal.Signals, code: int) -
         assert len(up.children) >= 4, "command, supervisor, cloud and a worker"
         assert up.folder.is_dir()
         up.process.send_signal(number)
-        assert up.process.wait(60) == code
+        assert up.process.wait(END_LIMIT_S) == code
         assert left_over(up) == []
 
 
@@ -117,7 +119,7 @@ def test_cloud_that_dies_ends_the_command_and_leaves_nothing() -> None:
             pid for pid in up.children if "emulator.py" in Path(f"/proc/{pid}/cmdline").read_text()
         } - {up.ready["pid"]}
         os.kill(emulator, signal.SIGKILL)
-        assert up.process.wait(60) == 1
+        assert up.process.wait(END_LIMIT_S) == 1
         assert left_over(up) == []
 
 
