@@ -5,7 +5,9 @@ requests of one, then of the next, over and over, so that a machine which gets b
 start of the bench starts all of them anew. hotplate and the usual handler run on AWS's Runtime Interface
 Emulator and awslambdaric, the model servers behind their own HTTP server; `run` is `session.run` alone, in a
 process of its own. All answers must be the same to the last bit. `nothing` is a function on the same emulator
-that computes nothing: what is left of hotplate's time without it is hotplate's.
+that computes nothing: what is left of hotplate's time without it is hotplate's. Functions have the memory
+that the template gives a model: it buys one vCPU, and so one thread a session. The servers have all of the
+machine.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def bench_warm(case: str, *, starts: int, rounds: int, servers: tuple[str, ...],
     floats, inner = CASES[case]
     x = np.random.default_rng(1).random((1, floats), np.float32).round(3)  # (N, floats)
     times: dict[str, Times] = {}
-    with Stage(console) as stage:
+    with Stage(console, vcpus=1) as stage:
         file = _written(case, floats, inner)
         with console.step(f"Publishing {file.name}"):
             staged = stage.publish(file, case)
