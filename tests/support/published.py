@@ -140,4 +140,4 @@ def pinned_to(version: Published, raw_manifest: bytes) -> Published:
     digest = hashlib.sha256(raw_manifest).hexdigest()
     version.reader.objects[version.signature_key] = sign(digest, SeedSigner())
     version.reader.objects[version.manifest_key] = raw_manifest
-    return replace(version, settings=replace(version.settings, manifest_sha256=digest))
+    return replace(version, settings=version.settings._replace(manifest_sha256=digest))

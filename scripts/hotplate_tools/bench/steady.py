@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import time
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ def bench_steady(*, rounds: int, console: Console) -> Steady:
         with console.step(f"Publishing {MODEL}"):
             settings, reader = stage.direct(stage.publish(written(MODEL, kind), MODEL))
         with console.step("Loading it twice"):
-            plain = _session(replace(settings, init_type="provisioned-concurrency"), reader)
+            plain = _session(settings._replace(init_type="provisioned-concurrency"), reader)
             swapped = _swapped(_session(settings, reader), feeds)
         with console.step(f"Running both by turns, {rounds} rounds"):
             rows = [_round(swapped, plain, feeds, number) for number in range(rounds)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +212,7 @@ def test_cached_file_of_another_process_is_verified_again(tmp_path: Path) -> Non
 
 def test_threads_come_from_the_memory_not_from_the_host() -> None:
     settings = published().settings
-    by_memory = {memory: replace(settings, memory_mb=memory).vcpus for memory in (128, 1769, 3538, 10240)}
+    by_memory = {memory: settings._replace(memory_mb=memory).vcpus for memory in (128, 1769, 3538, 10240)}
     assert by_memory == {128: 1, 1769: 1, 3538: 2, 10240: 6}
 
 
@@ -223,7 +222,7 @@ def test_every_artifact_fault_is_one_family() -> None:
 
 def test_every_trusted_key_counts() -> None:
     version = published()
-    rotated = replace(version.settings, signing_keys=(SeedSigner(2).public_key, SeedSigner(1).public_key))
+    rotated = version.settings._replace(signing_keys=(SeedSigner(2).public_key, SeedSigner(1).public_key))
     load_model(rotated, version.reader)
 
 
@@ -281,7 +280,7 @@ def test_store_fault_under_the_signature_is_the_store_s() -> None:
 def test_unsigned_version_is_served_in_development_and_the_ledger_says_so() -> None:
     version = published()
     del version.reader.objects[version.signature_key]
-    model = load_model(replace(version.settings, signing_keys=()), version.reader)
+    model = load_model(version.settings._replace(signing_keys=()), version.reader)
     assert model.ledger.notes == ["no signature was verified: HOTPLATE_UNSIGNED allows that"]
     assert version.signature_key not in version.reader.reads
 
@@ -305,7 +304,7 @@ def test_processes_of_one_environment_leave_large_weights_as_they_are() -> None:
     version = republished(
         msgspec.structs.replace(version.manifest, plan=plan), {version.graph_key: affine_graph()}
     )
-    model = load_model(replace(version.settings, processes=4), version.reader)
+    model = load_model(version.settings._replace(processes=4), version.reader)
     assert isinstance(model.predictor, TransformedGraph)
     assert type(model.predictor.session) is Session
     assert model.ledger.notes == ["weights are not rearranged: 4 processes share them as they are"]

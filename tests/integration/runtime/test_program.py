@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,7 @@ def test_program_runs_its_example_only_where_nobody_waits_for_init() -> None:
 
     load_program(version.settings, version.reader, Scale, example)
     assert ran == []
-    model = load_program(replace(version.settings, init_type=PROVISIONED), version.reader, Scale, example)
+    model = load_program(version.settings._replace(init_type=PROVISIONED), version.reader, Scale, example)
     assert ran == [1]
     assert list(model.ledger.phases)[-1] == "warmup"
     assert model.ledger.notes == []
@@ -217,7 +216,7 @@ def test_answers_are_held_to_the_manifest(given: Any, error: type[Exception], wo
 
 def test_example_that_fails_is_noted_and_the_model_is_served() -> None:
     version = published_program(ASSETS)
-    model = load_program(replace(version.settings, init_type=PROVISIONED), version.reader, Scale, dict)
+    model = load_program(version.settings._replace(init_type=PROVISIONED), version.reader, Scale, dict)
     assert model.ledger.notes == ["not warmed up: the program failed: KeyError: 'x'"]
 
 

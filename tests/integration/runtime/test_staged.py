@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -90,6 +89,6 @@ def test_two_stages_only_where_somebody_waits(init_type: str, kind: type) -> Non
     version = published(graph())
     plan = msgspec.structs.replace(version.manifest.plan, prepacking="later")
     version = republished(msgspec.structs.replace(version.manifest, plan=plan), {version.graph_key: graph()})
-    model = load_model(replace(version.settings, init_type=init_type), version.reader)
+    model = load_model(version.settings._replace(init_type=init_type), version.reader)
     assert isinstance(model.predictor, TransformedGraph)
     assert type(model.predictor.session) is kind

@@ -36,14 +36,11 @@ waits 29 s for, and 60 s where nobody waits.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from hotplate.errors import SettingsError
 from hotplate.limits import MAX_MEMORY_MB, MAX_VCPUS, MEMORY_MB_PER_VCPU
@@ -66,8 +63,7 @@ _ON_DEMAND, _LATE = "on-demand", "first-invoke"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """One function's deployment.
 
     Attributes:
@@ -112,8 +108,6 @@ class Settings:
         if not _SHA256.fullmatch(digest):
             raise SettingsError("HOTPLATE_MANIFEST_SHA256 is not 64 lower-case hex digits")
         processes = int(_number(environ, "AWS_LAMBDA_MAX_CONCURRENCY", 1))
-        shared = str(Path(tempfile.gettempdir()) / "hotplate")
-        cache = environ.get("HOTPLATE_CACHE_DIR") or ("off" if processes == 1 else shared)
         init_type, init_mode = _init_type(environ), _init_mode(environ)
         return cls(
             model=_required(environ, "HOTPLATE_MODEL"),
@@ -123,7 +117,7 @@ class Settings:
             region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
             s3_endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
             memory_mb=int(_number(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_MB_PER_VCPU)),
-            cache_dir=None if cache == "off" else Path(cache),
+            cache_dir=_cache_dir(environ, processes),
             fetch_timeout_s=_number(environ, "HOTPLATE_FETCH_TIMEOUT_S", _patience_s(init_type, init_mode)),
             signing_keys=_signing_keys(environ),
             init_type=init_type,
@@ -153,8 +147,7 @@ class Settings:
         return min(MAX_VCPUS, max(1, round(min(self.memory_mb, MAX_MEMORY_MB) / MEMORY_MB_PER_VCPU)))
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineSettings:
+class PipelineSettings(NamedTuple):
     """Where the members of a pipeline run.
 
     Attributes:
@@ -197,8 +190,7 @@ class PipelineSettings:
         return self.functions[member]
 
 
-@dataclass(frozen=True, slots=True)
-class RelaySettings:
+class RelaySettings(NamedTuple):
     """Where the relay finds the models' functions.
 
     Attributes:
@@ -227,6 +219,15 @@ class RelaySettings:
             endpoint=_lambda_endpoint(environ),
             timeout_s=_number(environ, "HOTPLATE_RELAY_TIMEOUT_S", 28),
         )
+
+
+def _cache_dir(environ: Mapping[str, str], processes: int) -> Path | None:
+    folder = environ.get("HOTPLATE_CACHE_DIR") or ("off" if processes == 1 else "")
+    if folder == "off":
+        return None
+    import tempfile  # costs a cold start 6 ms, and a process alone needs none
+
+    return Path(folder) if folder else Path(tempfile.gettempdir()) / "hotplate"
 
 
 def _functions(environ: Mapping[str, str], name: str) -> dict[str, str]:
@@ -279,7 +280,7 @@ def _signing_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
 
 def _public_key(text: str) -> bytes:
     try:
-        key = base64.b64decode(text, validate=True)
+        key = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError) as fault:
         raise SettingsError(f"HOTPLATE_SIGNING_KEYS: {text[:60]!r} is not base64") from fault
     if len(key) != PUBLIC_KEY_BYTES:

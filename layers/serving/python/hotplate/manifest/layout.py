@@ -11,12 +11,12 @@ Blobs and versions never change once written; only an alias moves, by conditiona
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 import msgspec
 
 from hotplate.errors import ManifestError
+from hotplate.manifest.digest import sha256_hex
 from hotplate.manifest.record import Sha256
 from hotplate.manifest.schema import Manifest, encode
 
@@ -98,7 +98,7 @@ class Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def version_of(manifest: Manifest) -> tuple[str, str]:
     """Return (version, hex SHA-256 of the canonical bytes)."""
-    digest = hashlib.sha256(encode(manifest)).hexdigest()
+    digest = sha256_hex(encode(manifest))
     return manifest.version or digest[:VERSION_DIGITS], digest
 
 

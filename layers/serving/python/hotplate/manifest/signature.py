@@ -21,14 +21,14 @@ Source: RFC 8032 (Ed25519); AWS KMS API Reference, `Sign`, "Message". Format his
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import binascii
 from collections.abc import Sequence
 from typing import Annotated, Protocol
 
 import msgspec
 
 from hotplate.errors import SignatureError
+from hotplate.manifest.digest import sha256_hex
 
 __all__ = [
     "ALGORITHM",
@@ -86,7 +86,7 @@ class Verifier(Protocol):
 
 def key_id_of(public_key: bytes) -> str:
     """Return the short name of a raw public key: 16 hex digits. A name only; trust is in the key."""
-    return hashlib.sha256(public_key).hexdigest()[:16]
+    return sha256_hex(public_key)[:16]
 
 
 def signed_message(manifest_sha256: str) -> bytes:
@@ -159,7 +159,7 @@ def decode_signature(raw: bytes) -> Signature:
 
 def _encode(document: Signature) -> bytes:
     fields = msgspec.structs.asdict(document)
-    fields["signature"] = base64.b64encode(document.signature).decode()
+    fields["signature"] = binascii.b2a_base64(document.signature, newline=False).decode()
     return msgspec.json.encode(fields, order="sorted")
 
 

@@ -14,8 +14,7 @@ Source: Open Inference Protocol v2, "Tensor Data Types"; ONNX Runtime, `NodeArg.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +23,7 @@ from hotplate.errors import DatatypeMismatchError, GraphError
 __all__ = ["DATATYPES", "Datatype", "from_dtype", "from_name", "from_ort", "shape_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Datatype:
+class Datatype(NamedTuple):
     """One row of the table.
 
     Attributes:

@@ -106,9 +106,7 @@ class Ahead:
             raise _fault(*report.fault)
         manifest, form = check_pin(report.manifest, settings), Form(*report.form)  # type: ignore[arg-type]
         try:
-            placed = [
-                Placed(at, (mapped(Path(path)), Path(path)) if path else None) for at, path in report.placed
-            ]
+            placed = [Placed(at, _kept(path) if path else None) for at, path in report.placed]
         except OSError as fault:
             raise NotAheadError(f"what it kept in the cache is gone: {fault}") from fault
         return Fetched(manifest, form, files_of(manifest, form, placed, self._memory.view(report.size)))
@@ -188,6 +186,10 @@ def _fetch(settings: Settings, open_reader: Callable[[], Reader], memory: Shared
     places = [(where.offset, str(where.cached[1]) if where.cached else None) for where in placed]
     chosen = (form.graph, form.weights, form.level)
     return _Report(None, raw, chosen, places, total, _timed(ledger), ledger.notes)
+
+
+def _kept(path: str) -> tuple[memoryview, Path]:
+    return mapped(Path(path)), Path(path)
 
 
 def _timed(ledger: Ledger) -> dict[str, float]:

@@ -9,10 +9,10 @@ its own while those are imported (`hotplate.runtime.ahead`), or here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hotplate.runtime.files import Cache, Placed, fetch_files
 from hotplate.runtime.forms import PROGRAM_FORM, choose_form
@@ -20,7 +20,7 @@ from hotplate.runtime.memory import private_memory
 from hotplate.runtime.pinned import pinned_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.forms import Form
@@ -33,8 +33,7 @@ __all__ = ["Fetched", "fetch_here", "fetch_into", "files_of", "installed_onnxrun
 _VERSION = re.compile(r"""^__version__ = ['"]([^'"]+)""", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """What a session is built from.
 
     Attributes:

@@ -14,10 +14,8 @@ Rules kept:
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import mmap
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -85,6 +83,8 @@ class Cache:
         """Return the file with these bytes if it is here and right; a wrong one is removed."""
         if self._folder is None:
             return None
+        import hashlib  # loads OpenSSL, 3 ms, which only who fetches needs
+
         path = self._folder / entry.sha256
         try:
             # What is hashed is what is used: somebody else may remove or replace the file meanwhile.
@@ -103,6 +103,8 @@ class Cache:
         """Keep verified bytes for the next process; return the file, None if it cannot be written."""
         if self._folder is None:
             return None
+        import tempfile
+
         unfinished: Path | None = None
         try:
             handle, name = tempfile.mkstemp(prefix=f".{sha256[:12]}-", dir=self._folder)
@@ -198,6 +200,8 @@ def _fetch(reader: Reader, entries: Sequence[FileEntry], bodies: dict[str, memor
     for entry in entries:
         if not entry.size:  # no range can name nothing, and a longer object must still be found out
             reader.read_small(blob_key(entry.sha256), max_bytes=0)
+    import hashlib  # as in `find`
+
     digests = {entry.path: hashlib.sha256() for entry in entries}
 
     def read(part: _Part) -> None:

@@ -6,22 +6,18 @@ when the plan names exactly this processor and this ONNX Runtime.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hotplate.runtime.isa import this_isa
 
 if TYPE_CHECKING:
-    from typing import Literal
-
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.ledger import Ledger
 
 __all__ = ["PROGRAM_FORM", "Form", "choose_form"]
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """What to fetch and how to load it.
 
     Attributes:

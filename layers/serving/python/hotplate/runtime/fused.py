@@ -6,7 +6,6 @@ ONNX Runtime.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hotplate.errors import ManifestError
@@ -36,8 +35,8 @@ def fused_member(member: Member, reader: Reader, settings: Settings, ledger: Led
         StoreError: Bytes could not be had.
         ArtifactError: They are not trusted, are no graph, or not what the pipeline says.
     """
-    pinned = replace(
-        settings, model=member.name, version=member.version, manifest_sha256=member.manifest_sha256
+    pinned = settings._replace(
+        model=member.name, version=member.version, manifest_sha256=member.manifest_sha256
     )
     fetched = fetch_here(pinned, reader, ledger)
     if (fetched.manifest.inputs, fetched.manifest.outputs) != (member.inputs, member.outputs):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -40,8 +39,7 @@ class Predictor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TransformedGraph:
+class TransformedGraph(NamedTuple):
     """A graph between the function's own steps; without them its tensors are served as they are."""
 
     session: Session | StagedSession
@@ -54,8 +52,7 @@ class TransformedGraph:
         return self.transforms.apply(inputs, self.session.run_all)
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """Everything a request needs.
 
     Attributes:

@@ -6,7 +6,6 @@ this runs beside the imports (`hotplate.runtime.ahead`).
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from hotplate.errors import (
@@ -17,6 +16,7 @@ from hotplate.errors import (
     StoreNotFoundError,
 )
 from hotplate.limits import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES
+from hotplate.manifest.digest import sha256_hex
 from hotplate.manifest.layout import manifest_key, signature_key, version_of
 from hotplate.manifest.schema import Manifest, decode
 from hotplate.manifest.signature import verify
@@ -72,7 +72,7 @@ def _pinned_bytes(settings: Settings, reader: Reader) -> bytes:
 
 
 def _refuse_other(raw: bytes, settings: Settings) -> None:
-    digest = hashlib.sha256(raw).hexdigest()
+    digest = sha256_hex(raw)
     if digest != settings.manifest_sha256:
         raise DigestMismatchError(
             f"manifest of {settings.model} {settings.version}: SHA-256 {digest[:12]}..., "

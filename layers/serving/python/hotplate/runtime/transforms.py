@@ -7,8 +7,7 @@ steps in an environment that holds nothing of the serving path.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Transforms"]
 
 
-@dataclass(frozen=True, slots=True)
-class Transforms:
+class Transforms(NamedTuple):
     """What a function puts around its graph. All are pure; none knows where it runs.
 
     A function whose steps need assets (a vocabulary, a scaler) has `transforms(assets)` instead, which
