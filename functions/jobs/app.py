@@ -22,6 +22,7 @@ from hotplate.http.caller import caller_of
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.forwarding import Models
 from hotplate.http.usage import UsageLine
+from hotplate.observability import words_of
 from hotplate.settings import RelaySettings
 
 if TYPE_CHECKING:
@@ -40,23 +41,23 @@ _worker = JobWorker(_table, _files, Models(_settings, os.environ))
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Work on messages, or answer a request."""
     if "Records" in event:
-        left = [record["messageId"] for record in event["Records"] if not _is_done(record)]
+        left = [record["messageId"] for record in event["Records"] if not _is_done(record, context)]
         return {"batchItemFailures": [{"itemIdentifier": each} for each in left]}
     return _answer(event, context)
 
 
-def _is_done(record: dict[str, Any]) -> bool:
+def _is_done(record: dict[str, Any], context: LambdaContext) -> bool:
     """Return whether a message is done; else it stays in its queue and comes again."""
     try:
         reference = read_reference(record["body"])
         if record["eventSourceARN"] == _given_up:
             return _worker.give_up(reference)
-        return _worker.work(reference)
+        return _worker.work(reference, context.aws_request_id)
     except Exception as fault:  # the others' messages are done, whatever is wrong with this one
         logger.warning(
             "a message stays in its queue",
             message_id=record["messageId"],
-            error=f"{type(fault).__name__}: {fault}",
+            error=words_of(fault),
         )
         return False
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hotplate.errors import JobNotFoundError, StepError
+from hotplate.http.answers import answer_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +46,8 @@ class JobWorker:
         self._files = files
         self._models = models
 
-    def work(self, reference: JobReference) -> bool:
-        """Do a job; return whether its message is done.
+    def work(self, reference: JobReference, request_id: str = "") -> bool:
+        """Do a job; return whether its message is done. `request_id` is this function's, for its own errors.
 
         Raises:
             StoreError: Table or bucket are not to be had; the message is to come again.
@@ -60,7 +61,8 @@ class JobWorker:
         try:
             result = self._models.ask(job.model, _event(job, self._files.request(job)))
         except StepError as fault:
-            return self._later(job, 503, str(fault))
+            answer = answer_error(fault, None, request_id)
+            return self._later(job, answer.status, _text(answer.body))
         status, body = int(result["statusCode"]), _body(result)
         if status >= 500 or status == _AGAIN:
             return self._later(job, status, _text(body))

@@ -13,7 +13,7 @@ from hotplate.aws.clients import signing_client
 from hotplate.aws.job_files import JobFiles
 from hotplate.aws.job_queue import JobQueue
 from hotplate.aws.job_table import HELD_S, JOB_S
-from hotplate.errors import StepError, StepUnavailableError, StoreUnavailableError
+from hotplate.errors import StepError, StepTimeoutError, StepUnavailableError, StoreUnavailableError
 from tests.support.jobs import Jobs, KilledError, jobs
 
 if TYPE_CHECKING:
@@ -160,7 +160,14 @@ def test_request_that_the_model_refuses_fails_with_its_words_and_is_not_tried_ag
 
 @pytest.mark.parametrize(
     ("status", "fault"),
-    [(500, None), (503, None), (429, None), (0, StepUnavailableError("busy")), (0, StepError("it ended"))],
+    [
+        (500, None),
+        (503, None),
+        (429, None),
+        (503, StepUnavailableError("busy")),
+        (504, StepTimeoutError("too slow")),
+        (500, StepError("it ended")),
+    ],
 )
 def test_model_that_fails_is_asked_again_until_the_job_is_given_up(
     made: Jobs, status: int, fault: StepError | None
@@ -172,10 +179,9 @@ def test_model_that_fails_is_asked_again_until_the_job_is_given_up(
     assert (told(made)["state"], told(made)["attempts"]) == ("queued", 2)
     assert made.worker().give_up(message)
     found = told(made)
-    assert (found["state"], found["error"]) == (
-        "failed",
-        {"status": 503 if fault else status, "body": str(fault) if fault else "busy"},
-    )
+    assert (found["state"], found["error"]["status"]) == ("failed", status)
+    body = found["error"]["body"]
+    assert body == "busy" if fault is None else json.loads(body)["error"] == str(fault)
     assert made.worker().work(message)
     assert len(made.models.asked) == 2
 

@@ -28,7 +28,7 @@ from hotplate.http.metadata import metadata_of
 from hotplate.http.rehearsal import rehearse
 from hotplate.http.routes import Route, route_of
 from hotplate.http.usage import UsageLine
-from hotplate.observability import write_line
+from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.response import encode_response
 from hotplate.runtime.memory import memory_use_mb
@@ -196,7 +196,8 @@ class Endpoint:
             self._model, self._fault = self._load(), None
         except Exception as fault:  # raised, it would make Lambda start the process anew for ever
             self._fault = fault
-            log_fault(fault, "init")
+            # Whole, because no request is known here that it could quote.
+            fault_log().error(str(fault), request_id="init", error=type(fault).__name__, exc_info=fault)
             self._tried_at = time.monotonic()
         else:
             self._write_ledger("cold", self._model)
