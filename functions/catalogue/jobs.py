@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     type Json = dict[str, Any]
 
-__all__ = ["job_paths"]
+__all__ = ["TAKEN", "job_paths"]
 
 _ID: Json = {
     "name": "id",
@@ -36,6 +36,13 @@ _STATUS: Json = {
         },
     },
 }
+_PLACES: Json = {"Location": {"schema": _TEXT}, "Retry-After": {"schema": _TEXT}}
+# The answer to a request for a model whose caller prefers not to wait.
+TAKEN: Json = {
+    "description": "Taken, because of `Prefer: respond-async`; the answer is at Location",
+    "headers": {**_PLACES, "Preference-Applied": {"schema": _TEXT}},
+    "content": {"application/json": {"schema": _STATUS}},
+}
 _SUBMISSION: Json = {
     "type": "object",
     "required": ["model", "request"],
@@ -54,9 +61,7 @@ def job_paths(operation: Callable[..., Json]) -> Json:
 
     def submit(summary: str, parameters: list[Json]) -> Json:
         made = operation(summary, content, (400, 402, 404, 409, 413), parameters=parameters)
-        made["responses"]["202"] = made["responses"].pop("200") | {
-            "headers": {"Location": {"schema": _TEXT}, "Retry-After": {"schema": _TEXT}}
-        }
+        made["responses"]["202"] = made["responses"].pop("200") | {"headers": _PLACES}
         sent = {"required": True, "content": {"application/json": {"schema": _SUBMISSION}}}
         return made | {"requestBody": sent}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from hotplate.errors import DigestMismatchError, HotplateError, StoreUnavailableError
+from hotplate.errors import DigestMismatchError, HotplateError, StepUnavailableError, StoreUnavailableError
 from hotplate.http import endpoint as endpoint_module
 from hotplate.http.endpoint import Endpoint
 from hotplate.prices import request_nano_usd
@@ -178,3 +178,63 @@ def test_answer_too_large_for_lambda_is_a_413_and_not_a_lost_answer() -> None:
     result = Endpoint(loader(many))(event(body=ROWS), Context())
     assert result["statusCode"] == 413
     assert "binary output" in result["body"]
+
+
+TAKEN = {"statusCode": 202, "headers": {"location": "/jobs/a"}, "body": "{}", "isBase64Encoded": False}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "prefer", "later"),
+    [
+        ("POST", "/v2/models/affine/infer", "respond-async", True),
+        ("POST", "/v2/models/affine/infer", "wait=5, Respond-Async; a=b", True),
+        ("POST", "/v1/models/affine:predict", "respond-async", True),
+        ("POST", "/v2/models/affine/infer", "return=minimal", False),
+        ("POST", "/v2/models/affine/infer", "no-respond-async", False),
+        ("GET", "/v2/models/affine", "respond-async", False),
+    ],
+)
+def test_caller_who_prefers_not_to_wait_gets_what_jobs_say_and_no_usage_line(
+    capsys: pytest.CaptureFixture[str], method: str, path: str, prefer: str, later: bool
+) -> None:
+    taken: list[Any] = []
+
+    def take(given: Any) -> dict[str, Any]:
+        taken.append(given)
+        return TAKEN
+
+    endpoint = Endpoint(loader(), submit=take)
+    capsys.readouterr()
+    asked = {**event(method, path, ROWS), "headers": {"Prefer": prefer}}
+    result = endpoint(asked, Context())
+    assert (result is TAKEN, taken == [asked]) == (later, later)
+    assert ('"usage"' in capsys.readouterr().out) is not later
+
+
+def test_caller_who_would_not_wait_is_answered_where_there_are_no_jobs() -> None:
+    asked = {**event(body=ROWS), "headers": {"prefer": "respond-async"}}
+    for endpoint in (Endpoint(loader()), Endpoint(loader(), submit=lambda _: None)):
+        assert endpoint(asked, Context())["statusCode"] == 200
+
+
+def test_request_that_jobs_cannot_take_is_a_fault_with_a_usage_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def away(_: object) -> None:
+        raise StepUnavailableError("the request was not taken: its function is busy")
+
+    asked = {**event(body=ROWS), "headers": {"prefer": "respond-async"}}
+    result = Endpoint(loader(), submit=away)(asked, Context())
+    assert (result["statusCode"], result["headers"]["retry-after"]) == (503, "2")
+    assert '"usage"' in capsys.readouterr().out
+
+
+def test_who_has_used_up_the_month_submits_nothing() -> None:
+    context = {"authorizer": {"tenant": "a", "scopes": "*:*", "spent": "quota", "spent_text": "used up"}}
+    asked = {**event(body=ROWS), "headers": {"prefer": "respond-async"}, "requestContext": context}
+    assert Endpoint(loader(), submit=lambda _: TAKEN)(asked, Context())["statusCode"] == 429
+
+
+def test_model_that_does_not_load_takes_requests_all_the_same() -> None:
+    asked = {**event(body=ROWS), "headers": {"prefer": "respond-async"}}
+    assert Endpoint(Flaky(StoreUnavailableError("slow")), submit=lambda _: TAKEN)(asked, Context()) is TAKEN

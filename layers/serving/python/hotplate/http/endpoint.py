@@ -55,6 +55,7 @@ class Endpoint:
         load: Callable[[], Model],
         read_card: Callable[[Manifest], bytes] | None = None,
         read_input: Callable[[Reference, str | None], memoryview] | None = None,
+        submit: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None,
         *,
         late: bool = False,
         strict: bool = False,
@@ -65,12 +66,15 @@ class Endpoint:
             load: Called again later if it fails.
             read_card: Returns the card of the version, when it is first asked for; None: it has none.
             read_input: Returns what an input refers to, for a tenant; None: references are not taken.
+            submit: Hands an event on to be worked on later and returns the result that its caller gets; None,
+                as what it returns: nobody takes such, and the request is answered at once.
             late: Load with the first request.
             strict: Raise what loading now raises.
         """
         self._load = load
         self._cards = CardShelf(read_card)
         self._read_input = read_input
+        self._submit = submit
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -91,6 +95,8 @@ class Endpoint:
             usage.bytes_in = len(request.body)
             usage.caller = caller_of(event)
             refuse_spent(usage.caller)
+            if "prefer" in request.headers and (taken := self._taken(request, event)):
+                return taken  # its usage line comes from who works on it
             response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
         except Exception as fault:  # the edge: whatever went wrong below has an answer
@@ -126,6 +132,14 @@ class Endpoint:
             cold=self._cold,
             init_ms=model.ledger.total_ms if model and self._cold else 0,
         )
+
+    def _taken(self, request: HttpRequest, event: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the result for a caller who does not wait; None for one who does."""
+        from hotplate.http.preferences import prefers_async
+
+        if self._submit is None or request.method != "POST" or not prefers_async(request.headers["prefer"]):
+            return None
+        return self._submit(event)
 
     def _answer(self, request: HttpRequest, usage: UsageLine) -> HttpResponse:
         if request.segments[:1] != ("v2",):
