@@ -28,6 +28,15 @@ _STATUS: Json = {
         "model": _TEXT,
         "version": {"type": ["string", "null"]},
         **dict.fromkeys(("created", "updated", "expires", "attempts"), _COUNT),
+        "webhook": {
+            "type": "object",
+            "required": ["url", "state", "status"],
+            "properties": {
+                "url": _TEXT,
+                "state": {"enum": ["waiting", "delivered", "given up"]},
+                "status": {"type": ["integer", "null"]},
+            },
+        },
         "error": {"type": "object", "properties": {"status": _COUNT, "body": _TEXT}},
         "answer": {
             "type": "object",
@@ -51,6 +60,7 @@ _SUBMISSION: Json = {
         "model": {"type": "string", "minLength": 1},
         "request": {"type": "object"},
         "version": {"type": "string", "pattern": "^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$"},
+        "webhook": {"type": "string", "format": "uri", "maxLength": 2000},
     },
 }
 

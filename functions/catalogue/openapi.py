@@ -116,6 +116,7 @@ def _model_paths(name: str, version: str, manifest: Manifest) -> Json:
     paths[f"/v2/models/{name}/docs/dataplane.json"] = {
         "get": _operation("This document", _json({"type": "object"}), (404, 503))
     }
+    paths[f"/v2/models/{name}/explain"] = {"post": _explain(name, manifest)}
     paths[f"/v1/models/{name}:predict"] = {"post": _predict(manifest)}
     paths[f"/endpoints/{name}/invocations"] = {"post": _invocations([])}
     return paths
@@ -129,6 +130,13 @@ def _infer(name: str, manifest: Manifest, parameters: list[Json]) -> Json:
     sent = _json(ref(f"{name}.request"), {"example": shown} if shown else {})
     binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     return operation | {"requestBody": {"required": True, "content": sent | binary}}
+
+
+def _explain(name: str, manifest: Manifest) -> Json:
+    operation = _infer(name, manifest, [])
+    operation["summary"] = "What the answer hangs on: tensors `attribution.INPUT`, `target`, `score`"
+    operation["responses"]["200"]["content"]["application/json"] = {"schema": {"type": "object"}}
+    return operation
 
 
 _INFER_FAULTS = (400, 403, 404, 413, 429, 500, 503, 504)

@@ -244,7 +244,7 @@ def test_model_has_the_protocols_routes(model: ServedModel) -> None:
         (method, prefix + suffix)
         for prefix in (base, version)
         for method, suffix in (("GET", ""), ("GET", "/ready"), ("GET", "/card"), ("POST", "/infer"))
-    }
+    } | {("POST", f"{base}/explain")}
 
 
 def test_catalogue_answers_for_the_server_and_for_whatever_is_not_there() -> None:

@@ -149,6 +149,10 @@ class Endpoint:
         _check_served(route, model)
         if route.verb == "infer":
             return self._infer(request, model, usage)
+        if route.verb == "explain":
+            from hotplate.http.explanations import answer_explain
+
+            return answer_explain(model, self._decoded(request, model, usage))
         if route.verb == "ready":
             return HttpResponse(200, orjson.dumps({"name": model.manifest.name, "ready": True}))
         if route.verb == "card":
@@ -167,9 +171,23 @@ class Endpoint:
             usage.rows = _rows(decoded)
             return model.predict(decoded)
 
-        return answer_alias(request, model.manifest, predict)
+        def explain(decoded: InferenceRequest) -> HttpResponse:
+            from hotplate.http.explanations import explanations
+
+            usage.rows = _rows(decoded)
+            return explanations(model, decoded)
+
+        return answer_alias(request, model.manifest, predict, explain)
 
     def _infer(self, request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
+        body, header_length = encode_response(model.predict(self._decoded(request, model, usage)))
+        if header_length is None:
+            return HttpResponse(200, body)
+        return HttpResponse(
+            200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
+        )
+
+    def _decoded(self, request: HttpRequest, model: Model, usage: UsageLine) -> InferenceRequest:
         read = self._read_input
         decoded = decode_request(
             request.body,
@@ -179,12 +197,7 @@ class Endpoint:
             fetch=None if read is None else lambda reference: read(reference, usage.caller.tenant),
         )
         usage.rows = _rows(decoded)
-        body, header_length = encode_response(model.predict(decoded))
-        if header_length is None:
-            return HttpResponse(200, body)
-        return HttpResponse(
-            200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
-        )
+        return decoded
 
     def _finish(self, response: HttpResponse, usage: UsageLine, started: float) -> HttpResponse:
         """Return the response with the headers that every answer carries."""
