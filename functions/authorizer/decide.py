@@ -195,7 +195,7 @@ def wanted(event: Mapping[str, Any]) -> tuple[Verb | None, str | None]:
         return None, None
     if parts[:2] == ["v2", "models"] and len(parts) > 2:
         if method == "POST":
-            return ("infer" if parts[-1] == "infer" else None), parts[2]
+            return ("infer" if parts[-1] in ("infer", "explain") else None), parts[2]
         return ("read" if method == "GET" else None), parts[2]
     # The catalogue's: it shows what may be read, and answers what is not there.
     return ("read" if method in ("GET", "POST") else None), None

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     type Json = dict[str, Any]
 
-__all__ = ["job_paths"]
+__all__ = ["TAKEN", "job_paths"]
 
 _ID: Json = {
     "name": "id",
@@ -28,6 +28,15 @@ _STATUS: Json = {
         "model": _TEXT,
         "version": {"type": ["string", "null"]},
         **dict.fromkeys(("created", "updated", "expires", "attempts"), _COUNT),
+        "webhook": {
+            "type": "object",
+            "required": ["url", "state", "status"],
+            "properties": {
+                "url": _TEXT,
+                "state": {"enum": ["waiting", "delivered", "given up"]},
+                "status": {"type": ["integer", "null"]},
+            },
+        },
         "error": {"type": "object", "properties": {"status": _COUNT, "body": _TEXT}},
         "answer": {
             "type": "object",
@@ -35,6 +44,13 @@ _STATUS: Json = {
             "properties": {"url": _TEXT, "bytes": _COUNT, "headers": {"type": "object"}, "body": {}},
         },
     },
+}
+_PLACES: Json = {"Location": {"schema": _TEXT}, "Retry-After": {"schema": _TEXT}}
+# The answer to a request for a model whose caller prefers not to wait.
+TAKEN: Json = {
+    "description": "Taken, because of `Prefer: respond-async`; the answer is at Location",
+    "headers": {**_PLACES, "Preference-Applied": {"schema": _TEXT}},
+    "content": {"application/json": {"schema": _STATUS}},
 }
 _SUBMISSION: Json = {
     "type": "object",
@@ -44,6 +60,7 @@ _SUBMISSION: Json = {
         "model": {"type": "string", "minLength": 1},
         "request": {"type": "object"},
         "version": {"type": "string", "pattern": "^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$"},
+        "webhook": {"type": "string", "format": "uri", "maxLength": 2000},
     },
 }
 
@@ -54,9 +71,7 @@ def job_paths(operation: Callable[..., Json]) -> Json:
 
     def submit(summary: str, parameters: list[Json]) -> Json:
         made = operation(summary, content, (400, 402, 404, 409, 413), parameters=parameters)
-        made["responses"]["202"] = made["responses"].pop("200") | {
-            "headers": {"Location": {"schema": _TEXT}, "Retry-After": {"schema": _TEXT}}
-        }
+        made["responses"]["202"] = made["responses"].pop("200") | {"headers": _PLACES}
         sent = {"required": True, "content": {"application/json": {"schema": _SUBMISSION}}}
         return made | {"requestBody": sent}
 

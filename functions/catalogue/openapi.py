@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import hotplate
-from functions.catalogue.jobs import job_paths
+from functions.catalogue.jobs import TAKEN, job_paths
 from functions.catalogue.schemas import COMPONENTS, ref
 from functions.catalogue.signature import example, infer_request, infer_response, predict_request
 from hotplate.http.embeddings import gives_embeddings
@@ -116,6 +116,7 @@ def _model_paths(name: str, version: str, manifest: Manifest) -> Json:
     paths[f"/v2/models/{name}/docs/dataplane.json"] = {
         "get": _operation("This document", _json({"type": "object"}), (404, 503))
     }
+    paths[f"/v2/models/{name}/explain"] = {"post": _explain(name, manifest)}
     paths[f"/v1/models/{name}:predict"] = {"post": _predict(manifest)}
     paths[f"/endpoints/{name}/invocations"] = {"post": _invocations([])}
     return paths
@@ -124,10 +125,18 @@ def _model_paths(name: str, version: str, manifest: Manifest) -> Json:
 def _infer(name: str, manifest: Manifest, parameters: list[Json]) -> Json:
     content = {**_json(ref(f"{name}.response")), "application/octet-stream": {}}
     operation = _operation("Inference", content, _INFER_FAULTS, parameters=[*parameters, _LENGTH])
+    operation["responses"]["202"] = TAKEN
     shown = example(manifest)
     sent = _json(ref(f"{name}.request"), {"example": shown} if shown else {})
     binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     return operation | {"requestBody": {"required": True, "content": sent | binary}}
+
+
+def _explain(name: str, manifest: Manifest) -> Json:
+    operation = _infer(name, manifest, [])
+    operation["summary"] = "What the answer hangs on: tensors `attribution.INPUT`, `target`, `score`"
+    operation["responses"]["200"]["content"]["application/json"] = {"schema": {"type": "object"}}
+    return operation
 
 
 _INFER_FAULTS = (400, 403, 404, 413, 429, 500, 503, 504)
@@ -141,6 +150,7 @@ _TARGET: Json = {
 
 def _predict(manifest: Manifest) -> Json:
     operation = _operation("Inference, as KServe's v1 has it", _json(ref("Predictions")), _INFER_FAULTS)
+    operation["responses"]["202"] = TAKEN
     return operation | {"requestBody": _body(predict_request(manifest))}
 
 
@@ -149,6 +159,7 @@ def _invocations(parameters: list[Json]) -> Json:
     operation = _operation(
         "Inference, as SageMaker's client asks", content, (*_INFER_FAULTS, 415), parameters=parameters
     )
+    operation["responses"]["202"] = TAKEN
     sent = {**content, "text/plain": {"schema": {"type": "string"}}}
     return operation | {"requestBody": {"required": True, "content": sent}}
 
@@ -177,6 +188,7 @@ def _embeddings(manifests: Sequence[Manifest]) -> Json:
         },
     }
     operation = _operation("Embeddings", _json(ref("Embeddings")), _INFER_FAULTS, error="OpenaiError")
+    operation["responses"]["202"] = TAKEN
     return operation | {"requestBody": _body(schema)}
 
 

@@ -14,16 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from functions.jobs.submission import caller_context, read_id, read_submission, status_of_job
+from functions.jobs.submission import (
+    caller_context,
+    handed_on,
+    read_id,
+    read_submission,
+)
 from hotplate.errors import JobConflictError, UnknownPathError
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.event import HttpRequest, HttpResponse
 from hotplate.http.forwarding import allowed_models, refuse_unknown
+from hotplate.http.preferences import APPLIED
 from hotplate.tenants.usage import INTERNAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from functions.jobs.submission import Submission
+    from functions.jobs.webhooks import Webhooks
     from hotplate.aws.job_files import JobFiles
     from hotplate.aws.job_queue import JobQueue
     from hotplate.aws.job_table import Job, JobTable
@@ -32,15 +40,28 @@ __all__ = ["INLINE_BYTES", "JobRequests"]
 
 # An answer of at most so many bytes is in the status itself, beside its address. Ours.
 INLINE_BYTES = 64 * 1024
+# By which a caller who prefers not to wait names the job.
+_ID_HEADER = "idempotency-key"
 
 
 class JobRequests:
     """Answers requests about jobs."""
 
-    def __init__(self, table: JobTable, files: JobFiles, queue: JobQueue, models: Sequence[str]) -> None:
+    def __init__(
+        self,
+        table: JobTable,
+        files: JobFiles,
+        queue: JobQueue,
+        told: JobQueue,
+        webhooks: Webhooks,
+        models: Sequence[str],
+    ) -> None:
+        """Take where jobs are kept, their queue, that of ends to be told, and the models' names."""
         self._table = table
         self._files = files
         self._queue = queue
+        self._told_queue = told
+        self._webhooks = webhooks
         self._models = models
 
     def answer(self, request: HttpRequest, event: Mapping[str, Any]) -> HttpResponse:
@@ -53,37 +74,52 @@ class JobRequests:
             JobError: There is no such job, or it is not as the caller thinks.
             StoreError: Table, bucket or queue are not to be had.
         """
-        tenant = caller_of(event).tenant or INTERNAL
+        caller = caller_of(event)
+        tenant = caller.tenant or INTERNAL
+        if request.method in ("POST", "PUT"):
+            refuse_spent(caller)
         match request.method, request.segments:
             case "POST", ("jobs",):
-                return self._submit(tenant, secrets.token_hex(16), request.body, event)
+                return self._submit(tenant, secrets.token_hex(16), read_submission(request.body), event)
             case "PUT", ("jobs", job):
-                return self._submit(tenant, read_id(job, new=True), request.body, event)
+                return self._submit(tenant, read_id(job, new=True), read_submission(request.body), event)
             case "GET", ("jobs", job):
                 return self._told(self._table.get(tenant, read_id(job, new=False)), 200)
             case "DELETE", ("jobs", job):
                 return self._cancel(self._table.get(tenant, read_id(job, new=False)))
+        if request.segments[:1] != ("jobs",):
+            return self._take(tenant, request, event)
         raise UnknownPathError(
             "path",
             expected="POST /jobs, or PUT, GET, DELETE /jobs/ID",
             received=f"{request.method} /{'/'.join(request.segments)}"[:200],
         )
 
-    def _submit(self, tenant: str, name: str, body: bytes, event: Mapping[str, Any]) -> HttpResponse:
-        caller = caller_of(event)
-        refuse_spent(caller)
-        asked = read_submission(body)
-        refuse_unknown(asked.model, allowed_models(caller, self._models))
+    def _take(self, tenant: str, request: HttpRequest, event: Mapping[str, Any]) -> HttpResponse:
+        """Take a request for a model, which the model's function handed on: API Gateway sends none here."""
+        key = request.headers.get(_ID_HEADER)
+        name = secrets.token_hex(16) if key is None else read_id(key, new=True)
+        asked = handed_on(request, event["path"], allowed_models(caller_of(event), self._models))
+        answer = self._submit(tenant, name, asked, event)
+        return HttpResponse(answer.status, answer.body, {**answer.headers, **APPLIED})
+
+    def _submit(self, tenant: str, name: str, asked: Submission, event: Mapping[str, Any]) -> HttpResponse:
+        refuse_unknown(asked.model, allowed_models(caller_of(event), self._models))
+        if asked.webhook:
+            self._webhooks.check(tenant, asked.webhook)
         job = self._table.add(
             tenant,
             name,
             digest=asked.digest,
+            caller=caller_context(event),
             model=asked.model,
             version=asked.version,
-            caller=caller_context(event),
+            path=asked.path,
+            headers=asked.headers,
+            webhook=asked.webhook,
         )
         if job.state == "queued":
-            self._files.put_request(job, bytes(asked.request))
+            self._files.put_request(job, asked.request)
             self._queue.send(job)
         return self._told(job, 202)
 
@@ -91,10 +127,12 @@ class JobRequests:
         done = self._table.cancel(job) or self._table.get(job.tenant, job.id)
         if done.state != "cancelled":
             raise JobConflictError(f"job {job.id!r} has {done.state} already; it cannot be cancelled")
+        if done.is_to_be_told:
+            self._told_queue.send(done)
         return self._told(done, 200)
 
     def _told(self, job: Job, status: int) -> HttpResponse:
-        told = status_of_job(job)
+        told = job.status()
         if job.state == "succeeded":
             told["answer"] = {**job.answer, "url": self._files.answer_url(job)}
             is_json = job.answer["headers"].get("content-type") == "application/json"

@@ -1,45 +1,79 @@
-"""What a caller sends to have worked on, read and checked; and a job, as its caller is told of it. Pure."""
+"""What a caller sends to have worked on, read and checked. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import orjson
 
 from hotplate.errors import JobNotFoundError, MalformedRequestError
+from hotplate.http.aliases import TARGET_MODEL, named_model
+from hotplate.http.routes import route_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from hotplate.aws.job_table import Job
+    from hotplate.http.event import HttpRequest
 
-__all__ = ["Submission", "caller_context", "read_id", "read_submission", "status_of_job"]
+__all__ = [
+    "JSON",
+    "Submission",
+    "caller_context",
+    "handed_on",
+    "infer_path",
+    "read_id",
+    "read_submission",
+]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _VERSION = _ID
+# Headers of a request for a model's function that is JSON.
+JSON: Mapping[str, str] = {"content-type": "application/json"}
+# By which a caller who prefers not to wait names who is told.
+_WEBHOOK = "hotplate-webhook"
+# What of a request's headers its reader needs.
+_KEPT = ("content-type", "inference-header-content-length", TARGET_MODEL)
 
 
-class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a submission.
+class Submission(NamedTuple):
+    """What is to be worked on.
 
     Attributes:
-        model: What is asked.
-        request: What it is asked: the body for its infer route, byte by byte as it was sent.
-        version: Of the model; "" for whichever is served when the job is run.
+        model, version: What is asked; version "" for whichever is served when the job is run.
+        path: Of the API, by which the model is asked.
+        headers: That say how to read the request.
+        request: The body, byte by byte as it was sent.
+        webhook: Who is told when it is done; "" for nobody.
     """
 
     model: str
-    request: msgspec.Raw
-    version: str = ""
+    version: str
+    path: str
+    headers: Mapping[str, str]
+    request: bytes
+    webhook: str = ""
 
     @property
     def digest(self) -> str:
         """SHA-256 of the whole, in hex: two jobs that have it in common ask the same."""
-        named = orjson.dumps([self.model, self.version])
-        return hashlib.sha256(named + b"\n" + bytes(self.request)).hexdigest()
+        named: list[Any] = [self.model, self.version]
+        if (self.path, self.headers) != (infer_path(self.model, self.version), JSON):
+            named += [self.path, self.headers]
+        named += [{"webhook": self.webhook}] if self.webhook else []
+        told = orjson.dumps(named, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(told + b"\n" + self.request).hexdigest()
+
+
+class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a submission. `request` is the body for the model's infer route."""
+
+    model: str
+    request: msgspec.Raw
+    version: str = ""
+    webhook: str = ""
 
 
 def read_submission(body: bytes) -> Submission:
@@ -49,7 +83,7 @@ def read_submission(body: bytes) -> Submission:
         MalformedRequestError: It is none.
     """
     try:
-        found = msgspec.json.decode(body, type=Submission)
+        found = msgspec.json.decode(body, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise _malformed("body", str(fault)[:200]) from fault
     if not bytes(found.request).startswith(b"{"):
@@ -58,7 +92,34 @@ def read_submission(body: bytes) -> Submission:
         raise MalformedRequestError(
             "version", expected="letters, digits, `.`, `_`, `-`", received=found.version[:80]
         )
-    return found
+    path = infer_path(found.model, found.version)
+    return Submission(found.model, found.version, path, JSON, bytes(found.request), found.webhook)
+
+
+def handed_on(request: HttpRequest, path: str, models: Sequence[str]) -> Submission:
+    """Return the submission that a request is by itself, whose caller prefers not to wait for the answer.
+
+    Args:
+        request: For a model; its function handed it on.
+        path: Of the request, as it came.
+        models: That the caller may ask.
+
+    Raises:
+        RequestError: It is for no model.
+    """
+    if request.segments[:1] == ("v2",):
+        route = route_of(request)
+        model, version = route.model, route.version or ""
+    else:
+        # Only where there is one model may a request name none.
+        model, version = named_model(request) or (models[0] if len(models) == 1 else ""), ""
+    headers = {name: request.headers[name] for name in _KEPT if name in request.headers}
+    return Submission(model, version, path, headers, request.body, request.headers.get(_WEBHOOK, ""))
+
+
+def infer_path(model: str, version: str) -> str:
+    """Return the path by which a model is asked."""
+    return f"/v2/models/{model}/versions/{version}/infer" if version else f"/v2/models/{model}/infer"
 
 
 def read_id(text: str, *, new: bool) -> str:
@@ -91,21 +152,6 @@ def caller_context(event: Mapping[str, Any]) -> str:
     return orjson.dumps({name: value for name, value in found.items() if value}).decode()
 
 
-def status_of_job(job: Job) -> dict[str, Any]:
-    """Return what the caller is told of a job, without its answer; times are seconds since 1970."""
-    told: dict[str, Any] = {
-        "id": job.id,
-        "state": job.state,
-        "model": job.model,
-        "version": job.version or None,
-        "created": job.created,
-        "updated": job.updated,
-        "expires": job.gone_at,
-        "attempts": job.attempts,
-    }
-    return told | ({"error": job.error} if job.error else {})
-
-
 def _malformed(what: str, received: str) -> MalformedRequestError:
-    expected = '{"model": NAME, "request": {...}}, and "version" if wanted'
+    expected = '{"model": NAME, "request": {...}}, and "version" and "webhook" if wanted'
     return MalformedRequestError(what, expected=expected, received=received)

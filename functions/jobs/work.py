@@ -4,7 +4,7 @@
 |---|---|---|
 | an answer below 400 | `succeeded` | is done |
 | 4xx: the same request would be refused again | `failed`, with the model's answer | is done |
-| 429, 5xx, no answer | `queued` again | comes back, `maxReceiveCount` times at most; then it is given up |
+| 429, 5xx, no answer | `queued` again | comes back after 2, 4, 8 … minutes; the fifth time it is given up |
 | this worker is killed | `running`, held for a while | comes back, when the job is free |
 | given up | `failed`, with what went wrong last | is done |
 | the job was cancelled, has ended, or is gone | as it is | is done |
@@ -14,21 +14,26 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from functions.jobs.submission import JSON, infer_path
 from hotplate.errors import JobNotFoundError, StepError
+from hotplate.http.answers import answer_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hotplate.aws.job_files import JobFiles
-    from hotplate.aws.job_queue import JobReference
+    from hotplate.aws.job_queue import JobQueue, JobReference
     from hotplate.aws.job_table import Job, JobTable
     from hotplate.http.forwarding import Models
 
-__all__ = ["MAX_ERROR_BYTES", "JobWorker"]
+__all__ = ["MAX_ERROR_BYTES", "JobWorker", "Outcome"]
+
+# What becomes of a message: it is gone; it comes back, later each time; it comes back when the queue says.
+type Outcome = Literal["done", "failed", "held"]
 
 # Longest body of an error that is kept in the table, in bytes; an item holds 400 kB. Ours.
 MAX_ERROR_BYTES = 8192
@@ -40,35 +45,38 @@ _HEADERS = ("content-type", "inference-header-content-length")
 class JobWorker:
     """Works on jobs."""
 
-    def __init__(self, table: JobTable, files: JobFiles, models: Models) -> None:
+    def __init__(self, table: JobTable, files: JobFiles, models: Models, told: JobQueue) -> None:
+        """Take where jobs are kept, who is asked, and the queue of jobs whose end is to be told."""
         self._table = table
         self._files = files
         self._models = models
+        self._told = told
 
-    def work(self, reference: JobReference) -> bool:
-        """Do a job; return whether its message is done.
+    def work(self, reference: JobReference, request_id: str = "") -> Outcome:
+        """Do a job; return what is to become of its message. `request_id` is for errors of our own.
 
         Raises:
             StoreError: Table or bucket are not to be had; the message is to come again.
         """
         found = self._found(reference)
         if found is None:
-            return True
+            return "done"
         job = self._table.start(found)
         if job is None:
-            return self._has_ended(reference)
+            return "done" if self._has_ended(reference) else "held"
         try:
             result = self._models.ask(job.model, _event(job, self._files.request(job)))
         except StepError as fault:
-            return self._later(job, 503, str(fault))
+            answer = answer_error(fault, None, request_id)
+            return self._later(job, answer.status, _text(answer.body))
         status, body = int(result["statusCode"]), _body(result)
         if status >= 500 or status == _AGAIN:
             return self._later(job, status, _text(body))
         if status >= 400:
-            self._table.finish(job, "failed", error={"status": status, "body": _text(body)})
+            self._tell(self._table.finish(job, "failed", error={"status": status, "body": _text(body)}))
         else:
-            self._keep(job, result, body)
-        return True
+            self._tell(self._keep(job, result, body))
+        return "done"
 
     def give_up(self, reference: JobReference) -> bool:
         """End a job whose message came too often; return whether its message is done.
@@ -80,7 +88,9 @@ class JobWorker:
         if job is None:
             return True
         error = job.error or {"status": 500, "body": "its worker ended before it was done"}
-        return self._table.bury(job, error) is not None or self._has_ended(reference)
+        buried = self._table.bury(job, error)
+        self._tell(buried)
+        return buried is not None or self._has_ended(reference)
 
     def _found(self, reference: JobReference | Job) -> Job | None:
         """Return the job that a message is about; None if there is none, or a later one of this id."""
@@ -92,28 +102,35 @@ class JobWorker:
 
     def _has_ended(self, reference: JobReference | Job) -> bool:
         job = self._found(reference)
+        self._tell(job)  # who ended it may have been killed before it could
         return job is None or job.state not in ("queued", "running")
 
-    def _later(self, job: Job, status: int, body: str) -> bool:
-        """Give the job back; done only if nobody wants it any more."""
-        return self._table.release(job, {"status": status, "body": body}) is None and self._has_ended(job)
+    def _tell(self, job: Job | None) -> None:
+        """Have the receiver told of a job that has ended, if there is one."""
+        if job and job.is_to_be_told:
+            self._told.send(job)
 
-    def _keep(self, job: Job, result: Mapping[str, Any], body: bytes) -> None:
+    def _later(self, job: Job, status: int, body: str) -> Outcome:
+        """Give the job back; done only if nobody wants it any more."""
+        if self._table.release(job, {"status": status, "body": body}):
+            return "failed"
+        return "done" if self._has_ended(job) else "held"
+
+    def _keep(self, job: Job, result: Mapping[str, Any], body: bytes) -> Job | None:
         given = {name.lower(): value for name, value in result["headers"].items()}
         headers = {name: str(given[name]) for name in _HEADERS if name in given}
         if not self._files.put_answer(job, body, headers["content-type"]):
             # A worker before us wrote one and was killed before it could say so: that is the answer.
             body = self._files.answer(job)
-        self._table.finish(job, "succeeded", answer={"bytes": len(body), "headers": headers})
+        return self._table.finish(job, "succeeded", answer={"bytes": len(body), "headers": headers})
 
 
 def _event(job: Job, request: bytes) -> dict[str, Any]:
     """Return the event by which the model's function is asked what the job asks, for the job's caller."""
-    version = f"/versions/{job.version}" if job.version else ""
     return {
         "httpMethod": "POST",
-        "path": f"/v2/models/{job.model}{version}/infer",
-        "headers": {"content-type": "application/json"},
+        "path": job.path or infer_path(job.model, job.version),  # none in rows of an older hotplate
+        "headers": dict(job.headers) or JSON,
         "body": base64.b64encode(request).decode(),
         "isBase64Encoded": True,
         "requestContext": orjson.loads(job.caller),

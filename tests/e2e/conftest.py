@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hotplate_tools.console import Console
+from hotplate_tools.local.prepared import KEYED, GivenModel
 from hotplate_tools.local.strict import strict_cloud
 from hotplate_tools.local.up import LocalCloud, local_cloud
 from tests.support.sources import ONNX_SOURCES, write_onnx_sources
+from tests.support.tiny_models import write_picker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,15 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
     _only_here()
     given = [source.given(request) for source in ONNX_SOURCES]
     with local_cloud(Console(as_json=True), given, reserved_concurrency=RESERVED_CONCURRENCY) as local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """The local cloud that asks callers for keys, with a model that fails on what it is asked."""
+    _only_here()
+    given = GivenModel(write_picker(tmp_path_factory.mktemp("picker")))
+    with local_cloud(Console(as_json=True), [given], parameters=KEYED) as local:
         yield local
 
 

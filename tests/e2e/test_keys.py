@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,16 +13,15 @@ import pytest
 
 from hotplate.tenants.keys import Key, digest_of, new_key, read_scopes
 from hotplate.tenants.usage import Usage
-from hotplate_tools.console import Console
 from hotplate_tools.keys.manage import Limits, create
 from hotplate_tools.keys.stack import CallersOfStack, callers_of
-from hotplate_tools.local.prepared import KEYED
-from hotplate_tools.local.up import LocalCloud, local_cloud
 from tests.support.callers import ROUTES
 from tests.support.http_call import Answer, call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hotplate_tools.local.up import LocalCloud
 
 PIXELS = {"name": "image", "datatype": "FP32", "shape": [1, 28, 28, 1], "data": [0.0] * 784}
 REQUEST = json.dumps({"inputs": [PIXELS], "outputs": [{"name": "digit"}]}).encode()
@@ -46,12 +44,6 @@ SOME = [
     ("POST", "/v1/models/nope"),
     ("GET", "/usage"),
 ]
-
-
-@pytest.fixture(scope="module")
-def keyed() -> Iterator[LocalCloud]:
-    with local_cloud(Console(as_json=True), parameters=KEYED) as local:
-        yield local
 
 
 @pytest.fixture(scope="module")

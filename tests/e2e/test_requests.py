@@ -198,3 +198,23 @@ def test_server_tells_that_it_lives(server: str) -> None:
     assert call(server, "GET", "/v2/health/live").json() == {"live": True}
     assert call(server, "GET", "/v2/health/ready").json() == {"ready": True}
     assert call(server, "GET", "/v2").json()["extensions"] == ["binary_tensor_data", "model_repository"]
+
+
+def test_answer_is_explained_by_what_was_sent(server: str) -> None:
+    pixels = np.zeros((28, 28), np.float32)
+    pixels[4:24, 13:15] = 1  # A one.
+    sent = image(data=pixels.ravel().tolist())
+    answer = call(server, "POST", "/v2/models/digits/explain", request(sent))
+    told = {each["name"]: each["data"] for each in answer.json()["outputs"]}
+    worth = np.reshape(told["attribution.image"], (28, 28))
+    assert (answer.status, told["target"]) == (200, [1])
+    assert np.abs(worth[4:24, 13:15]).sum() > 0
+    assert not worth[:4, :4].any(), "nothing was there"
+    kserve = call(
+        server,
+        "POST",
+        "/v1/models/digits:explain",
+        json.dumps({"instances": [pixels[..., None].tolist()]}).encode(),
+    )
+    (explained,) = kserve.json()["explanations"]
+    assert np.allclose(np.reshape(explained["attributions"]["image"], (28, 28)), worth)

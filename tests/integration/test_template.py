@@ -182,6 +182,7 @@ def test_every_function_is_told_whose_signatures_to_trust_and_where_data_is() ->
         "HOTPLATE_SIGNING_KEYS": {"Ref": SIGNING_KEYS},
         "HOTPLATE_UNSIGNED": {"Ref": "Unsigned"},
         "HOTPLATE_DATA_BUCKET": {"Ref": "DataBucket"},
+        "HOTPLATE_JOBS_FUNCTION": {"Fn::Sub": "${AWS::StackName}-jobs"},
     }
 
 
@@ -243,7 +244,7 @@ def test_model_has_the_protocols_routes(model: ServedModel) -> None:
         (method, prefix + suffix)
         for prefix in (base, version)
         for method, suffix in (("GET", ""), ("GET", "/ready"), ("GET", "/card"), ("POST", "/infer"))
-    }
+    } | {("POST", f"{base}/explain")}
 
 
 def test_catalogue_answers_for_the_server_and_for_whatever_is_not_there() -> None:
@@ -311,7 +312,7 @@ def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None
 
 def test_callers_reach_the_catalogue_and_the_relay_that_were_deployed_last() -> None:
     # A new pin is a parameter's new value, for which no version would be published.
-    for name in ("CatalogueFunction", "RelayFunction", "JobsFunction"):
+    for name in ("CatalogueFunction", "RelayFunction", "JobsFunction", "WebhooksFunction"):
         function = FUNCTIONS[name]
         assert (function["AutoPublishAlias"], "AutoPublishAliasAllProperties" in function) == ("", False)
 

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from hotplate.aws.job_queue import MAX_TRIES, wait_s
 from hotplate.aws.job_table import HELD_S, JOB_S
 from hotplate.http.answers import UPLOAD
 from hotplate.limits import MAX_BODY_BYTES
+from hotplate.tenants.webhooks import ANYWHERE
 from hotplate_tools.local.deployed import ServedModel, served_models
 from tests.support.template import DOCUMENT, FUNCTIONS, RESOURCES, ROLES, as_list, of_type, routes, statements
 
@@ -119,3 +121,63 @@ def test_job_is_held_longer_than_it_may_run_and_shorter_than_its_message_is_hidd
         "Enabled": True,
     }
     assert RESOURCES["JobQueue"]["Properties"]["MessageRetentionPeriod"] == JOB_S
+
+
+def test_job_is_tried_as_often_as_its_worker_thinks_and_no_more_at_once_than_a_parameter_says() -> None:
+    assert RESOURCES["JobQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"] == MAX_TRIES
+    work = FUNCTIONS["JobsFunction"]["Events"]["Work"]["Properties"]
+    assert work["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "JobConcurrency"}}
+    assert work["BatchSize"] == 1
+    # What a message is put off by may not outlast its job.
+    assert sum(wait_s(times) for times in range(1, MAX_TRIES)) < JOB_S / 24
+    assert wait_s(1) >= RESOURCES["JobQueue"]["Properties"]["VisibilityTimeout"]
+
+
+def test_every_model_function_may_hand_on_to_jobs_under_the_name_that_it_is_told() -> None:
+    policy = RESOURCES["HandOnPolicy"]["Properties"]
+    assert sorted(role["Ref"] for role in policy["Roles"]) == sorted(
+        FUNCTIONS[each.function]["Role"]["Fn::GetAtt"][0] for each in served_models(DOCUMENT)
+    )
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == (
+        "lambda:InvokeFunction",
+        {"Fn::GetAtt": ["JobsFunction", "Arn"]},
+    )
+    told = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]["HOTPLATE_JOBS_FUNCTION"]
+    assert FUNCTIONS["JobsFunction"]["FunctionName"] == told
+
+
+def test_who_sends_to_strangers_may_read_jobs_and_webhook_secrets_and_nothing_else() -> None:
+    found = {each["Sid"]: each for each in statements(ROLES["WebhooksRole"])}
+    assert {name: as_list(each["Action"]) for name, each in found.items()} == {
+        "WriteLog": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "ReadAndNote": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
+        "ReadWebhookSecrets": ["dynamodb:GetItem"],
+        "TakeAndPutOff": [
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ChangeMessageVisibility",
+        ],
+    }
+    assert found["ReadAndNote"]["Resource"] == {"Fn::GetAtt": ["JobTable", "Arn"]}
+    assert {each["Type"] for each in FUNCTIONS["WebhooksFunction"]["Events"].values()} == {"SQS"}
+    queue = RESOURCES["WebhookQueue"]["Properties"]
+    assert FUNCTIONS["WebhooksFunction"]["Timeout"] < queue["VisibilityTimeout"]
+
+
+@pytest.mark.parametrize("name", ["WebhooksRole", "JobsRole"])
+def test_of_the_table_of_keys_only_rows_of_webhook_secrets_are_read_by_who_signs(name: str) -> None:
+    (statement,) = (
+        each for each in statements(ROLES[name]) if each["Resource"] == {"Fn::GetAtt": ["KeyTable", "Arn"]}
+    )
+    assert statement["Action"] == "dynamodb:GetItem"
+    assert statement["Condition"] == {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["webhook#*"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+
+
+def test_receivers_of_webhooks_are_public_unless_told_otherwise() -> None:
+    parameter = DOCUMENT["Parameters"]["Webhooks"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("public", ["public", ANYWHERE])

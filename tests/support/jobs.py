@@ -12,11 +12,13 @@ import boto3
 from moto import mock_aws
 
 from functions.jobs.requests import JobRequests
+from functions.jobs.webhooks import Webhooks
 from functions.jobs.work import JobWorker
 from hotplate.aws.clients import signing_client
 from hotplate.aws.job_files import JobFiles
 from hotplate.aws.job_queue import JobQueue, JobReference, read_reference
 from hotplate.aws.job_table import JobTable
+from hotplate.aws.webhook_secrets import WebhookSecrets
 from hotplate.errors import HotplateError
 from hotplate.http.answers import answer_error
 from hotplate.http.event import HttpResponse, read_event
@@ -72,6 +74,8 @@ class Jobs:
     url: str
     files: JobFiles
     queue: JobQueue
+    told: JobQueue
+    told_url: str
     models: FakeModels = field(default_factory=FakeModels)
     now: float = 1_000_000.0
 
@@ -79,30 +83,43 @@ class Jobs:
     def table(self) -> JobTable:
         return JobTable(self.client, "JobTable", now=lambda: self.now)
 
+    @property
+    def secrets(self) -> WebhookSecrets:
+        return WebhookSecrets(self.client, "KeyTable", now=lambda: self.now)
+
     def worker(self, table: JobTable | None = None) -> JobWorker:
-        return JobWorker(table or self.table, self.files, self.models)  # type: ignore[arg-type]
+        return JobWorker(table or self.table, self.files, self.models, self.told)  # type: ignore[arg-type]
 
     def killed(self) -> JobWorker:
         return self.worker(KilledAtTheEnd(self.client, "JobTable", now=lambda: self.now))
 
     def ask(self, method: str, path: str, body: Any = None, **caller: str) -> HttpResponse:
         """Return the API's answer to the tenant `acme`, or whom `caller` says."""
-        event = event_of(method, path, body, **caller)
-        requests = JobRequests(self.table, self.files, self.queue, ["digits", "spam"])
+        return self.answer(event_of(method, path, body, **caller))
+
+    def answer(self, event: dict[str, Any]) -> HttpResponse:
+        """Return the answer to an event."""
+        webhooks = Webhooks(self.secrets, anywhere=False)
+        requests = JobRequests(self.table, self.files, self.queue, self.told, webhooks, ["digits", "spam"])
         request = read_event(event)
         try:
             return requests.answer(request, event)
         except HotplateError as fault:
             return answer_error(fault, request, "r")
 
-    def messages(self) -> list[JobReference]:
-        """Take all messages out of the queue."""
+    def messages(self, url: str | None = None) -> list[JobReference]:
+        """Take all messages out of the queue of jobs, or of another."""
         found: list[JobReference] = []
-        while taken := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
+        url = url or self.url
+        while taken := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             found += [read_reference(each["Body"]) for each in taken]
             for each in taken:
-                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=each["ReceiptHandle"])
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
         return found
+
+    def to_be_told(self) -> list[JobReference]:
+        """Take all messages out of the queue of jobs whose end is to be told."""
+        return self.messages(self.told_url)
 
 
 def event_of(method: str, path: str, body: Any = None, **caller: str) -> dict[str, Any]:
@@ -128,4 +145,6 @@ def jobs() -> Iterator[Jobs]:
         s3.create_bucket(Bucket=BUCKET)
         sqs = boto3.client("sqs", REGION)
         url = sqs.create_queue(QueueName="jobs")["QueueUrl"]
-        yield Jobs(client, sqs, url, JobFiles(s3, BUCKET), JobQueue(sqs, url))
+        told = sqs.create_queue(QueueName="told")["QueueUrl"]
+        files = JobFiles(s3, BUCKET)
+        yield Jobs(client, sqs, url, files, JobQueue(sqs, url), JobQueue(sqs, told), told)

@@ -44,6 +44,14 @@ def affine(factor: float = 2.0) -> onnx.ModelProto:
     return model_of([node], [info("x", ["n", 3])], [info("y", ["n", 3])], initializers=[scale])
 
 
+def picker() -> onnx.ModelProto:
+    """Return y = [0.5, 1.5, 2.5][x] over INT64 [n]; it fails on any other x than 0, 1, 2 (and -1, -2, -3)."""
+    table = helper.make_tensor("table", TensorProto.FLOAT, [3], [0.5, 1.5, 2.5])
+    node = helper.make_node("Gather", ["table", "x"], ["y"])
+    inputs = [info("x", ["n"], TensorProto.INT64)]
+    return model_of([node], inputs, [info("y", ["n"])], initializers=[table])
+
+
 def one_node(
     operator: str, *, domain: str = "", opset: int = 17, ir_version: int = 9, **attributes: Any
 ) -> onnx.ModelProto:
@@ -102,3 +110,16 @@ def write_folder(
     (folder / "card.md").write_text("# Affine\n")
     (folder / "model.yaml").write_text(yaml.safe_dump(spec_of(**changes)))
     return folder
+
+
+def write_picker(folder: Path) -> Path:
+    """Write a source folder of `picker` and return it."""
+    return write_folder(
+        folder,
+        model=picker(),
+        rows=[{"inputs": {"x": [2, 0]}, "outputs": {"y": [2.5, 0.5]}}],
+        name="picker",
+        inputs=[{"name": "x", "datatype": "INT64", "shape": [-1], "description": "places"}],
+        outputs=[{"name": "y", "datatype": "FP32", "shape": [-1]}],
+        labels=None,
+    )

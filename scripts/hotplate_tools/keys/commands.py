@@ -173,6 +173,38 @@ def limits(
     Console(as_json=as_json).result(_tenant_dict(done), _tenant_text(done))
 
 
+@keys.command("webhook-secret")
+@click.argument("tenant")
+@click.option("--rotate", is_flag=True, help="Make another one, even if there is one.")
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(0, 24 * 90),
+    default=OVERLAP_HOURS,
+    show_default=True,
+    help="With --rotate: hours that webhooks are signed with the old one too.",
+)
+@stack_options
+@as_json_option
+def webhook_secret(
+    tenant: str,
+    *,
+    rotate: bool,
+    overlap_hours: int,
+    stack: str,
+    endpoint: str | None,
+    region: str | None,
+    as_json: bool,
+) -> None:
+    """Print the secret that TENANT's webhooks are signed with; make it if there is none."""
+    from hotplate_tools.keys import manage
+    from hotplate_tools.keys.stack import callers_of
+
+    callers = callers_of(stack, endpoint=endpoint, region=region)
+    overlap_s = overlap_hours * 3600 if rotate else None
+    secret = manage.webhook_secret(callers, tenant, overlap_s=overlap_s)
+    Console(as_json=as_json).result({"tenant": tenant, "secret": secret}, secret)
+
+
 def _show_new(made: NewKey, *, as_json: bool) -> None:
     console = Console(as_json=as_json)
     console.warn("The key is shown this once, and kept nowhere.")

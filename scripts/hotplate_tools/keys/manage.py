@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hotplate.errors import StoreNotFoundError
 from hotplate.tenants.keys import TENANT, Key, Tenant, digest_of, new_key, read_scopes
+from hotplate.tenants.usage import INTERNAL
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.keys.plans import new_usage_key, set_rate
 
@@ -29,6 +30,7 @@ __all__ = [
     "limit",
     "revoke",
     "rotate",
+    "webhook_secret",
 ]
 
 # Of a tenant that is given none. Ours.
@@ -123,6 +125,25 @@ def limit(callers: CallersOfStack, name: str, limits: Limits) -> Tenant:
     set_rate(callers, tenant)
     callers.table.put_tenant(tenant)
     return tenant
+
+
+def webhook_secret(callers: CallersOfStack, tenant: str, *, overlap_s: int | None = None) -> str:
+    """Return the newest secret of a tenant's webhooks, made now if there is none.
+
+    Args:
+        callers: Of which stack.
+        tenant: Whose; `-` where nobody is asked who it is.
+        overlap_s: Make another one, and sign with the one before for so long; None makes only the first.
+
+    Raises:
+        StoreNotFoundError: There is no such tenant.
+        StoreError: The table cannot be read or written.
+    """
+    if tenant != INTERNAL and callers.table.tenant(tenant) is None:
+        raise StoreNotFoundError(f"there is no tenant {tenant}; `hotplate keys list` lists them")
+    if overlap_s is not None:
+        return callers.webhooks.replace(tenant, overlap_s=overlap_s)
+    return next(iter(callers.webhooks.of(tenant)), None) or callers.webhooks.replace(tenant)
 
 
 def find(callers: CallersOfStack, key_id: str) -> Key:

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from hotplate.aws.clients import aws_client
 from hotplate.aws.key_table import KeyTable
 from hotplate.aws.ledger import Ledger
+from hotplate.aws.webhook_secrets import WebhookSecrets
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local.deploy import client as local_client
 
@@ -27,6 +28,7 @@ class CallersOfStack:
         name: Of the stack.
         table: Its keys and tenants.
         ledger: What these used.
+        webhooks: What their webhooks are signed with.
         gateway: Client of API Gateway.
         api, stage: Of its REST API.
     """
@@ -34,6 +36,7 @@ class CallersOfStack:
     name: str
     table: KeyTable
     ledger: Ledger
+    webhooks: WebhookSecrets
     gateway: Any
     api: str
     stage: str
@@ -68,6 +71,7 @@ def callers_of(stack: str, *, endpoint: str | None = None, region: str | None = 
         name=stack,
         table=KeyTable(tables, outputs["KeyTableName"]),
         ledger=Ledger(tables, outputs["LedgerTableName"]),
+        webhooks=WebhookSecrets(tables, outputs["KeyTableName"]),
         gateway=client("apigateway"),
         api=(address.hostname or "").split(".")[0],
         stage=address.path.strip("/"),

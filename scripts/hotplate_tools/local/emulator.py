@@ -1,4 +1,4 @@
-"""A program: the local cloud as its own command starts it, with five things that AWS does and it does not.
+"""A program: the local cloud as its own command starts it, with six things that AWS does and it does not.
 
 - API Gateway takes a request without `Content-Type` or `Accept` for one with `application/json`, which
   `BinaryMediaTypes: ["*/*"]` covers, so bodies are bytes both ways. ministack 1.5 takes it for text,
@@ -10,6 +10,8 @@
 - A subscription filter may select JSON by a property, `{ $.name = "text" }`. ministack 1.5 looks for words.
 - Lines of a log are delivered to its subscriptions in batches. ministack 1.5 calls the function for each,
   all at once, so that a burst of requests starts as many workers again.
+- CloudFormation gives a mapping's `MaximumConcurrency` to Lambda as a number, also if it is a parameter's
+  value. ministack 1.5 keeps the text, compares it with a number, and takes no more messages from any queue.
 
 Runs in the environment `cloud` (requirements/cloud.txt, where the version is pinned); nothing else
 imports it.
@@ -111,6 +113,16 @@ def with_json_patterns(own: Callable[[str, str], bool]) -> Callable[[str, str], 
     return matches
 
 
+def with_numbers(own: Callable[..., int]) -> Callable[..., int]:
+    """Return `own`, which says how much of a mapping's queue is worked on at once, given numbers."""
+
+    def concurrency(mapping: dict[str, Any], *rest: Any) -> int:
+        scaling = {name: int(value) for name, value in (mapping.get("ScalingConfig") or {}).items()}
+        return own({**mapping, "ScalingConfig": scaling}, *rest)
+
+    return concurrency
+
+
 def in_batches(own: Deliver) -> Deliver:
     """Return `own`, which delivers lines to a log's subscriptions, called with those of `BATCH_S` at once."""
     lock = threading.Lock()
@@ -145,6 +157,7 @@ if __name__ == "__main__":
     cloudwatch_logs._fanout_to_subscription_filters = in_batches(
         cloudwatch_logs._fanout_to_subscription_filters
     )
+    lambda_svc._sqs_esm_concurrency = with_numbers(lambda_svc._sqs_esm_concurrency)
     lambda_svc._reserved_concurrency = with_shared_concurrency(lambda_svc._reserved_concurrency)
     cloud.app = with_media_types(cloud.app)
     cloud.main()

@@ -19,6 +19,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hotplate.tenants.webhooks import ANYWHERE
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import GENERIC_FUNCTION, GENERIC_PACKAGE, build, host_architecture
 from hotplate_tools.local.deployed import deploy_parameters, described_models, served_models
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
 __all__ = ["KEYED", "OPEN", "GivenModel", "Prepared", "prepare"]
 
 # Parameters of an API that asks nobody who they are: what runs on a laptop, unless it is told otherwise; and
-# of one that does.
-OPEN = {"Auth": "", "RateLimits": "", "Open": "to-everybody-who-knows-the-url"}
-KEYED = {"Auth": "keys", "RateLimits": "per-tenant", "Open": ""}
+# of one that does. Receivers of webhooks run there too.
+OPEN = {"Auth": "", "RateLimits": "", "Open": "to-everybody-who-knows-the-url", "Webhooks": ANYWHERE}
+KEYED = {"Auth": "keys", "RateLimits": "per-tenant", "Open": "", "Webhooks": ANYWHERE}
 
 
 @dataclass(frozen=True, slots=True)

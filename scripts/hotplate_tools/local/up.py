@@ -93,6 +93,10 @@ class LocalCloud:
         """Return everything that a function, by its logical id, has logged, oldest first."""
         return [line.message for line in self.tail().new() if line.function == function]
 
+    def own_log(self) -> str:
+        """Return what the cloud itself has logged."""
+        return self._cloud.log.read_text(errors="replace")
+
     def ready(self) -> dict[str, Any]:
         """Return what a program needs to use it."""
         names = ("url", "endpoint", "bucket", "region", "port", "pid", "models", "key")

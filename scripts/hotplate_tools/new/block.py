@@ -3,8 +3,8 @@
 The new model's parameters, conditions, resources and outputs are copies of those of a model that
 is there: what the template gives one (a role of its own, a log group, pins, routes), it gives all,
 and nothing is written down twice. A line of a list elsewhere that names its digest or its
-function (what the catalogue is told, what the relay may call) is copied to the end of that list. Text is
-inserted, so comments and layout stay as they are.
+function or role (what the catalogue is told, what the relay may call) is copied to the end of that list.
+Text is inserted, so comments and layout stay as they are.
 
 Not copied: anchors (`&name`), which may be there once only. Changed: the third-party layer, which is
 not the same for a graph and for Python.
@@ -108,10 +108,11 @@ def _pattern(document: Mapping[str, Any]) -> ServedModel:
 
 
 def _list_items(lines: list[str], pattern: ServedModel) -> list[int]:
-    """Return where a line of a list is about the pattern: its digest between words, or its function."""
+    """Return where a line of a list is about the pattern: its digest between words, its function or role."""
     told = rf"{re.escape(pattern.name)} .*\${{{pattern.manifest_sha256}}}"
     called = rf"(?:{re.escape(pattern.name)}=)?\${{{pattern.function}(?:\.Arn)?}}:live\"$"
-    item = re.compile(rf"^ +- !Sub \"(?:{told}|{called})")
+    role = pattern.function.removesuffix("Function") + "Role"
+    item = re.compile(rf"^ +- !(?:Sub \"(?:{told}|{called})|Ref {role}$)")
     return [index for index, line in enumerate(lines) if item.match(line)]
 
 

@@ -13,7 +13,14 @@ import pytest
 
 from hotplate.aws.functions import FunctionCaller
 from hotplate.aws.sigv4 import Credentials
-from hotplate.errors import StepError, StepUnavailableError
+from hotplate.errors import StepError, StepTimeoutError, StepUnavailableError
+from hotplate.observability import trace_of
+
+OLD_TIMEOUT = b'{"errorMessage": "2026-11-28T09:00:00.000Z 6a7c Task timed out after 29.00 seconds"}'
+NEW_TIMEOUT = b'{"errorType": "Sandbox.Timedout", "errorMessage": "RequestId: 6a7c Task timed out"}'
+LIKE_TIMEOUT = (
+    b'{"errorType": "ValueError", "errorMessage": "\'Task timed out after 29.00 seconds\' is no number"}'
+)
 
 
 @contextmanager
@@ -104,8 +111,24 @@ def test_answer_that_breaks_off_is_not_asked_for_again() -> None:
         ({"status": 403}, StepError, "cannot be called"),
         ({"status": 404}, StepError, "cannot be called"),
         ({"error": "Unhandled"}, StepError, "ended with an error"),
+        ({"error": "Unhandled", "body": b"[]"}, StepError, "ended with an error"),
+        ({"error": "Unhandled", "body": b"no JSON"}, StepError, "ended with an error"),
+        ({"error": "Unhandled", "body": OLD_TIMEOUT}, StepTimeoutError, "ran past its time"),
+        ({"error": "Unhandled", "body": NEW_TIMEOUT}, StepTimeoutError, "ran past its time"),
+        ({"error": "Unhandled", "body": LIKE_TIMEOUT}, StepError, "ended with an error"),
     ],
-    ids=["throttled", "broken", "not allowed", "not there", "died"],
+    ids=[
+        "throttled",
+        "broken",
+        "not allowed",
+        "not there",
+        "died",
+        "odd",
+        "no JSON",
+        "timed out, without a type",
+        "timed out",
+        "speaks of time-outs",
+    ],
 )
 def test_faults_are_told_apart(answer: dict[str, Any], kind: type[Exception], words: str) -> None:
     with (
@@ -117,9 +140,22 @@ def test_faults_are_told_apart(answer: dict[str, Any], kind: type[Exception], wo
     assert type(caught.value) is kind
 
 
+def test_what_a_function_says_of_itself_is_not_handed_on() -> None:
+    body = b'{"errorType": "ValueError", "errorMessage": "could not convert string to float: \'secret\'"}'
+    with (
+        lambda_api(error="Unhandled", body=body) as (endpoint, _),
+        caller(endpoint) as one,
+        pytest.raises(StepError) as caught,
+    ):
+        one.call("reader", b"{}")
+    trace = trace_of(caught.value)
+    assert any("ValueError" in line for line in trace)
+    assert "secret" not in "\n".join(trace)
+
+
 def test_slow_function_is_not_asked_twice() -> None:
     with lambda_api(wait_s=0.6) as (endpoint, asked), caller(endpoint, timeout_s=0.2) as one:
-        with pytest.raises(StepUnavailableError, match=r"did not answer in 0\.2 s"):
+        with pytest.raises(StepTimeoutError, match=r"did not answer in 0\.2 s"):
             one.call("reader", b"{}")
         time.sleep(0.6)
     assert len(asked) == 1

@@ -97,7 +97,7 @@ def test_event_goes_to_the_models_function_as_it_came(
         (event("/v1/embeddings", {"model": "nope"}), 404, "unknown model"),
         (event("/v1/embeddings", {"model": 3}), 400, "model"),
         (event("/v1/chat/completions", {"model": "spam"}), 404, "path"),
-        (event("/v1/models/digits:explain"), 404, "path"),
+        (event("/v1/models/digits:train"), 404, "path"),
         (event("/invocations"), 400, "x-amzn-sagemaker-target-model"),
         ({}, 400, "event"),
     ],

@@ -147,7 +147,7 @@ def test_nan_is_no_prediction() -> None:
     assert (status, problem["type"]) == (400, "urn:hotplate:error:ValueRangeError")
 
 
-@pytest.mark.parametrize("path", ["/v1/models/m:explain", "/v1/models/m:", "/v1/chat/completions", "/v1"])
+@pytest.mark.parametrize("path", ["/v1/models/m:train", "/v1/models/m:", "/v1/chat/completions", "/v1"])
 def test_path_that_nothing_answers_is_a_404(path: str) -> None:
     assert ask(DOUBLE, path, {})[0] == 404
 

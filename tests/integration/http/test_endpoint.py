@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from hotplate.errors import DigestMismatchError, HotplateError, StoreUnavailableError
+from hotplate.errors import DigestMismatchError, HotplateError, StepUnavailableError, StoreUnavailableError
 from hotplate.http import endpoint as endpoint_module
 from hotplate.http.endpoint import Endpoint
 from hotplate.prices import request_nano_usd
+from hotplate.protocol.response import decode_response
 from hotplate.runtime.loader import load_model
 from hotplate.runtime.transforms import Transforms
 from hotplate.tenants.usage import read_usage
@@ -178,3 +180,109 @@ def test_answer_too_large_for_lambda_is_a_413_and_not_a_lost_answer() -> None:
     result = Endpoint(loader(many))(event(body=ROWS), Context())
     assert result["statusCode"] == 413
     assert "binary output" in result["body"]
+
+
+TAKEN = {"statusCode": 202, "headers": {"location": "/jobs/a"}, "body": "{}", "isBase64Encoded": False}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "prefer", "later"),
+    [
+        ("POST", "/v2/models/affine/infer", "respond-async", True),
+        ("POST", "/v2/models/affine/infer", "wait=5, Respond-Async; a=b", True),
+        ("POST", "/v1/models/affine:predict", "respond-async", True),
+        ("POST", "/v2/models/affine/infer", "return=minimal", False),
+        ("POST", "/v2/models/affine/infer", "no-respond-async", False),
+        ("GET", "/v2/models/affine", "respond-async", False),
+    ],
+)
+def test_caller_who_prefers_not_to_wait_gets_what_jobs_say_and_no_usage_line(
+    capsys: pytest.CaptureFixture[str], method: str, path: str, prefer: str, later: bool
+) -> None:
+    taken: list[Any] = []
+
+    def take(given: Any) -> dict[str, Any]:
+        taken.append(given)
+        return TAKEN
+
+    endpoint = Endpoint(loader(), submit=take)
+    capsys.readouterr()
+    asked = {**event(method, path, ROWS), "headers": {"Prefer": prefer}}
+    result = endpoint(asked, Context())
+    assert (result is TAKEN, taken == [asked]) == (later, later)
+    assert ('"usage"' in capsys.readouterr().out) is not later
+
+
+def test_caller_who_would_not_wait_is_answered_where_there_are_no_jobs() -> None:
+    asked = {**event(body=ROWS), "headers": {"prefer": "respond-async"}}
+    for endpoint in (Endpoint(loader()), Endpoint(loader(), submit=lambda _: None)):
+        assert endpoint(asked, Context())["statusCode"] == 200
+
+
+def test_request_that_jobs_cannot_take_is_a_fault_with_a_usage_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def away(_: object) -> None:
+        raise StepUnavailableError("the request was not taken: its function is busy")
+
+    asked = {**event(body=ROWS), "headers": {"prefer": "respond-async"}}
+    result = Endpoint(loader(), submit=away)(asked, Context())
+    assert (result["statusCode"], result["headers"]["retry-after"]) == (503, "2")
+    assert '"usage"' in capsys.readouterr().out
+
+
+def test_who_has_used_up_the_month_submits_nothing() -> None:
+    context = {"authorizer": {"tenant": "a", "scopes": "*:*", "spent": "quota", "spent_text": "used up"}}
+    asked = {**event(body=ROWS), "headers": {"prefer": "respond-async"}, "requestContext": context}
+    assert Endpoint(loader(), submit=lambda _: TAKEN)(asked, Context())["statusCode"] == 429
+
+
+def test_model_that_does_not_load_takes_requests_all_the_same() -> None:
+    asked = {**event(body=ROWS), "headers": {"prefer": "respond-async"}}
+    assert Endpoint(Flaky(StoreUnavailableError("slow")), submit=lambda _: TAKEN)(asked, Context()) is TAKEN
+
+
+def test_explanation_is_told_in_the_words_of_the_protocol_json_and_binary() -> None:
+    endpoint = Endpoint(loader())
+    asked: dict[str, Any] = {**ROWS, "id": "i", "parameters": {"target": 1, "baseline": 1}}
+    result = endpoint(event(path="/v2/models/affine/explain", body=asked), Context())
+    body = json.loads(result["body"])
+    assert (result["statusCode"], body["id"], body["model_name"]) == (200, "i", "affine")
+    told = {each["name"]: (each["datatype"], each["shape"], each["data"]) for each in body["outputs"]}
+    assert told == {
+        "attribution.x": ("FP32", [1, 3], [0.0, 2.0, 0.0]),
+        "target": ("INT64", [1], [1]),
+        "score": ("FP32", [1], [4.0]),
+    }
+    asked["parameters"]["binary_data_output"] = True
+    result = endpoint(event(path="/v2/models/affine/explain", body=asked), Context())
+    answer = decode_response(
+        base64.b64decode(result["body"]), result["headers"]["inference-header-content-length"]
+    )
+    assert {each.name: each.array.tolist() for each in answer.outputs}["attribution.x"] == [[0.0, 2.0, 0.0]]
+
+
+def test_explanation_is_told_in_kserves_words(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"instances": [[1, 2, 3], [4, 5, 6]], "parameters": {"target": 0}}
+    result = Endpoint(loader())(event(path="/v1/models/affine:explain", body=asked), Context())
+    assert json.loads(result["body"]) == {
+        "explanations": [
+            {"output": "y", "target": 0, "score": 2.0, "attributions": {"x": [2.0, 0.0, 0.0]}},
+            {"output": "y", "target": 0, "score": 8.0, "attributions": {"x": [8.0, 0.0, 0.0]}},
+        ]
+    }
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "word"),
+    [
+        ("/v2/models/affine/explain", {**ROWS, "parameters": {"method": "magic"}}, "parameters"),
+        ("/v1/models/affine:explain", {"instances": [[1, 2, 3]], "parameters": []}, "parameters"),
+        ("/v1/models/affine:explain", {"instances": [[1, 2, 3]], "parameters": {"target": 9}}, "target"),
+        ("/v1/models/affine:explain", {"instances": []}, "instances"),
+    ],
+)
+def test_explanation_that_cannot_be_is_refused(path: str, body: dict[str, Any], word: str) -> None:
+    result = Endpoint(loader())(event(path=path, body=body), Context())
+    assert (result["statusCode"], word in json.loads(result["body"])["error"]) == (400, True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hotplate.aws.job_queue import MAX_TRIES, read_reference
 from tests.support.callers import REGION
 from tests.support.jobs import BUCKET, Jobs, event_of, jobs
 
@@ -45,6 +47,8 @@ def app(monkeypatch: pytest.MonkeyPatch, made: Jobs) -> ModuleType:
         "HOTPLATE_JOB_QUEUE_URL": made.url,
         "HOTPLATE_JOB_FAILED_QUEUE_ARN": GIVEN_UP,
         "HOTPLATE_DATA_BUCKET": BUCKET,
+        "HOTPLATE_WEBHOOK_QUEUE_URL": made.told_url,
+        "HOTPLATE_KEY_TABLE": "KeyTable",
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -53,16 +57,19 @@ def app(monkeypatch: pytest.MonkeyPatch, made: Jobs) -> ModuleType:
     return importlib.reload(module)
 
 
-def message(made: Jobs, queue: str) -> dict[str, Any]:
-    (reference,) = made.messages()
+def message(made: Jobs, queue: str, times: int = 1) -> dict[str, Any]:
+    (taken,) = made.sqs.receive_message(QueueUrl=made.url, VisibilityTimeout=1)["Messages"]
+    reference = read_reference(taken["Body"])
+    rest = {
+        "eventSourceARN": queue,
+        "receiptHandle": taken["ReceiptHandle"],
+        "attributes": {"ApproximateReceiveCount": str(times)},
+    }
+    gone = reference._replace(id="gone")
     return {
         "Records": [
-            {"messageId": "m", "body": json.dumps(reference._asdict()), "eventSourceARN": queue},
-            {
-                "messageId": "of a job that is gone",
-                "body": json.dumps({**reference._asdict(), "id": "gone"}),
-                "eventSourceARN": queue,
-            },
+            {"messageId": "m", "body": json.dumps(reference._asdict()), **rest},
+            {"messageId": "of a job that is gone", "body": json.dumps(gone._asdict()), **rest},
         ]
     }
 
@@ -71,6 +78,16 @@ def test_message_whose_model_is_not_reached_stays_and_the_others_do_not(app: Mod
     assert app.lambda_handler(event_of("PUT", "/jobs/a", ASKED), Context())["statusCode"] == 202
     left = app.lambda_handler(message(made, QUEUE), Context())
     assert left == {"batchItemFailures": [{"itemIdentifier": "m"}]}
+
+
+@pytest.mark.parametrize(("times", "hidden"), [(1, True), (MAX_TRIES - 1, True), (MAX_TRIES, False)])
+def test_message_of_a_try_that_failed_is_put_off_unless_it_was_the_last(
+    app: ModuleType, made: Jobs, times: int, hidden: bool
+) -> None:
+    app.lambda_handler(event_of("PUT", "/jobs/a", ASKED), Context())
+    app.lambda_handler(message(made, QUEUE, times), Context())
+    time.sleep(1.1)  # As long as it was hidden at first.
+    assert (made.messages() == []) is hidden
 
 
 def test_message_of_the_other_queue_ends_its_job(app: ModuleType, made: Jobs) -> None:

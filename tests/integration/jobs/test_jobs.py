@@ -13,8 +13,8 @@ from hotplate.aws.clients import signing_client
 from hotplate.aws.job_files import JobFiles
 from hotplate.aws.job_queue import JobQueue
 from hotplate.aws.job_table import HELD_S, JOB_S
-from hotplate.errors import StepError, StepUnavailableError, StoreUnavailableError
-from tests.support.jobs import Jobs, KilledError, jobs
+from hotplate.errors import StepError, StepTimeoutError, StepUnavailableError, StoreUnavailableError
+from tests.support.jobs import Jobs, KilledError, event_of, jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def test_job_is_taken_worked_on_and_told(made: Jobs) -> None:
     assert (answer.status, answer.headers) == (202, {"location": "/jobs/a", "retry-after": "1"})
     assert told(made)["state"] == "queued"
     (message,) = made.messages()
-    assert made.worker().work(message)
+    assert made.worker().work(message) == "done"
     found = told(made)
     assert (found["state"], found["attempts"], found["answer"]["body"]) == (
         "succeeded",
@@ -98,14 +98,14 @@ def test_submission_that_broke_off_before_the_queue_is_sent_by_the_same_put(made
     made.queue = good
     assert made.messages() == []
     assert made.ask("PUT", "/jobs/a", ASKED).status == 202
-    assert made.worker().work(made.messages()[0])
+    assert made.worker().work(made.messages()[0]) == "done"
     assert told(made)["state"] == "succeeded"
 
 
 def test_message_that_comes_again_after_the_end_asks_nobody(made: Jobs) -> None:
     made.ask("PUT", "/jobs/a", ASKED)
     (message,) = made.messages()
-    assert [made.worker().work(message) for _ in range(3)] == [True, True, True]
+    assert [made.worker().work(message) for _ in range(3)] == ["done"] * 3
     assert made.worker().give_up(message)
     assert (len(made.models.asked), told(made)["state"]) == (1, "succeeded")
 
@@ -113,10 +113,10 @@ def test_message_that_comes_again_after_the_end_asks_nobody(made: Jobs) -> None:
 def test_message_that_comes_twice_at_once_asks_once_and_is_kept(made: Jobs) -> None:
     made.ask("PUT", "/jobs/a", ASKED)
     (message,) = made.messages()
-    second: list[bool] = []
+    second: list[str] = []
     made.models.meanwhile = lambda: second.append(made.worker().work(message))
-    assert made.worker().work(message)
-    assert (second, len(made.models.asked)) == ([False], 1)
+    assert made.worker().work(message) == "done"
+    assert (second, len(made.models.asked)) == (["held"], 1)
 
 
 def test_job_of_a_killed_worker_is_done_again_and_its_first_answer_stays(made: Jobs) -> None:
@@ -125,10 +125,10 @@ def test_job_of_a_killed_worker_is_done_again_and_its_first_answer_stays(made: J
     with pytest.raises(KilledError):
         made.killed().work(message)
     assert told(made)["state"] == "running"
-    assert not made.worker().work(message), "held yet"
+    assert made.worker().work(message) == "held"
     made.now += HELD_S
     made.models.body = '{"outputs":[222222222]}'
-    assert made.worker().work(message)
+    assert made.worker().work(message) == "done"
     found = told(made)
     assert (found["state"], found["attempts"], found["answer"]["body"]) == (
         "succeeded",
@@ -153,14 +153,21 @@ def test_request_that_the_model_refuses_fails_with_its_words_and_is_not_tried_ag
     made.models.status, made.models.body = 400, '{"error":"input: expected 1"}'
     made.ask("PUT", "/jobs/a", ASKED)
     (message,) = made.messages()
-    assert made.worker().work(message)
+    assert made.worker().work(message) == "done"
     assert told(made)["state"] == "failed"
     assert told(made)["error"] == {"status": 400, "body": '{"error":"input: expected 1"}'}
 
 
 @pytest.mark.parametrize(
     ("status", "fault"),
-    [(500, None), (503, None), (429, None), (0, StepUnavailableError("busy")), (0, StepError("it ended"))],
+    [
+        (500, None),
+        (503, None),
+        (429, None),
+        (503, StepUnavailableError("busy")),
+        (504, StepTimeoutError("too slow")),
+        (500, StepError("it ended")),
+    ],
 )
 def test_model_that_fails_is_asked_again_until_the_job_is_given_up(
     made: Jobs, status: int, fault: StepError | None
@@ -168,15 +175,14 @@ def test_model_that_fails_is_asked_again_until_the_job_is_given_up(
     made.models.status, made.models.fault, made.models.body = status, fault, "busy"
     made.ask("PUT", "/jobs/a", ASKED)
     (message,) = made.messages()
-    assert [made.worker().work(message) for _ in range(2)] == [False, False]
+    assert [made.worker().work(message) for _ in range(2)] == ["failed", "failed"]
     assert (told(made)["state"], told(made)["attempts"]) == ("queued", 2)
     assert made.worker().give_up(message)
     found = told(made)
-    assert (found["state"], found["error"]) == (
-        "failed",
-        {"status": 503 if fault else status, "body": str(fault) if fault else "busy"},
-    )
-    assert made.worker().work(message)
+    assert (found["state"], found["error"]["status"]) == ("failed", status)
+    body = found["error"]["body"]
+    assert body == "busy" if fault is None else json.loads(body)["error"] == str(fault)
+    assert made.worker().work(message) == "done"
     assert len(made.models.asked) == 2
 
 
@@ -195,14 +201,14 @@ def test_cancelled_job_is_not_started(made: Jobs) -> None:
     made.ask("PUT", "/jobs/a", ASKED)
     (message,) = made.messages()
     assert [made.ask("DELETE", "/jobs/a").status for _ in range(2)] == [200, 200]
-    assert made.worker().work(message)
+    assert made.worker().work(message) == "done"
     assert (made.models.asked, told(made)["state"]) == ([], "cancelled")
 
 
 def test_job_that_is_cancelled_while_it_runs_stays_so(made: Jobs) -> None:
     made.ask("PUT", "/jobs/a", ASKED)
     made.models.meanwhile = lambda: made.ask("DELETE", "/jobs/a")
-    assert made.worker().work(made.messages()[0])
+    assert made.worker().work(made.messages()[0]) == "done"
     assert (told(made)["state"], "answer" in told(made)) == ("cancelled", False)
 
 
@@ -229,7 +235,7 @@ def test_job_whose_time_is_over_is_gone_and_its_id_is_free(made: Jobs) -> None:
     assert told(made)["status"] == 404
     assert made.ask("PUT", "/jobs/a", {**ASKED, "model": "spam"}).status == 202
     made.models.body = '{"outputs":[2]}'
-    assert made.worker().work(old), "a message of the old job is not one of the new"
+    assert made.worker().work(old) == "done", "a message of the old job is not one of the new"
     assert told(made)["state"] == "queued"
     made.worker().work(made.messages()[0])
     assert told(made)["answer"]["body"] == {"outputs": [2]}
@@ -245,7 +251,9 @@ def test_job_whose_time_is_over_is_gone_and_its_id_is_free(made: Jobs) -> None:
         ("/jobs/a", b"{", {}, 400, "body"),
         ("/jobs/a", {"model": "digits"}, {}, 400, "request"),
         ("/jobs/a", {**ASKED, "request": [1]}, {}, 400, "request"),
+        ("/jobs/a", {**ASKED, "callback": "https://example.com"}, {}, 400, "callback"),
         ("/jobs/a", {**ASKED, "webhook": "https://x"}, {}, 400, "webhook"),
+        ("/jobs/a", {**ASKED, "webhook": "https://example.com"}, {}, 400, "a webhook secret"),
         ("/jobs/a", {**ASKED, "version": "../7"}, {}, 400, "version"),
         ("/jobs/-a", ASKED, {}, 400, "id"),
         ("/jobs/a/b", ASKED, {}, 404, "path"),
@@ -258,6 +266,84 @@ def test_submission_that_cannot_be_worked_on_leaves_nothing_behind(
     assert answer.status == status
     assert word in json.loads(answer.body)["detail"]
     assert (made.messages(), told(made)["status"]) == ([], 404)
+
+
+def handed(path: str, body: bytes, **headers: str) -> dict[str, Any]:
+    """Return the event of a request for a model whose caller prefers not to wait."""
+    event = event_of("POST", path, body)
+    return {**event, "headers": {"Prefer": "respond-async", **headers}}
+
+
+def test_request_that_a_models_function_hands_on_is_a_job_that_asks_the_same(made: Jobs) -> None:
+    body, kept = b"{}\x00\xff", {"inference-header-content-length": "2", "content-type": "application/x"}
+    event = handed("/v2/models/digits/versions/7/infer", body, **kept, **{"x-api-key": "secret"})
+    answer = made.answer(event)
+    assert (answer.status, answer.headers["preference-applied"]) == (202, "respond-async")
+    assert answer.headers["location"] == f"/jobs/{json.loads(answer.body)['id']}"
+    assert made.worker().work(made.messages()[0]) == "done"
+    ((model, asked),) = made.models.asked
+    assert (model, asked["path"], asked["headers"]) == ("digits", "/v2/models/digits/versions/7/infer", kept)
+    assert base64.b64decode(asked["body"]) == body
+    assert asked["requestContext"]["authorizer"]["tenant"] == "acme"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models/digits:predict", b'{"instances": []}'),
+        ("/v1/embeddings", b'{"model": "digits", "input": "a"}'),
+        ("/openai/v1/embeddings", b'{"model": "digits", "input": "a"}'),
+        ("/endpoints/digits/invocations", b"abc"),
+        ("/invocations", b"abc"),
+    ],
+)
+def test_requests_of_other_protocols_can_be_handed_on_too(made: Jobs, path: str, body: bytes) -> None:
+    assert made.answer(handed(path, body, **{"X-Amzn-SageMaker-Target-Model": "digits"})).status == 202
+    assert made.worker().work(made.messages()[0]) == "done"
+    ((model, asked),) = made.models.asked
+    assert (model, asked["path"], base64.b64decode(asked["body"])) == ("digits", path, body)
+
+
+def test_handed_on_request_with_a_key_is_one_job_however_often_it_comes(made: Jobs) -> None:
+    path, key = "/v2/models/digits/infer", {"Idempotency-Key": "order-17"}
+    ids = {json.loads(made.answer(handed(path, b"{}", **key)).body)["id"] for _ in range(2)}
+    assert ids == {"order-17"}
+    assert made.answer(handed(path, b"[]", **key)).status == 409
+    assert made.answer(handed("/v1/models/digits:predict", b"{}", **key)).status == 409
+    assert made.ask("PUT", "/jobs/order-17", {"model": "digits", "request": {}}).status == 409
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (handed("/v2/models/nope/infer", b"{}"), 404),
+        (handed("/v2/models/digits/card", b"{}"), 404),
+        (handed("/v2/models/digits/infer", b"{}", **{"Idempotency-Key": "a/b"}), 400),
+        (handed("/invocations", b"{}"), 404),
+        (handed("/v1/embeddings", b"{}"), 400),
+    ],
+    ids=["no such model", "nothing to infer", "no id", "no model, of several", "no model in the body"],
+)
+def test_what_is_handed_on_and_is_no_request_for_a_model_is_refused(
+    made: Jobs, event: dict[str, Any], status: int
+) -> None:
+    assert made.answer(event).status == status
+    assert made.messages() == []
+
+
+def test_job_of_an_older_hotplate_is_worked_on(made: Jobs) -> None:
+    made.ask("PUT", "/jobs/a", {**ASKED, "version": "7"})
+    key = {"pk": {"S": "tenant#acme"}, "sk": {"S": "job#a"}}
+    made.client.update_item(
+        TableName="JobTable",
+        Key=key,
+        UpdateExpression="REMOVE #path, headers",
+        ExpressionAttributeNames={"#path": "path"},
+    )
+    assert made.worker().work(made.messages()[0]) == "done"
+    ((_, asked),) = made.models.asked
+    assert asked["path"] == "/v2/models/digits/versions/7/infer"
+    assert asked["headers"] == {"content-type": "application/json"}
 
 
 def test_large_answer_is_told_by_its_address_alone(made: Jobs) -> None:

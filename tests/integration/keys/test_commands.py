@@ -11,6 +11,8 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
+from hotplate.aws.webhook_secrets import WebhookSecrets
+from hotplate.errors import StoreNotFoundError
 from hotplate.tenants.keys import digest_of
 from hotplate.tenants.usage import read_usage
 from hotplate_tools.cli import cli
@@ -69,6 +71,20 @@ def test_key_is_shown_once_kept_as_its_digest_and_listed_without_it(made: Tables
     assert secret not in json.dumps(listed)
     assert [key["id"] for key in listed["keys"]] == [shown["id"]]
     assert [each["tenant"] for each in listed["tenants"]] == ["acme"]
+
+
+def test_webhook_secret_is_made_once_printed_again_and_replaced_when_asked(made: Tables) -> None:
+    with pytest.raises(StoreNotFoundError, match="no tenant acme"):
+        run("keys", "webhook-secret", "acme")
+    run("keys", "create", "acme")
+    first = run("keys", "webhook-secret", "acme")["secret"]
+    assert run("keys", "webhook-secret", "acme") == {"tenant": "acme", "secret": first}
+    second = run("keys", "webhook-secret", "acme", "--rotate")["secret"]
+    assert WebhookSecrets(made.client, "KeyTable").of("acme") == [second, first]
+    third = run("keys", "webhook-secret", "acme", "--rotate", "--overlap-hours", "0")["secret"]
+    assert WebhookSecrets(made.client, "KeyTable").of("acme") == [third]
+    assert run("keys", "webhook-secret", "-")["secret"] not in (first, second, third)
+    assert [each["tenant"] for each in run("keys", "list")["tenants"]] == ["acme"]
 
 
 def test_dry_run_makes_nothing(made: Tables) -> None:

@@ -40,7 +40,8 @@ HotplateError
 │  └─ StoreUnavailableError   slow, throttled or broken beyond the retries
 ├─ InferenceError             the session or the program failed on input that was valid
 │  └─ StepError               a step of a pipeline failed; says which
-│     └─ StepUnavailableError its function was busy, slow or not ready: worth another try
+│     ├─ StepUnavailableError its function was busy or not ready: worth another try
+│     └─ StepTimeoutError     its function did not answer in time
 └─ SettingsError              the deployment is wrong
 
 The tree knows nothing of HTTP: `hotplate.http.answers` maps classes to status codes.
@@ -230,7 +231,16 @@ class StoreUnavailableError(StoreError):
 
 
 class InferenceError(HotplateError):
-    """The session or the program failed on input that was valid."""
+    """The session or the program failed on input that was valid.
+
+    Attributes:
+        text: What is known of it without `quoted`.
+    """
+
+    def __init__(self, text: str, *, quoted: str = "") -> None:
+        """Say what failed; `quoted` are foreign words, which may repeat the input and go to no log."""
+        super().__init__(f"{text}: {quoted}" if quoted else text)
+        self.text = text
 
 
 class StepError(InferenceError):
@@ -238,7 +248,11 @@ class StepError(InferenceError):
 
 
 class StepUnavailableError(StepError):
-    """A step's function was busy, slow or not ready: worth another try."""
+    """A step's function was busy or not ready: worth another try."""
+
+
+class StepTimeoutError(StepError):
+    """A step's function did not answer in time."""
 
 
 class SettingsError(HotplateError):

@@ -80,6 +80,7 @@ class Settings(NamedTuple):
         init_type: `on-demand`, `provisioned-concurrency`, `snap-start`, `lambda-managed-instances`.
         init_mode: One of `INIT_MODES`.
         processes: How many processes like this one share the environment.
+        jobs_function: Takes requests that nobody waits for; None: all are answered at once.
     """
 
     model: str
@@ -96,6 +97,7 @@ class Settings(NamedTuple):
     init_mode: str = "init"
     processes: int = 1
     data_bucket: str | None = None
+    jobs_function: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -124,6 +126,7 @@ class Settings(NamedTuple):
             init_mode=init_mode,
             processes=processes,
             data_bucket=environ.get("HOTPLATE_DATA_BUCKET") or None,
+            jobs_function=environ.get("HOTPLATE_JOBS_FUNCTION") or None,
         )
 
     @property

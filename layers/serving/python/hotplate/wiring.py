@@ -11,17 +11,18 @@ import os
 from contextlib import ExitStack, closing
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hotplate.lean  # noqa: F401 - before whatever imports msgspec
-from hotplate.errors import SettingsError
+from hotplate.errors import SettingsError, StepError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
 from hotplate.runtime.ledger import Ledger, end_of_imports
 from hotplate.settings import PipelineSettings, Settings, is_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from hotplate.aws.functions import FunctionCaller
     from hotplate.aws.s3_reader import S3Reader
     from hotplate.http.endpoint import Endpoint
     from hotplate.manifest.schema import Manifest
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # Seconds that one input by reference may take; API Gateway waits 29 for all of a request.
 INPUT_TIMEOUT_S = 10.0
+# Seconds that the function of jobs may take to accept a request; it may start cold.
+SUBMIT_TIMEOUT_S = 20.0
 
 __all__ = ["model_function", "pipeline_function", "program_function"]
 
@@ -117,17 +120,22 @@ def _members(settings: Settings, ledger: Ledger, stack: ExitStack) -> Callable[[
 
 
 def _remote_members(settings: Settings, own: PipelineSettings) -> Callable[[Member], Predictor]:
-    from hotplate.aws.credentials import current_credentials
-    from hotplate.aws.functions import FunctionCaller
     from hotplate.runtime.remote import RemoteMember
 
-    caller = FunctionCaller(
-        region=settings.region,
-        endpoint=own.endpoint,
-        credentials=lambda: current_credentials(os.environ),
-        timeout_s=own.timeout_s,
-    )
+    caller = _function_caller(settings, own.endpoint, own.timeout_s)
     return lambda member: RemoteMember(member, partial(caller.call, own.function_of(member.name)))
+
+
+def _function_caller(settings: Settings, endpoint: str | None, timeout_s: float) -> FunctionCaller:
+    from hotplate.aws.credentials import current_credentials
+    from hotplate.aws.functions import FunctionCaller
+
+    return FunctionCaller(
+        region=settings.region,
+        endpoint=endpoint,
+        credentials=lambda: current_credentials(os.environ),
+        timeout_s=timeout_s,
+    )
 
 
 class _Source:
@@ -185,7 +193,7 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
 
     install_marshaller()
     end_of_imports()
-    endpoint = Endpoint(load, card, _read_input, late=source.is_late, strict=is_snapshot(os.environ))
+    endpoint = Endpoint(load, card, _read_input, _submit, late=source.is_late, strict=is_snapshot(os.environ))
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore
 
@@ -229,6 +237,26 @@ def _read_input(reference: Reference, tenant: str | None) -> memoryview:
         )
 
     return read_reference(reference, bucket=bucket, tenant=tenant, open_reader=reader)
+
+
+def _submit(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the function of jobs answers to an event that it is to have worked on; None: there is none.
+
+    Raises:
+        StepError: It did not answer.
+    """
+    settings = Settings.from_environ(os.environ)
+    if settings.jobs_function is None:
+        return None
+    import orjson
+
+    caller = _function_caller(settings, PipelineSettings.from_environ(os.environ).endpoint, SUBMIT_TIMEOUT_S)
+    with closing(caller):
+        try:
+            result: dict[str, Any] = orjson.loads(caller.call(settings.jobs_function, orjson.dumps(event)))
+        except StepError as fault:
+            raise type(fault)(f"the request was not taken: {fault}") from fault
+    return result
 
 
 def _steps(module: str | None) -> Transforms | MakeTransforms | None:

@@ -13,12 +13,15 @@ Source: AWS Lambda API Reference, "Invoke".
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+import orjson
+
 from hotplate.aws.sigv4 import domain_of, signed_headers
-from hotplate.errors import StepError, StepUnavailableError
+from hotplate.errors import HotplateError, StepError, StepTimeoutError, StepUnavailableError
 from hotplate.limits import LAMBDA_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
     from hotplate.aws.sigv4 import Credentials
 
 __all__ = ["FunctionCaller"]
+
+# Source: AWS Lambda Developer Guide, "Troubleshoot invocation issues"; id and time stand before it.
+_TIMED_OUT = re.compile(r"Task timed out after [0-9.]+ seconds$")
+# A class's name, as runtimes give it.
+_KIND = re.compile(r"[A-Za-z_][\w.]{0,99}")
 
 
 class FunctionCaller:
@@ -56,7 +64,8 @@ class FunctionCaller:
             payload: JSON.
 
         Raises:
-            StepUnavailableError: Throttled, too slow, or Lambda is not to be had.
+            StepUnavailableError: Throttled, or Lambda is not to be had.
+            StepTimeoutError: No answer in `timeout_s`, or the function ran past its own time.
             StepError: Not allowed, not there, or the function ended with an error.
         """
         name, _, alias = function.partition(":")
@@ -77,9 +86,9 @@ class FunctionCaller:
         if status == http.client.TOO_MANY_REQUESTS or status >= http.client.INTERNAL_SERVER_ERROR:
             raise StepUnavailableError("its function is busy")
         if status != http.client.OK:
-            raise StepError("its function cannot be called") from _RefusedError(status, body[:500])
+            raise StepError("its function cannot be called") from _RefusedError(f"Lambda answered {status}")
         if error:
-            raise StepError("its function ended with an error") from _RefusedError(status, body[:500])
+            raise _ended(body)
         return body
 
     def close(self) -> None:
@@ -115,8 +124,8 @@ class FunctionCaller:
         self._connection.request("POST", path, body=payload, headers=headers)
         return self._connection.getresponse()
 
-    def _too_slow(self) -> StepUnavailableError:
-        return StepUnavailableError(f"its function did not answer in {self._timeout_s:g} s")
+    def _too_slow(self) -> StepTimeoutError:
+        return StepTimeoutError(f"its function did not answer in {self._timeout_s:g} s")
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._scheme == "https":
@@ -135,5 +144,28 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
     return body
 
 
-class _RefusedError(Exception):
+def _ended(body: bytes) -> StepError:
+    """Return what became of a function that ended with an error, as Lambda tells it.
+
+    Its message is told to nobody: it is the function's own, and may quote what the function was asked.
+    """
+    told = _object(body)
+    kind, words = str(told.get("errorType", "")), str(told.get("errorMessage", ""))
+    # Lambda's own words are all that AWS has documented of a time-out; the type came later.
+    if kind == "Sandbox.Timedout" or _TIMED_OUT.search(words):
+        return StepTimeoutError("its function ran past its time")
+    fault = StepError("its function ended with an error")
+    fault.__cause__ = _RefusedError(kind if _KIND.fullmatch(kind) else "of no known type")
+    return fault
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class _RefusedError(HotplateError):
     """What Lambda said, for the log."""

@@ -36,9 +36,9 @@ class JobFiles:
         Raises:
             StoreError: The bucket cannot be written.
         """
-        key = _key(job, "request.json")
+        key, kind = _key(job, "request.json"), job.headers.get("content-type", "application/json")
         with s3_faults(self._bucket, key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=kind)
 
     def request(self, job: Job) -> bytes:
         """Return what the job is asked.

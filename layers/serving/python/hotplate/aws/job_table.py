@@ -23,6 +23,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -53,6 +54,10 @@ class Job:
         digest: SHA-256 of what was asked: model, version and request.
         model, version: What is asked; version "" for whichever is served.
         caller: `requestContext` of the caller, JSON, as the model's function is to see it.
+        path: Of the API, by which the model is asked.
+        headers: That go with it.
+        webhook: Who is told when it has ended; "" for nobody.
+        told_at, told_status: When that was over, and the last status that came of it, 0 for none.
         created, updated: When it was made, when its state last changed.
         gone_at: When DynamoDB removes it.
         state: `queued`, `running` or one of `ENDED`.
@@ -78,6 +83,33 @@ class Job:
     held_until: int = 0
     answer: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    webhook: str = ""
+    told_at: int = 0
+    told_status: int = 0
+
+    @property
+    def is_to_be_told(self) -> bool:
+        """Whether somebody wants to know that it has ended, and does not yet."""
+        return bool(self.webhook) and self.state in ENDED and not self.told_at
+
+    def status(self) -> dict[str, Any]:
+        """Return what the caller is told of it, without its answer; times are seconds since 1970."""
+        told: dict[str, Any] = {
+            "id": self.id,
+            "state": self.state,
+            "model": self.model,
+            "version": self.version or None,
+            "created": self.created,
+            "updated": self.updated,
+            "expires": self.gone_at,
+            "attempts": self.attempts,
+        }
+        if self.webhook:
+            state = "waiting" if not self.told_at else "delivered" if self.told_status < 300 else "given up"
+            told["webhook"] = {"url": self.webhook, "state": state, "status": self.told_status or None}
+        return told | ({"error": self.error} if self.error else {})
 
 
 class JobTable:
@@ -88,8 +120,15 @@ class JobTable:
         self._name = name
         self._now = now
 
-    def add(self, tenant: str, job: str, *, digest: str, model: str, version: str, caller: str) -> Job:
+    def add(self, tenant: str, job: str, *, digest: str, caller: str, **asked: Any) -> Job:
         """Return the job, made now or there already and the same.
+
+        Args:
+            tenant: Whose.
+            job: Its id.
+            digest: Of what is asked.
+            caller: As in `Job`.
+            asked: The other attributes of `Job` that say what is asked.
 
         Raises:
             JobConflictError: The id is that of a job that asks something else.
@@ -97,7 +136,17 @@ class JobTable:
         """
         now = int(self._now())
         made = secrets.token_hex(8)
-        new = Job(tenant, job, made, digest, model, version, caller, now, now, now + JOB_S)
+        new = Job(
+            tenant=tenant,
+            id=job,
+            made=made,
+            digest=digest,
+            caller=caller,
+            created=now,
+            updated=now,
+            gone_at=now + JOB_S,
+            **asked,
+        )
         item = {each.name: getattr(new, each.name) for each in fields(Job)}
         row = {**_key(tenant, job), **{name: _TO.serialize(value) for name, value in item.items()}}
         try:
@@ -167,10 +216,24 @@ class JobTable:
         """Cancel a job; None if it has ended. What runs it ends without effect."""
         return self._step(job, "made = :made AND #state IN (:queued, :running)", state="cancelled")
 
-    def _step(self, job: Job, condition: str, *, count: bool = False, **changed: Any) -> Job | None:
+    def told(self, job: Job, status: int, *, is_over: bool) -> Job | None:
+        """Note what came of telling the job's receiver; None if the job is not there any more.
+
+        Args:
+            job: Of `get`.
+            status: Of the receiver's answer; 599 if there was none.
+            is_over: Whether it is told, or given up.
+        """
+        changed: dict[str, Any] = {"told_status": status}
+        changed |= {"told_at": int(self._now())} if is_over else {}
+        return self._step(job, "made = :made", touch=False, **changed)
+
+    def _step(
+        self, job: Job, condition: str, *, count: bool = False, touch: bool = True, **changed: Any
+    ) -> Job | None:
         now = int(self._now())
         known = {":made": job.made, ":run": job.run, ":queued": "queued", ":running": "running", ":now": now}
-        changed["updated"] = now
+        changed |= {"updated": now} if touch else {}
         sets = ", ".join(f"#{name} = :to_{name}" for name in changed)
         values = {name: value for name, value in known.items() if name in _WORD.findall(condition)}
         values |= {f":to_{name}": value for name, value in changed.items()} | ({":one": 1} if count else {})
@@ -202,9 +265,9 @@ def _key(tenant: str, job: str) -> dict[str, Any]:
 
 
 def _job(item: Mapping[str, Any]) -> Job:
-    found = {each.name: _FROM.deserialize(item[each.name]) for each in fields(Job)}
-    for name in ("created", "updated", "gone_at", "attempts", "held_until"):
-        found[name] = int(found[name])
+    # Rows of an older hotplate lack what came later.
+    found = {each.name: _FROM.deserialize(item[each.name]) for each in fields(Job) if each.name in item}
+    found = {name: int(value) if isinstance(value, Decimal) else value for name, value in found.items()}
     for name in ("answer", "error"):
         found[name] = {
             key: int(value) if key in ("bytes", "status") else value for key, value in found[name].items()

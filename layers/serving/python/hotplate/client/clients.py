@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 
@@ -13,21 +13,18 @@ from hotplate.client.exchange import (
     Send,
     Unsent,
     ask_models,
-    ask_signature,
-    infer,
-    model_path,
+    ask_usage,
 )
 from hotplate.client.faults import UnreachableError
+from hotplate.client.handles import AsyncJob, AsyncModel, Job, Model
 from hotplate.client.retries import Retries
-from hotplate.client.tensors import tensors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from hotplate.client.exchange import Conversation
-    from hotplate.client.tensors import Prediction, Signature
 
-__all__ = ["AsyncClient", "AsyncModel", "Client", "Model"]
+__all__ = ["AsyncClient", "Client"]
 
 # A little longer than API Gateway waits for a function, so that its words are heard and not our own.
 TIMEOUT_S = 35.0
@@ -72,6 +69,25 @@ class Client:
         """
         return self._run(ask_models(self._retries))
 
+    def job(self, id: str) -> Job:  # noqa: A002 - the API's own word
+        """Return the job of this id; nothing is asked yet."""
+        return Job(self, id)
+
+    def usage(
+        self, *, start: str | None = None, end: str | None = None, model: str | None = None
+    ) -> dict[str, Any]:
+        """Return what the caller's tenant has used, as `GET /usage` tells it.
+
+        Args:
+            start: First day, as 2026-11-01; with `end`, the month so far if not given.
+            end: Last day.
+            model: Only of this one.
+
+        Raises:
+            ApiError, UnreachableError: There was no such answer.
+        """
+        return self._run(ask_usage(_query(start, end, model), self._retries))
+
     def close(self) -> None:
         """End the connections."""
         self._http.close()
@@ -106,40 +122,6 @@ class Client:
             raise UnreachableError(f"{_host(url)}: {fault or type(fault).__name__}") from fault
 
 
-class Model:
-    """One model of an API."""
-
-    def __init__(self, client: Client, name: str, version: str | None) -> None:
-        self._client, self._path = client, model_path(name, version)
-        self._signature: Signature | None = None
-
-    def signature(self) -> Signature:
-        """Return what the model takes; asked once.
-
-        Raises:
-            ApiError, UnreachableError: There was no such answer.
-        """
-        if self._signature is None:
-            self._signature = self._client._run(ask_signature(self._path, self._client._retries))
-        return self._signature
-
-    def predict(self, data: object, *, outputs: Sequence[str] = ()) -> Prediction:
-        """Return the model's answer.
-
-        Args:
-            data: An array, numbers, text, bytes, the path of a file, a Pillow picture, or a mapping of such
-                by input name. One row may come without its axis.
-            outputs: Names of those wanted; all if empty.
-
-        Raises:
-            RequestError: It does not fit the signature; nothing was sent.
-            ApiError: The API refused, or is still not ready after all tries.
-            UnreachableError: Nobody answered, or not in time.
-        """
-        tensors = tensors_of(data, self.signature())
-        return self._client._run(infer(self._path, tensors, outputs, self._client._retries))
-
-
 class AsyncClient:
     """`Client` for `await`. Tasks may share one, within one event loop."""
 
@@ -165,6 +147,16 @@ class AsyncClient:
     async def models(self) -> list[str]:
         """Return the names of the models that are ready; raises as `Client.models`."""
         return await self._run(ask_models(self._retries))
+
+    def job(self, id: str) -> AsyncJob:  # noqa: A002 - the API's own word
+        """Return the job of this id; nothing is asked yet."""
+        return AsyncJob(self, id)
+
+    async def usage(
+        self, *, start: str | None = None, end: str | None = None, model: str | None = None
+    ) -> dict[str, Any]:
+        """Return what the caller's tenant has used; arguments and errors are those of `Client.usage`."""
+        return await self._run(ask_usage(_query(start, end, model), self._retries))
 
     async def close(self) -> None:
         """End the connections."""
@@ -200,23 +192,9 @@ class AsyncClient:
             raise UnreachableError(f"{_host(url)}: {fault or type(fault).__name__}") from fault
 
 
-class AsyncModel:
-    """`Model` for `await`."""
-
-    def __init__(self, client: AsyncClient, name: str, version: str | None) -> None:
-        self._client, self._path = client, model_path(name, version)
-        self._signature: Signature | None = None
-
-    async def signature(self) -> Signature:
-        """Return what the model takes; raises as `Model.signature`."""
-        if self._signature is None:
-            self._signature = await self._client._run(ask_signature(self._path, self._client._retries))
-        return self._signature
-
-    async def predict(self, data: object, *, outputs: Sequence[str] = ()) -> Prediction:
-        """Return the model's answer; arguments and errors are those of `Model.predict`."""
-        tensors = tensors_of(data, await self.signature())
-        return await self._client._run(infer(self._path, tensors, outputs, self._client._retries))
+def _query(start: str | None, end: str | None, model: str | None) -> dict[str, str]:
+    given = {"from": start, "to": end, "model": model}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _headers(key: str | None) -> dict[str, str]:

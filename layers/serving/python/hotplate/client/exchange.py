@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import orjson
 
@@ -38,8 +38,13 @@ __all__ = [
     "Wait",
     "ask_models",
     "ask_signature",
+    "ask_usage",
+    "exchange",
     "infer",
     "model_path",
+    "read_json",
+    "read_prediction",
+    "request_of",
 ]
 
 _LENGTH = "inference-header-content-length"
@@ -87,8 +92,8 @@ def ask_models(retries: Retries) -> Conversation[list[str]]:
     Raises:
         ApiError, UnreachableError: There was no such answer.
     """
-    answer = yield from _exchange(Send("POST", "/v2/repository/index", _JSON, b'{"ready":true}'), retries)
-    return [entry["name"] for entry in _json(answer)]
+    answer = yield from exchange(Send("POST", "/v2/repository/index", _JSON, b'{"ready":true}'), retries)
+    return [entry["name"] for entry in read_json(answer)]
 
 
 def ask_signature(path: str, retries: Retries) -> Conversation[Signature]:
@@ -97,8 +102,8 @@ def ask_signature(path: str, retries: Retries) -> Conversation[Signature]:
     Raises:
         ApiError, UnreachableError: There was no such answer.
     """
-    answer = yield from _exchange(Send("GET", path), retries)
-    return Signature.from_metadata(_json(answer))
+    answer = yield from exchange(Send("GET", path), retries)
+    return Signature.from_metadata(read_json(answer))
 
 
 def infer(
@@ -106,23 +111,52 @@ def infer(
 ) -> Conversation[Prediction]:
     """Return what the model under `path` answers; all outputs if none is named.
 
+    Raises:
+        ApiError, UnreachableError: There was no such answer.
+    """
+    request = yield from request_of(path, tensors, outputs, retries)
+    answer = yield from exchange(request, retries)
+    return read_prediction(answer.body, answer.headers)
+
+
+def request_of(
+    path: str, tensors: Sequence[Tensor], outputs: Sequence[str], retries: Retries
+) -> Conversation[Send]:
+    """Return the request that asks the model under `path`; all outputs if none is named.
+
     What is too large for a body is uploaded first, and sent by reference.
 
     Raises:
-        ApiError, UnreachableError: There was no such answer.
+        ApiError, UnreachableError: It could not be uploaded.
     """
     wanted = [RequestOutput(name, binary=True) for name in outputs]
     references = yield from _upload_large(tensors, retries)
     body, length = encode_request(tensors, outputs=wanted, references=references)
     headers = _JSON if length is None else {_LENGTH: str(length), "content-type": _BYTES}
-    answer = yield from _exchange(Send("POST", f"{path}/infer", headers, body), retries)
-    response = decode_response(answer.body, answer.headers.get(_LENGTH))
+    return Send("POST", f"{path}/infer", headers, body)
+
+
+def read_prediction(body: bytes, headers: Mapping[str, str]) -> Prediction:
+    """Return the prediction in an answer; headers by lower-case name."""
+    response = decode_response(body, headers.get(_LENGTH))
     return Prediction(
         {tensor.name: tensor.array for tensor in response.outputs},
         response.model_name,
         response.model_version,
-        answer.headers.get("x-request-id", ""),
+        headers.get("x-request-id", ""),
     )
+
+
+def ask_usage(query: Mapping[str, str], retries: Retries) -> Conversation[dict[str, Any]]:
+    """Return what the caller's tenant has used.
+
+    Raises:
+        ApiError, UnreachableError: There was no such answer.
+    """
+    path = f"/usage?{urlencode(query)}" if query else "/usage"
+    answer = yield from exchange(Send("GET", path), retries)
+    found: dict[str, Any] = read_json(answer)
+    return found
 
 
 def model_path(name: str, version: str | None) -> str:
@@ -175,12 +209,12 @@ def _upload(raw: bytes, retries: Retries) -> Conversation[str | None]:
     """Return the reference to bytes that were uploaded; None where the server takes no uploads."""
     asked = orjson.dumps({"size": len(raw), "content_type": _BYTES})
     try:
-        answer = yield from _exchange(Send("POST", "/uploads", _JSON, asked), retries)
+        answer = yield from exchange(Send("POST", "/uploads", _JSON, asked), retries)
     except ApiError as fault:
         if fault.status in _NO_UPLOADS:
             return None
         raise
-    given = _json(answer)
+    given = read_json(answer)
     try:
         url, headers, uri = given["upload_url"], dict(given["headers"]), str(given["input_uri"])
     except (KeyError, TypeError, ValueError) as fault:
@@ -188,11 +222,16 @@ def _upload(raw: bytes, retries: Retries) -> Conversation[str | None]:
         raise MalformedRequestError(
             "the answer of /uploads", expected=expected, received=repr(fault)[:200]
         ) from fault
-    yield from _exchange(Send("PUT", url, headers, raw), retries)
+    yield from exchange(Send("PUT", url, headers, raw), retries)
     return uri
 
 
-def _exchange(request: Send, retries: Retries) -> Conversation[Answer]:
+def exchange(request: Send, retries: Retries) -> Conversation[Answer]:
+    """Return the answer to a request, which is made again where that may help.
+
+    Raises:
+        ApiError, UnreachableError: There was none below 400.
+    """
     tried = 0
     while True:
         came = yield request
@@ -213,7 +252,12 @@ def _fault(came: Answer | Unsent | None) -> ApiError | UnreachableError:
     return UnreachableError(came.reason if came else "nothing came")
 
 
-def _json(answer: Answer) -> Any:
+def read_json(answer: Answer) -> Any:
+    """Return the JSON of an answer.
+
+    Raises:
+        MalformedRequestError: It has none.
+    """
     try:
         return orjson.loads(answer.body)
     except orjson.JSONDecodeError as fault:

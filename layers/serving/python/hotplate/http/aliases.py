@@ -2,7 +2,7 @@
 
 | method and path | protocol | the model is named |
 |---|---|---|
-| `POST /v1/models/{model}:predict` | KServe v1 | in the path |
+| `POST /v1/models/{model}:predict`, `:explain` | KServe v1 | in the path |
 | `POST /v1/embeddings`, `/openai/v1/embeddings` | OpenAI | in the body, `model` |
 | `POST /endpoints/{model}/invocations` | SageMaker runtime | in the path |
 | `POST /invocations` | SageMaker container | in the header `X-Amzn-SageMaker-Target-Model` |
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from hotplate.protocol.types import InferenceRequest, InferenceResponse
 
     type Predict = Callable[[InferenceRequest], InferenceResponse]
+    type Explain = Callable[[InferenceRequest], HttpResponse]
 
 __all__ = ["TARGET_MODEL", "Alias", "alias_of", "answer_alias", "is_openai", "named_model"]
 
 TARGET_MODEL = "x-amzn-sagemaker-target-model"
 
-type Kind = Literal["predict", "embeddings", "invocations"]
+type Kind = Literal["predict", "explain", "embeddings", "invocations"]
 
 
 class Alias(NamedTuple):
@@ -63,11 +64,12 @@ def alias_of(request: HttpRequest) -> Alias:
             return Alias("invocations", segments[1])
         if len(request.segments) == 3 and request.segments[:2] == ("v1", "models"):
             model, _, verb = request.segments[2].rpartition(":")
-            if model and verb == "predict":
-                return Alias("predict", model)
+            if model and verb in ("predict", "explain"):
+                return Alias("explain" if verb == "explain" else "predict", model)
     raise UnknownPathError(
         "path",
-        expected="POST /v1/models/{model}:predict, /v1/embeddings or /endpoints/{model}/invocations",
+        expected="POST /v1/models/{model}:predict or :explain, /v1/embeddings or "
+        "/endpoints/{model}/invocations",
         received=f"{request.method} /{'/'.join(request.segments)}"[:200],
     )
 
@@ -91,13 +93,16 @@ def named_model(request: HttpRequest) -> str | None:
     return model
 
 
-def answer_alias(request: HttpRequest, manifest: Manifest, predict: Predict) -> HttpResponse:
+def answer_alias(
+    request: HttpRequest, manifest: Manifest, predict: Predict, explain: Explain
+) -> HttpResponse:
     """Return the answer of the model, in the words of the path's protocol.
 
     Args:
         request: For this model.
         manifest: Of the model that is served.
         predict: Its prediction.
+        explain: What its answer hangs on, in KServe's words.
 
     Raises:
         HotplateError: As for `POST …/infer`.
@@ -107,6 +112,10 @@ def answer_alias(request: HttpRequest, manifest: Manifest, predict: Predict) -> 
         from hotplate.http.kserve import answer_predict
 
         return answer_predict(request.body, manifest, predict)
+    if kind == "explain":
+        from hotplate.http.kserve import read_instances
+
+        return explain(read_instances(request.body, manifest))
     if kind == "embeddings":
         from hotplate.http.embeddings import answer_embeddings
 

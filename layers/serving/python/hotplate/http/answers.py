@@ -38,6 +38,7 @@ from hotplate.errors import (
     QuotaSpentError,
     RequestError,
     StepError,
+    StepTimeoutError,
     StepUnavailableError,
     StoreError,
     StoreUnavailableError,
@@ -46,7 +47,7 @@ from hotplate.errors import (
 )
 from hotplate.http.aliases import is_openai
 from hotplate.http.event import HttpRequest, HttpResponse
-from hotplate.observability import fault_log
+from hotplate.observability import fault_log, trace_of, words_of
 
 __all__ = ["RETRY_AFTER_S", "UPLOAD", "answer_error", "log_fault", "status_of"]
 
@@ -70,6 +71,7 @@ _STATUS: dict[type[BaseException], int] = {
     ArtifactError: 500,
     InferenceError: 500,
     StepUnavailableError: 503,
+    StepTimeoutError: 504,
     HotplateError: 500,
     BaseException: 500,
 }
@@ -93,7 +95,8 @@ def status_of(fault: BaseException) -> int:
 def log_fault(fault: BaseException, request_id: str) -> None:
     """Log what the caller is not told. The caller's own faults are in the usage line already."""
     if status_of(fault) >= 500:
-        fault_log().error(str(fault), request_id=request_id, error=type(fault).__name__, exc_info=fault)
+        words, name = words_of(fault), type(fault).__name__
+        fault_log().error(words, request_id=request_id, error=name, trace=trace_of(fault))
 
 
 def answer_error(fault: BaseException, request: HttpRequest | None, request_id: str) -> HttpResponse:

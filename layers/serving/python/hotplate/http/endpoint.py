@@ -28,7 +28,7 @@ from hotplate.http.metadata import metadata_of
 from hotplate.http.rehearsal import rehearse
 from hotplate.http.routes import Route, route_of
 from hotplate.http.usage import UsageLine
-from hotplate.observability import write_line
+from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.response import encode_response
 from hotplate.runtime.memory import memory_use_mb
@@ -55,6 +55,7 @@ class Endpoint:
         load: Callable[[], Model],
         read_card: Callable[[Manifest], bytes] | None = None,
         read_input: Callable[[Reference, str | None], memoryview] | None = None,
+        submit: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None,
         *,
         late: bool = False,
         strict: bool = False,
@@ -65,12 +66,15 @@ class Endpoint:
             load: Called again later if it fails.
             read_card: Returns the card of the version, when it is first asked for; None: it has none.
             read_input: Returns what an input refers to, for a tenant; None: references are not taken.
+            submit: Hands an event on to be worked on later and returns the result that its caller gets; None,
+                as what it returns: nobody takes such, and the request is answered at once.
             late: Load with the first request.
             strict: Raise what loading now raises.
         """
         self._load = load
         self._cards = CardShelf(read_card)
         self._read_input = read_input
+        self._submit = submit
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -91,6 +95,8 @@ class Endpoint:
             usage.bytes_in = len(request.body)
             usage.caller = caller_of(event)
             refuse_spent(usage.caller)
+            if "prefer" in request.headers and (taken := self._taken(request, event)):
+                return taken  # its usage line comes from who works on it
             response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
         except Exception as fault:  # the edge: whatever went wrong below has an answer
@@ -127,6 +133,14 @@ class Endpoint:
             init_ms=model.ledger.total_ms if model and self._cold else 0,
         )
 
+    def _taken(self, request: HttpRequest, event: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the result for a caller who does not wait; None for one who does."""
+        from hotplate.http.preferences import prefers_async
+
+        if self._submit is None or request.method != "POST" or not prefers_async(request.headers["prefer"]):
+            return None
+        return self._submit(event)
+
     def _answer(self, request: HttpRequest, usage: UsageLine) -> HttpResponse:
         if request.segments[:1] != ("v2",):
             return self._answer_alias(request, usage)
@@ -135,6 +149,10 @@ class Endpoint:
         _check_served(route, model)
         if route.verb == "infer":
             return self._infer(request, model, usage)
+        if route.verb == "explain":
+            from hotplate.http.explanations import answer_explain
+
+            return answer_explain(model, self._decoded(request, model, usage))
         if route.verb == "ready":
             return HttpResponse(200, orjson.dumps({"name": model.manifest.name, "ready": True}))
         if route.verb == "card":
@@ -153,9 +171,23 @@ class Endpoint:
             usage.rows = _rows(decoded)
             return model.predict(decoded)
 
-        return answer_alias(request, model.manifest, predict)
+        def explain(decoded: InferenceRequest) -> HttpResponse:
+            from hotplate.http.explanations import explanations
+
+            usage.rows = _rows(decoded)
+            return explanations(model, decoded)
+
+        return answer_alias(request, model.manifest, predict, explain)
 
     def _infer(self, request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
+        body, header_length = encode_response(model.predict(self._decoded(request, model, usage)))
+        if header_length is None:
+            return HttpResponse(200, body)
+        return HttpResponse(
+            200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
+        )
+
+    def _decoded(self, request: HttpRequest, model: Model, usage: UsageLine) -> InferenceRequest:
         read = self._read_input
         decoded = decode_request(
             request.body,
@@ -165,12 +197,7 @@ class Endpoint:
             fetch=None if read is None else lambda reference: read(reference, usage.caller.tenant),
         )
         usage.rows = _rows(decoded)
-        body, header_length = encode_response(model.predict(decoded))
-        if header_length is None:
-            return HttpResponse(200, body)
-        return HttpResponse(
-            200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
-        )
+        return decoded
 
     def _finish(self, response: HttpResponse, usage: UsageLine, started: float) -> HttpResponse:
         """Return the response with the headers that every answer carries."""
@@ -196,7 +223,8 @@ class Endpoint:
             self._model, self._fault = self._load(), None
         except Exception as fault:  # raised, it would make Lambda start the process anew for ever
             self._fault = fault
-            log_fault(fault, "init")
+            # Whole, because no request is known here that it could quote.
+            fault_log().error(str(fault), request_id="init", error=type(fault).__name__, exc_info=fault)
             self._tried_at = time.monotonic()
         else:
             self._write_ledger("cold", self._model)

@@ -38,7 +38,8 @@ class Models:
 
         Raises:
             StepError: It did not answer.
-            StepUnavailableError: It was busy, slow or not ready.
+            StepTimeoutError: Not in time.
+            StepUnavailableError: It was busy or not ready.
         """
         try:
             result: dict[str, Any] = orjson.loads(
@@ -46,7 +47,9 @@ class Models:
             )
         except StepUnavailableError as fault:
             raise StepUnavailableError(f"model {model!r}: {fault}; try again") from fault
-        except HotplateError as fault:
+        except StepError as fault:
+            raise type(fault)(f"model {model!r}: {fault}") from fault
+        except HotplateError as fault:  # no credentials
             raise StepError(f"model {model!r}: {fault}") from fault
         return result
 

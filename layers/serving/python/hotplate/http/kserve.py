@@ -23,7 +23,7 @@ import pybase64
 
 from hotplate.errors import MalformedRequestError, MissingInputError, ShapeMismatchError, ValueRangeError
 from hotplate.http.event import HttpResponse
-from hotplate.protocol.json_document import Json, excerpt, fields, is_array, parse
+from hotplate.protocol.json_document import Json, excerpt, fields, is_array, mapping, parse
 from hotplate.protocol.request import decode_request
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from hotplate.http.aliases import Predict
     from hotplate.manifest.schema import Manifest
-    from hotplate.protocol.types import InferenceResponse, MetadataTensor, Tensor
+    from hotplate.protocol.types import InferenceRequest, InferenceResponse, MetadataTensor, Tensor
 
-__all__ = ["answer_predict"]
+__all__ = ["answer_predict", "read_instances"]
 
 _B64 = {"b64"}
 
@@ -45,12 +45,33 @@ def answer_predict(body: bytes, manifest: Manifest, predict: Predict) -> HttpRes
         RequestError: Not such a body, or one that does not fit the signature.
         InferenceError: The model failed.
     """
-    instances = _instances(body)
-    columns = _columns(instances, manifest.inputs)
-    request = _dumped({"inputs": [_tensor(column, spec) for spec, column in columns]})
-    decoded = decode_request(request, header_length=None, inputs=manifest.inputs, outputs=manifest.outputs)
-    predictions = _predictions(predict(decoded), len(instances))
+    document = _document(body)
+    decoded = _decoded(document, manifest)
+    predictions = _predictions(predict(decoded), len(_instances(document)))
     return HttpResponse(200, orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def read_instances(body: bytes, manifest: Manifest) -> InferenceRequest:
+    """Return the request that `{"instances": [...], "parameters": {...}}` is.
+
+    Raises:
+        RequestError: Not such a body, or one that does not fit the signature.
+    """
+    document = _document(body)
+    return _decoded(document, manifest, mapping(document.get("parameters", {}), what="parameters"))
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    return fields(parse(body), ("instances", "parameters"), what="the request")
+
+
+def _decoded(
+    document: dict[str, Any], manifest: Manifest, parameters: dict[str, Any] | None = None
+) -> InferenceRequest:
+    columns = _columns(_instances(document), manifest.inputs)
+    request: dict[str, Any] = {"inputs": [_tensor(column, spec) for spec, column in columns]}
+    raw = _dumped(request | ({"parameters": parameters} if parameters else {}))
+    return decode_request(raw, header_length=None, inputs=manifest.inputs, outputs=manifest.outputs)
 
 
 def _dumped(request: dict[str, Any]) -> bytes:
@@ -61,8 +82,8 @@ def _dumped(request: dict[str, Any]) -> bytes:
         raise MalformedRequestError("instances", expected=expected, received=str(fault)) from fault
 
 
-def _instances(body: bytes) -> list[Any]:
-    node: Json = fields(parse(body), ("instances",), what="the request").get("instances")
+def _instances(document: dict[str, Any]) -> list[Any]:
+    node: Json = document.get("instances")
     if not is_array(node):
         raise MalformedRequestError("instances", expected="an array, one entry a row", received=excerpt(node))
     rows = node if isinstance(node, list) else node.as_list()

@@ -6,6 +6,7 @@
 | GET | `/ready` | readiness |
 | GET | `/card` | the model card; ours, not the protocol's |
 | POST | `/infer` | inference |
+| POST | `/explain` | what the answer hangs on; ours, not the protocol's |
 
 Source: Open Inference Protocol v2, "HTTP/REST".
 """
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Route", "route_of"]
 
-type Verb = Literal["metadata", "ready", "card", "infer"]
+type Verb = Literal["metadata", "ready", "card", "infer", "explain"]
 
 _VERBS: dict[tuple[str, tuple[str, ...]], Verb] = {
     ("GET", ()): "metadata",
     ("GET", ("ready",)): "ready",
     ("GET", ("card",)): "card",
     ("POST", ("infer",)): "infer",
+    ("POST", ("explain",)): "explain",
 }
 
 
@@ -60,6 +62,6 @@ def route_of(request: HttpRequest) -> Route:
 def _unknown(request: HttpRequest) -> UnknownPathError:
     return UnknownPathError(
         "path",
-        expected="GET /v2/models/{model}[/versions/{version}][/ready|/card] or POST …/infer",
+        expected="GET /v2/models/{model}[/versions/{version}][/ready|/card] or POST …/infer, …/explain",
         received=f"{request.method} /{'/'.join(request.segments)}"[:200],
     )

@@ -62,7 +62,8 @@ class _Checked:
         except HotplateError:
             raise
         except Exception as fault:  # any library's own; the endpoint answers our tree
-            raise InferenceError(f"the program failed: {type(fault).__name__}: {fault}") from fault
+            kind = type(fault).__name__
+            raise InferenceError(f"the program failed: {kind}", quoted=str(fault)) from fault
         for name in wanted:
             if name in results:
                 _check(np.asarray(results[name]), self._declared[name])

@@ -13,7 +13,14 @@ import orjson
 import pybase64
 
 from hotplate import errors
-from hotplate.errors import HotplateError, PayloadTooLargeError, RequestError, StepError, StepUnavailableError
+from hotplate.errors import (
+    HotplateError,
+    PayloadTooLargeError,
+    RequestError,
+    StepError,
+    StepTimeoutError,
+    StepUnavailableError,
+)
 from hotplate.limits import MAX_BODY_BYTES
 from hotplate.protocol.request import encode_request
 from hotplate.protocol.response import decode_response
@@ -93,6 +100,8 @@ class RemoteMember:
         name = self._member.name
         if status == 503:
             return StepUnavailableError(f"{name} is not ready")
+        if status == 504:
+            return StepTimeoutError(f"{name} did not answer in time")
         if status == 404:
             return StepError(f"its function does not serve {name} {self._member.version}")
         if status >= 500:

@@ -143,7 +143,7 @@ def _failed(fault: Exception, feeds: Mapping[str, Array]) -> HotplateError:
     # Most graphs give nothing for nothing; one that cannot says so only by failing.
     empty = next((name for name, array in feeds.items() if array.size == 0), None)
     if empty is None:
-        return InferenceError(f"the graph failed: {fault}")
+        return InferenceError("the graph failed", quoted=str(fault))
     return ShapeMismatchError(
         f"input {empty!r}", expected="one element or more, as this graph does", received="none"
     )

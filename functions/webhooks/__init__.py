@@ -1,0 +1,1 @@
+"""Tells callers' own servers that their jobs have ended."""
