@@ -1,0 +1,55 @@
+"""A streaming function for tests: does what its event says, and says in its log what it did."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hotplate.streaming import StreamedResponse
+
+if os.environ.get("BROKEN_INIT"):
+    raise ImportError("this module cannot be imported")
+
+
+def handler(event: Mapping[str, Any], context: Any) -> Any:
+    """Answer by the event's body (or, without one, the event): see the keys below."""
+    body = event.get("body")
+    wanted = json.loads(body) if isinstance(body, str) else event
+    if "value" in wanted:
+        return wanted["value"]
+    if "refuse" in wanted:
+        raise ValueError(wanted["refuse"])
+    if wanted.get("context"):
+        names = ("aws_request_id", "function_name", "memory_limit_in_mb", "invoked_function_arn")
+        told = {name: getattr(context, name) for name in names}
+        told["remaining_ms"] = context.get_remaining_time_in_millis()
+        return {"statusCode": 200, "body": json.dumps(told), "headers": {"content-type": "application/json"}}
+    return StreamedResponse(
+        wanted.get("status", 200),
+        {"content-type": "text/event-stream", "x-pid": str(os.getpid())},
+        count(wanted, context),
+        on_error=lambda fault: f"event: error\ndata: {type(fault).__name__}\n\n".encode(),
+    )
+
+
+def count(wanted: Mapping[str, Any], context: Any) -> Iterator[bytes]:
+    """Yield `count` numbers, `every_s` apart; raise or stop dead `at` one."""
+    made = 0
+    try:
+        for number in range(wanted.get("count", 3)):
+            time.sleep(wanted.get("every_s", 0))
+            if number == wanted.get("raise_at"):
+                raise RuntimeError("the model failed")
+            if number == wanted.get("hang_at"):
+                time.sleep(60)
+            made += 1
+            yield f"data: {number}\n\n".encode()
+    finally:
+        # Seconds since 1970, to be compared with what the test saw.
+        line = {"closed": made, "id": context.aws_request_id, "at": time.time()}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
