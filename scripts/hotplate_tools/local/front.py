@@ -8,7 +8,8 @@
 Rules kept: HTTP/1.1 with kept-alive connections; a body above API Gateway's 10 MB is refused before
 it is read; what the function says is passed on byte for byte.
 
-Not done: TLS, signatures and credentials (none is checked), `InvocationType: Event`.
+Not done: TLS, signatures and credentials (none is checked), `InvocationType: Event`; a streamed answer is
+given on when it is whole, as the RIE gives it.
 
 Source: AWS Lambda API reference, "Invoke"; API Gateway quotas, "Payload size" and "Integration timeout".
 """
@@ -38,6 +39,7 @@ from hotplate_tools.local.gateway import (
     match_route,
     proxy_event,
     read_answer,
+    streamed_result,
 )
 
 if TYPE_CHECKING:
@@ -121,7 +123,8 @@ class Front:
         refusal = {413: "REQUEST_TOO_LARGE", 429: "THROTTLED"}.get(result.status)
         if refusal:
             return self._own(refusal, request_id)
-        answer = None if result.function_error else read_answer(result.payload)
+        payload = result.payload if not route.is_streamed else streamed_result(result.payload)
+        answer = None if result.function_error else read_answer(payload)
         return answer or self._own("INTEGRATION_FAILURE", request_id)
 
     def _verdict(

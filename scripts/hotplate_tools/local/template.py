@@ -27,6 +27,7 @@ __all__ = ["Function", "Route", "Template", "read_template"]
 
 _QUEUE = "AWS::SQS::Queue"
 _FUNCTION = "AWS::Serverless::Function"
+_TRANSFER = "ResponseTransferMode"
 
 # Source: AWS::Serverless::Function and AWS::Lambda::Function, defaults of Timeout (s), MemorySize (MB)
 # and EphemeralStorage (MB).
@@ -74,11 +75,13 @@ class Route:
         method: Upper case; `ANY` for every method.
         resource: As in `/v2/models/{model_name}/infer`; `{proxy+}` takes the rest of the path.
         function: Logical id of the function behind it.
+        is_streamed: Whether API Gateway gives the answer on while it is made, and reads it by other rules.
     """
 
     method: str
     resource: str
     function: str
+    is_streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +193,14 @@ class _Reader:
     def routes(self, logical_id: str) -> list[Route]:
         events = self._declared[logical_id].get("Properties", {}).get("Events", {})
         found = (
-            self._resolver.value({key: event["Properties"][key] for key in ("Method", "Path")})
+            self._resolver.value({key: event["Properties"].get(key) for key in ("Method", "Path", _TRANSFER)})
             for event in events.values()
             if event.get("Type") == "Api"
         )
-        return [Route(each["Method"].upper(), each["Path"], logical_id) for each in found]
+        return [
+            Route(each["Method"].upper(), each["Path"], logical_id, each[_TRANSFER] == "RESPONSE_STREAM")
+            for each in found
+        ]
 
     def authorizer(self) -> str:
         """Return the logical id of the API's authoriser, or what else authorises; "" where nothing does."""

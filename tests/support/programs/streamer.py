@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -18,7 +19,9 @@ if os.environ.get("BROKEN_INIT"):
 def handler(event: Mapping[str, Any], context: Any) -> Any:
     """Answer by the event's body (or, without one, the event): see the keys below."""
     body = event.get("body")
-    wanted = json.loads(body) if isinstance(body, str) else event
+    if event.get("isBase64Encoded"):
+        body = base64.b64decode(body)
+    wanted = json.loads(body) if body else event
     if "value" in wanted:
         return wanted["value"]
     if "refuse" in wanted:

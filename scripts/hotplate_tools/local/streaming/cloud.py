@@ -252,10 +252,9 @@ def _result(outcome: Outcome, body: bytes, call: Call) -> dict[str, Any]:
     """Return ministack's form of an outcome."""
     if outcome.error is not None:
         message = outcome.error.get("errorMessage") or outcome.error.get("errorType")
-        trace = "".join(outcome.error.get("stackTrace") or ())
-        return {"status": "error", "error": message, "trace": trace}
+        return {"status": "error", "error": message, "trace": ""}  # the runtime has logged its own
     if outcome.is_broken:
         return {"status": "ok", "result": None}  # hung up on; nothing went wrong in the function
     if call.is_streamed or not body:
-        return {"status": "ok", "result": body.decode("utf-8", "replace")}
+        return {"status": "ok", "result": body}  # bytes go on as they are
     return {"status": "ok", "result": json.loads(body)}

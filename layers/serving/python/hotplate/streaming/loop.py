@@ -150,6 +150,7 @@ def _log(fault: BaseException, request_id: str = "") -> None:
     """Write a fault as one event of the log, in awslambdaric's form."""
     record = error_record(fault, request_id)
     lines = [f"[ERROR] {record['errorType']}: {record['errorMessage']}", f"RequestId: {request_id}"]
-    text = "\n".join([*lines, "Traceback (most recent call last):", *record["stackTrace"]])
+    stack = (frame.rstrip("\n") for frame in record["stackTrace"])
+    text = "\n".join([*lines, "Traceback (most recent call last):", *stack])
     sys.stderr.write(text.replace("\n", "\r") + "\n")
     sys.stderr.flush()
