@@ -200,6 +200,8 @@ class RuntimeApi:
         return f"{method} {_ROOT}{path} HTTP/1.1\r\nHost: {self._host}\r\n".encode()
 
     def _send(self, data: bytes) -> None:
+        if self._socket is not None and _has_news(self._socket):
+            self.disconnect()  # nothing is due, so it was closed meanwhile
         if self._socket is None:
             self._socket = socket.create_connection(self._address)
             # Chunks are small and each is wanted at once.
@@ -265,13 +267,7 @@ class Stream:
 
     def is_closed(self) -> bool:
         """Return whether the other side hung up or answered already, which it does when it wants no more."""
-        try:
-            self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
+        return _has_news(self._connection)
 
     def end(self) -> None:
         """Say that this was all.
@@ -305,3 +301,14 @@ class Stream:
             self._connection.sendall(data)
         except OSError as fault:
             raise CallerGoneError from fault
+
+
+def _has_news(connection: socket.socket) -> bool:
+    """Return whether something came by the connection, or it was closed, without waiting."""
+    try:
+        connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
