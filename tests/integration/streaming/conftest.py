@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import hotplate.streaming
-from hotplate_tools.local.streaming.api import Call, split_prelude
+from hotplate_tools.local.streaming.call import Call, split_prelude
 from hotplate_tools.local.streaming.process import Outcome, StreamingFunction
 
 ROOT = Path(__file__).parents[3]

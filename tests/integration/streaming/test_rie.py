@@ -86,3 +86,12 @@ def test_errors_and_whole_answers(harness: RuntimeHarness) -> None:
     assert post(harness, "/stream", {"refuse": "no"})[0].status == 502
     answer, body = post(harness, "/stream", {"value": {"statusCode": 404, "body": "gone"}})
     assert (answer.status, body) == (404, b"gone")
+
+
+def test_an_error_in_the_stream_is_taken_however_long_it_is(harness: RuntimeHarness) -> None:
+    """The server in the RIE, and on Lambda, reads trailers of 4 KB at most."""
+    said = {"count": 5, "raise_at": 2, "message": "é" * 9000}
+    answer, body = post(harness, "/stream", said)
+    assert (answer.status, body) == (200, b"data: 0\n\ndata: 1\n\nevent: error\ndata: RuntimeError\n\n")
+    assert post(harness, "/stream", {"count": 1})[0].status == 200
+    assert len(harness.environments("Streamer")) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from hotplate.streaming.runtime_api import CallerGoneError, RuntimeApi, RuntimeApiError
+from hotplate.streaming.connection import ProtocolError
+from hotplate.streaming.runtime_api import CallerGoneError, RuntimeApi
 
 EVENT_HEADERS = (
     "Lambda-Runtime-Aws-Request-Id: one\r\n"
@@ -141,7 +144,7 @@ def test_a_connection_that_is_to_be_closed_is_not_used_again() -> None:
     ids=["refusal", "no id", "no deadline"],
 )
 def test_what_the_api_does_not_say_is_named(answer: str, message: str) -> None:
-    with scripted(answer) as (api, _), pytest.raises(RuntimeApiError, match=message):
+    with scripted(answer) as (api, _), pytest.raises(ProtocolError, match=message):
         api.next()
 
 
@@ -155,10 +158,8 @@ def test_an_api_that_hangs_up_is_an_error(answer: str) -> None:
 
 def test_a_stream_that_is_answered_before_its_end_has_no_listener() -> None:
     refusal = "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
-    with scripted(refusal, is_eager=True) as (api, _):
-        with pytest.raises(CallerGoneError):
-            _stream_on(api)
-        assert api._socket is None  # broken off, so that nobody takes a part for the whole
+    with scripted(refusal, is_eager=True) as (api, _), pytest.raises(CallerGoneError):
+        _stream_on(api)
 
 
 def _stream_on(api: RuntimeApi) -> None:
@@ -166,3 +167,22 @@ def _stream_on(api: RuntimeApi) -> None:
         for _ in range(100):
             stream.send(b"x")
             threading.Event().wait(0.01)
+
+
+def test_an_error_is_cut_to_what_a_trailer_may_hold() -> None:
+    def deep(left: int) -> None:
+        if left:
+            deep(left - 1)
+        raise ValueError("no " + "x" * 9000)
+
+    with pytest.raises(ValueError, match="no x") as raised:
+        deep(100)
+    with scripted(ACCEPTED) as (api, asked), api.stream("one") as stream:
+        stream.fail(raised.value, "one")
+    trailers = asked[0].partition(b"0\r\n")[2]
+    assert len(trailers) < 4096
+    record = json.loads(base64.b64decode(trailers.partition(b"Body: ")[2]))
+    assert record["errorMessage"] == "no " + "x" * 197
+    assert record["requestId"] == "one"
+    assert all("in deep" in frame for frame in record["stackTrace"])
+    assert record["stackTrace"]

@@ -46,7 +46,7 @@ def count(wanted: Mapping[str, Any], context: Any) -> Iterator[bytes]:
         for number in range(wanted.get("count", 3)):
             time.sleep(wanted.get("every_s", 0))
             if number == wanted.get("raise_at"):
-                raise RuntimeError("the model failed")
+                raise RuntimeError(wanted.get("message", "the model failed"))
             if number == wanted.get("hang_at"):
                 time.sleep(60)
             made += 1

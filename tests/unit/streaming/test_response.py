@@ -9,7 +9,7 @@ import pytest
 
 from hotplate.streaming import StreamedResponse
 from hotplate.streaming.response import MAX_PRELUDE_BYTES, SEPARATOR, as_streamed, prelude, proxy_result
-from hotplate_tools.local.streaming.api import split_prelude
+from hotplate_tools.local.streaming.call import split_prelude
 
 
 def test_the_prelude_is_status_and_headers_then_eight_zero_bytes() -> None:

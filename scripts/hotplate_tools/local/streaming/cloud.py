@@ -29,7 +29,8 @@ from typing import Any
 from ministack.core import lambda_runtime  # type: ignore[import-not-found] # lives in its own environment
 from ministack.core.responses import StreamingResponse  # type: ignore[import-not-found]
 
-from hotplate_tools.local.streaming.api import Call, RuntimeApi, split_prelude
+from hotplate_tools.local.streaming.api import RuntimeApi
+from hotplate_tools.local.streaming.call import Call, split_prelude
 from hotplate_tools.local.streaming.process import INIT_LIMIT_S, Outcome, follow, wait_started
 
 __all__ = ["with_exec_wrapper", "with_streaming_methods", "with_streaming_workers"]

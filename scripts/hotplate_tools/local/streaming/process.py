@@ -23,7 +23,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Protocol, Self
 
-from hotplate_tools.local.streaming.api import Call, Ended, RuntimeApi
+from hotplate_tools.local.streaming.api import RuntimeApi
+from hotplate_tools.local.streaming.call import Call, Ended
 
 __all__ = ["Outcome", "StreamingFunction", "follow", "wait_started"]
 

@@ -24,13 +24,13 @@ from typing import Any
 
 import orjson
 
+from hotplate.streaming.connection import ProtocolError
 from hotplate.streaming.context import Context
 from hotplate.streaming.response import StreamedResponse, as_streamed, prelude
 from hotplate.streaming.runtime_api import (
     CallerGoneError,
     Invocation,
     RuntimeApi,
-    RuntimeApiError,
     Stream,
     error_record,
 )
@@ -64,7 +64,7 @@ def run(environ: Mapping[str, str], *, set_variable: Callable[[str, str], None])
         set_variable("_X_AMZN_TRACE_ID", invocation.headers.get("lambda-runtime-trace-id", ""))
         try:
             _serve(api, handler, invocation, environ)
-        except RuntimeApiError as fault:
+        except ProtocolError as fault:
             _log(fault, invocation.id)  # the next event may fare better
 
 
