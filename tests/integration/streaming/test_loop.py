@@ -110,7 +110,7 @@ def test_an_error_in_the_stream_is_told_in_it_and_by_trailers(start: Start) -> N
 
 def test_a_caller_who_hangs_up_stops_the_generator_within_one_item(start: Start) -> None:
     function = start()
-    asked = Asked(function, {"count": 100, "every_s": 0.1})
+    asked = Asked(function, {"count": 100, "every_s": 0.1, "kept": True})
     asked.wait_parts(3)
     hung_up = time.time()
     asked.call.cancel()

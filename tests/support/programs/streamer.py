@@ -12,6 +12,9 @@ from typing import Any
 
 from hotplate.streaming import StreamedResponse
 
+# Generators that nothing but `close` ends.
+KEPT: list[Iterator[bytes]] = []
+
 if os.environ.get("BROKEN_INIT"):
     raise ImportError("this module cannot be imported")
 
@@ -31,10 +34,13 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
         told = {name: getattr(context, name) for name in names}
         told["remaining_ms"] = context.get_remaining_time_in_millis()
         return {"statusCode": 200, "body": json.dumps(told), "headers": {"content-type": "application/json"}}
+    chunks = count(wanted, context)
+    if wanted.get("kept"):
+        KEPT.append(chunks)
     return StreamedResponse(
         wanted.get("status", 200),
         {"content-type": "text/event-stream", "x-pid": str(os.getpid())},
-        count(wanted, context),
+        chunks,
         on_error=lambda fault: f"event: error\ndata: {type(fault).__name__}\n\n".encode(),
     )
 
