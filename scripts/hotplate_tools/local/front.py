@@ -69,8 +69,8 @@ class Front:
     Attributes:
         template: Routes, stage, gateway responses and functions.
         invoke: Runs a function, named by logical id, on an event.
-        integration_timeout_s: What the REST API waits for a function at most. The answer to one that
-            took longer is 504, given when it ends.
+        integration_timeout_s: What the REST API waits for a function at most, where the route says nothing.
+            The answer to one that took longer is 504, given when it ends.
     """
 
     template: Template
@@ -118,7 +118,7 @@ class Front:
             result = self.invoke(route.function, json.dumps(event).encode())
         except ToolError:
             return self._own("INTEGRATION_FAILURE", request_id)
-        if time.monotonic() - started > self.integration_timeout_s:
+        if time.monotonic() - started > (route.timeout_s or self.integration_timeout_s):
             return self._own("INTEGRATION_TIMEOUT", request_id)
         refusal = {413: "REQUEST_TOO_LARGE", 429: "THROTTLED"}.get(result.status)
         if refusal:

@@ -51,7 +51,7 @@ def test_a_proxy_result_becomes_a_stream_of_one_chunk(start: Start) -> None:
     assert asked.call.is_streamed
 
 
-@pytest.mark.parametrize("value", [{"a": [1, "é"]}, None, "text", 3])
+@pytest.mark.parametrize("value", [{"a": [1, "é"]}, None, "text", 3, "lone \ud800"])
 def test_any_other_value_is_answered_as_json(start: Start, value: object) -> None:
     asked = Asked(start(), {"value": value})
     assert asked.outcome().error is None
@@ -187,9 +187,11 @@ def test_a_function_that_cannot_start_says_why(start: Start, variables: dict[str
 
 
 def test_a_function_whose_start_takes_too_long_is_stopped(start: Start) -> None:
-    outcome = Asked(start({"_HANDLER": "time.sleep"}, init_limit_s=0.0), {}).outcome()
+    function = start({"INIT_S": "30"}, init_limit_s=0.2)
+    outcome = Asked(function, {}).outcome()
     assert outcome.error is not None
     assert outcome.error["errorType"] == "Sandbox.Timedout"
+    assert function.pid is None
 
 
 def test_a_large_event_and_a_large_answer_pass(start: Start) -> None:

@@ -15,6 +15,7 @@ from hotplate.streaming import StreamedResponse
 # Generators that nothing but `close` ends.
 KEPT: list[Iterator[bytes]] = []
 
+time.sleep(float(os.environ.get("INIT_S", "0")))
 if os.environ.get("BROKEN_INIT"):
     raise ImportError("this module cannot be imported")
 

@@ -18,6 +18,7 @@ Source: AWS Lambda Developer Guide, "Building a custom runtime"; awslambdaric (`
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -103,10 +104,10 @@ def _restored(api: RuntimeApi) -> bool:
 def _serve(api: RuntimeApi, handler: Handler, invocation: Invocation, environ: Mapping[str, str]) -> None:
     context = Context(invocation, environ)
     try:
-        result = handler(orjson.loads(invocation.event), context)
+        result = handler(_read(invocation.event), context)
         response = result if isinstance(result, StreamedResponse) else as_streamed(result)
         if response is None:
-            api.answer(invocation.id, orjson.dumps(result))
+            api.answer(invocation.id, _written(result))
             return
         head, chunks = prelude(response), iter(response.chunks)
         first = next((chunk for chunk in chunks if chunk), b"")
@@ -122,6 +123,21 @@ def _serve(api: RuntimeApi, handler: Handler, invocation: Invocation, environ: M
         sys.stderr.write(f"stream {invocation.id} has no listener any more\n")
     finally:
         _close(chunks)
+
+
+def _read(event: bytes) -> Any:
+    """Return the event; what orjson refuses (lone surrogates) the standard library may take."""
+    try:
+        return orjson.loads(event)
+    except orjson.JSONDecodeError:
+        return json.loads(event)
+
+
+def _written(result: Any) -> bytes:
+    try:
+        return orjson.dumps(result)
+    except orjson.JSONEncodeError:
+        return json.dumps(result).encode()
 
 
 def _send_rest(stream: Stream, chunks: Iterator[bytes], response: StreamedResponse, context: Context) -> None:
