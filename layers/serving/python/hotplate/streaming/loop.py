@@ -10,7 +10,8 @@ Rules kept:
 3. A stream that nobody wants ends with the item that is being made.
 4. What cannot be started is told to `/init/error`, and the process ends.
 
-Not done: several events in one process (managed instances), which is refused.
+Not done: several events in one process (managed instances), which is refused; a handler for the root of
+`logging`, whose warnings go to standard error as Python has it.
 
 Source: AWS Lambda Developer Guide, "Building a custom runtime"; awslambdaric (`bootstrap`).
 """
