@@ -117,6 +117,7 @@ def test_a_caller_who_hangs_up_stops_the_generator_within_one_item(start: Start)
     assert asked.outcome().is_broken
     assert not asked.outcome().is_spent
     (line,) = closed(function)
+    assert line["why"] == "GeneratorExit"
     assert line["closed"] <= len(asked.parts) + 1
     assert line["at"] - hung_up < 0.2
     assert Asked(function, {"count": 1}).answer()[1] == b"data: 0\n\n"
@@ -132,6 +133,7 @@ def test_time_that_runs_out_between_chunks_is_told_in_the_stream(start: Start) -
     outcome = asked.outcome()
     assert outcome.error is not None
     assert outcome.error["errorType"] == "TimeoutError"
+    assert [line["why"] for line in closed(function)] == ["TimeoutError"]
     assert Asked(function, {"count": 1}).answer()[1] == b"data: 0\n\n"
     assert function.starts == 1
 

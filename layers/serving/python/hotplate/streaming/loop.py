@@ -22,6 +22,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -146,7 +147,7 @@ def _send_rest(stream: Stream, chunks: Iterator[bytes], response: StreamedRespon
         for chunk in chunks:
             stream.send(chunk)
             if context.get_remaining_time_in_millis() < _LAST_WORDS_MS:
-                raise TimeoutError("the answer takes longer than the function may")
+                _run_out(chunks)
     except CallerGoneError:
         raise
     except Exception as fault:  # the edge, as above; what was sent cannot be taken back
@@ -155,6 +156,16 @@ def _send_rest(stream: Stream, chunks: Iterator[bytes], response: StreamedRespon
         stream.fail(fault, context.aws_request_id)
     else:
         stream.end()
+
+
+def _run_out(chunks: Iterator[bytes]) -> None:
+    """Raise a TimeoutError, where `chunks` is if that is a generator, so that it hears why it ends."""
+    fault = TimeoutError("the answer takes longer than the function may")
+    throw = getattr(chunks, "throw", None)
+    if throw is not None:
+        with suppress(StopIteration):
+            throw(fault)
+    raise fault
 
 
 def _close(chunks: Iterator[bytes]) -> None:
