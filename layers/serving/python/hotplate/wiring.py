@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # Seconds that one input by reference may take; API Gateway waits 29 for all of a request.
 INPUT_TIMEOUT_S = 10.0
 
-__all__ = ["model_function", "pipeline_function", "program_function"]
+__all__ = ["generation_function", "model_function", "pipeline_function", "program_function"]
 
 
 def model_function(module: str | None = None) -> Endpoint:
@@ -92,6 +92,15 @@ def pipeline_function(module: str | None = None) -> Endpoint:
             return build_pipeline(fetched, settings, ledger, make, member)
 
     return _endpoint(source, build)
+
+
+def generation_function() -> Endpoint:
+    """Return the handler of a streaming function, whose model generates text."""
+    source = _Source()
+    from hotplate.generation.loading import build_text_model
+    from hotplate.http.generation import GenerationEndpoint
+
+    return _endpoint(source, build_text_model, GenerationEndpoint)
 
 
 def _members(settings: Settings, ledger: Ledger, stack: ExitStack) -> Callable[[Member], Predictor]:
@@ -157,7 +166,7 @@ class _Source:
             return fetch_here(settings, reader, ledger)
 
 
-def _endpoint(source: _Source, build: Build) -> Endpoint:
+def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None) -> Endpoint:
     from hotplate.http.endpoint import Endpoint
     from hotplate.http.marshaller import install_marshaller
 
@@ -174,7 +183,9 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
 
     install_marshaller()
     end_of_imports()
-    endpoint = Endpoint(load, card, _read_input, late=source.is_late, strict=is_snapshot(os.environ))
+    endpoint = (kind or Endpoint)(
+        load, card, _read_input, late=source.is_late, strict=is_snapshot(os.environ)
+    )
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore
 

@@ -6,6 +6,7 @@
 | GET | `/ready` | readiness |
 | GET | `/card` | the model card; ours, not the protocol's |
 | POST | `/infer` | inference |
+| POST | `/generate`, `/generate_stream` | a text that goes on; see `hotplate.http.generation` |
 
 Source: Open Inference Protocol v2, "HTTP/REST".
 """
