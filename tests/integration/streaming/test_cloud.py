@@ -67,6 +67,14 @@ Resources:
           Type: Api
           Properties:
             {RestApiId: !Ref Api, Method: POST, Path: "/stream/{what}", ResponseTransferMode: RESPONSE_STREAM}
+        Open:
+          Type: Api
+          Properties:
+            RestApiId: !Ref Api
+            Method: POST
+            Path: /open
+            ResponseTransferMode: RESPONSE_STREAM
+            Auth: {Authorizer: NONE}
   Plain:
     Type: AWS::Serverless::Function
     Properties:
@@ -262,3 +270,19 @@ def test_lambdas_invoke_gives_a_streamed_answer_whole(api: Api) -> None:
     assert json.load(asked["Payload"]) == [1]
     asked = functions.invoke(FunctionName=f"{api.streamer}:live", Payload=json.dumps({"refuse": "no"}))
     assert asked["FunctionError"] == "Unhandled"
+
+
+def test_a_request_past_the_functions_concurrency_is_throttled_while_a_stream_lasts(api: Api) -> None:
+    functions = client("lambda", api.endpoint)
+    functions.put_function_concurrency(FunctionName=api.streamer, ReservedConcurrentExecutions=1)
+    try:
+        connection, answer = api.post({"count": 10, "every_s": 0.05})
+        with closing(connection):
+            assert answer.status == 200
+            assert api.ask({"count": 1})[0].status == 429
+            assert answer.read().count(b"data:") == 10
+        # A stream has ended for its caller when its process is free.
+        again = [api.ask({"value": {"statusCode": 200}}, path="/open")[0].status for _ in range(5)]
+        assert again == [200] * 5
+    finally:
+        functions.delete_function_concurrency(FunctionName=api.streamer)

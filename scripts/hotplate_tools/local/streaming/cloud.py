@@ -151,17 +151,20 @@ class Listener:
 
     async def _send_all(self, send: Any, first: bytes, gone: asyncio.Future[None]) -> None:
         part: bytes | Outcome | None = first
-        while isinstance(part, bytes):
-            if part:
+        is_whole = False
+        # The end is sent when the worker is free, so that who asks again at once gets the same one.
+        while part is not None:
+            if isinstance(part, Outcome):
+                is_whole = not part.is_broken and part.error is None
+            elif part:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             following = asyncio.ensure_future(self._parts.get())
             await asyncio.wait((following, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
+            if gone.done():
                 following.cancel()
                 return
             part = following.result()
-        # Without a last frame the caller sees that this was not all.
-        if isinstance(part, Outcome) and not part.is_broken and part.error is None:
+        if is_whole:  # without a last frame the caller sees that this was not all
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
