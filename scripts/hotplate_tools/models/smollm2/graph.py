@@ -107,7 +107,7 @@ def write_graph(shape: Shape, weights: Mapping[str, Any], file: Path) -> None:
     )
     norm = make.constant("0.input_norm", weights["0.input_norm"])
     normed = make.add(
-        "SimplifiedLayerNormalization", [stream, norm], "0.normed", epsilon=shape.epsilon, axis=-1
+        "RMSNormalization", [stream, norm], "0.normed", epsilon=shape.epsilon, axis=-1
     )
     for layer in range(shape.layers):
         after = weights["norm"] if layer + 1 == shape.layers else weights[f"{layer + 1}.input_norm"]
@@ -175,8 +175,8 @@ def _save(make: _Builder, shape: Shape, file: Path) -> None:
     graph = helper.make_graph(
         make.nodes, "llama", [*inputs, *caches("past_key_values", "P")], outputs, initializer=make.weights
     )
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid(_MS, 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="hotplate")
+    opsets = [helper.make_opsetid("", 23), helper.make_opsetid(_MS, 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=11, producer_name="hotplate")
     save_model(
         model, file, save_as_external_data=True, all_tensors_to_one_file=True,
         location=f"{file.name}.data", size_threshold=_OUTSIDE_BYTES,
