@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from hotplate.generation.generator import Vocabulary, read_vocabulary
+from hotplate.manifest.layout import blob_key
+from hotplate.manifest.schema import FileEntry, Manifest
+from hotplate.protocol.types import MetadataTensor
 from hotplate.runtime.cached import CachedGraph
 from hotplate.runtime.session import Session
 from hotplate_tools.models.smollm2.blocks import Packed
 from hotplate_tools.models.smollm2.graph import write_graph
 from hotplate_tools.models.smollm2.weights import Shape
+from tests.support.published import Published, republished, sha256_of
 
 CONTEXT = 512
 SHAPE = Shape(
@@ -122,3 +126,27 @@ def session() -> Session:
 
 def cached_graph() -> CachedGraph:
     return CachedGraph(session(), CONTEXT)
+
+
+def published_llama(name: str = "tiny") -> Published:
+    """Return it as a published version."""
+    body, data = graph()
+    files = {"model.onnx": body, "model.onnx.data": data, **assets()}
+    roles = {"model.onnx": "graph", "model.onnx.data": "weights"}
+    entries = [
+        FileEntry(path, roles.get(path, "asset"), len(files[path]), sha256_of(files[path]))  # type: ignore[arg-type]
+        for path in sorted(files)
+    ]
+    manifest = Manifest(
+        format=1,
+        name=name,
+        inputs=(
+            MetadataTensor("text_input", "BYTES", (1,)),
+            MetadataTensor("max_tokens", "INT64", (1,), optional=True),
+        ),
+        outputs=(MetadataTensor("text_output", "BYTES", (1,)),),
+        files=tuple(entries),
+        task="text-generation",
+    )
+    blobs = {blob_key(entry.sha256): files[entry.path] for entry in entries}
+    return republished(manifest, blobs)

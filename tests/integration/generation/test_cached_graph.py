@@ -18,7 +18,8 @@ def unpacked() -> dict[str, np.ndarray]:
     """Return the weights as the reference takes them; it rotates pairs, the graph halves."""
     size = SHAPE.features // SHAPE.heads
     order = np.arange(size).reshape(2, -1).T.ravel()
-    made, found = weights(), {}
+    made = weights()
+    found: dict[str, np.ndarray] = {}
     for layer in range(SHAPE.layers):
         query, key, value = np.split(plain(made[f"{layer}.qkv"]), [SHAPE.features, SHAPE.features + size])
         gate, up = np.split(plain(made[f"{layer}.gate_up"]), 2)

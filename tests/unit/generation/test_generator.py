@@ -1,5 +1,6 @@
 """Answers over a graph that says what it is told to."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -93,8 +94,9 @@ def test_the_whole_context_may_be_used_and_no_token_more() -> None:
     with pytest.raises(ContextLengthExceededError) as refused:
         VOCABULARY.of_text(text + "a", 1)
     assert str(refused.value) == (
-        f"This model's maximum context length is {CONTEXT} tokens. However, you requested {CONTEXT + 1} tokens "
-        f"({CONTEXT} in the prompt, 1 in the completion). Please reduce the length of the prompt or completion."
+        f"This model's maximum context length is {CONTEXT} tokens. However, you requested {CONTEXT + 1} "
+        f"tokens ({CONTEXT} in the prompt, 1 in the completion). Please reduce the length of the prompt or "
+        f"completion."
     )
 
 
@@ -105,17 +107,13 @@ def test_without_a_length_the_prompt_alone_has_to_fit() -> None:
 
 
 def test_a_tokenizer_without_the_marks_is_refused() -> None:
-    import json
-
     files = assets() | {"generation.json": json.dumps(config(ends=["<|gone|>"])).encode()}
-    with pytest.raises(ValueError, match="no marks <|gone|>"):
+    with pytest.raises(ValueError, match=r"no marks <\|gone\|>"):
         read_vocabulary(files)
 
 
 @pytest.mark.parametrize("change", [{"context": 1.5}, {"ends": []}, {"chat": {}}, {"caches": [0, 1, 1]}])
 def test_a_configuration_that_is_none_is_refused(change: dict[str, object]) -> None:
-    import json
-
     with pytest.raises(ValueError, match="expected"):
         read_vocabulary(assets() | {"generation.json": json.dumps(config(**change)).encode()})
 

@@ -106,9 +106,7 @@ def write_graph(shape: Shape, weights: Mapping[str, Any], file: Path) -> None:
         quantize_axis=1,
     )
     norm = make.constant("0.input_norm", weights["0.input_norm"])
-    normed = make.add(
-        "RMSNormalization", [stream, norm], "0.normed", epsilon=shape.epsilon, axis=-1
-    )
+    normed = make.add("RMSNormalization", [stream, norm], "0.normed", epsilon=shape.epsilon, axis=-1)
     for layer in range(shape.layers):
         after = weights["norm"] if layer + 1 == shape.layers else weights[f"{layer + 1}.input_norm"]
         stream, normed = _layer(make, shape, weights, layer, stream, normed, after)
