@@ -73,7 +73,7 @@ build: .venv/.complete ## Build functions and layers, print their sizes
 	@$(BIN)/hotplate build
 
 lock: .venv/.complete ## Pin all requirements again, with hashes
-	@for name in dev sam cloud fuzz runtime train-keras train-ocr train-pretrained convert-boosted convert-keras convert-sklearn \
+	@for name in dev sam cloud fuzz runtime train-gguf train-keras train-ocr train-pretrained convert-boosted convert-keras convert-sklearn \
 	  model-signing quantise plot bench-servers bench-mlserver; do \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	    requirements/$$name.in -o requirements/$$name.txt; done

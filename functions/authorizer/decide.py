@@ -46,6 +46,12 @@ _PREFIXES = ("/v2", "/v1", "/openai/v1")
 _READ = ("/ping", "/openapi.json")
 # A job is a request too; whose it is, and the scopes for its model, the function asks.
 _JOBS = (("POST", "/jobs"), *((method, "/jobs/{id}") for method in ("PUT", "GET", "DELETE")))
+# Last parts of paths that ask a model.
+_ASKS = ("infer", "explain", "generate", "generate_stream")
+# Paths that name no model and go to the function of one, which asks the scopes again for that.
+_GENERATING = tuple(
+    f"{base}/{what}" for base in ("/v1", "/openai/v1") for what in ("chat/completions", "completions")
+)
 # What the relay answers: it finds the model, and asks the caller's scopes again for that one.
 _RELAYED = ("/v1/{proxy+}", "/openai/v1/{proxy+}", "/endpoints/{proxy+}", "/invocations")
 # Where inputs are put that are too large for a call: who may ask some model.
@@ -187,7 +193,7 @@ def wanted(event: Mapping[str, Any]) -> tuple[Verb | None, str | None]:
     parts = [part for part in resource.split("/") if part]
     if (method, resource) == ("GET", "/usage"):
         return "usage", None
-    if (method == "POST" and resource in (*_RELAYED, _UPLOADS)) or (method, resource) in _JOBS:
+    if (method == "POST" and resource in (*_RELAYED, *_GENERATING, _UPLOADS)) or (method, resource) in _JOBS:
         return "infer", None
     if method == "GET" and resource in _READ:
         return "read", None
@@ -195,7 +201,7 @@ def wanted(event: Mapping[str, Any]) -> tuple[Verb | None, str | None]:
         return None, None
     if parts[:2] == ["v2", "models"] and len(parts) > 2:
         if method == "POST":
-            return ("infer" if parts[-1] in ("infer", "explain") else None), parts[2]
+            return ("infer" if parts[-1] in _ASKS else None), parts[2]
         return ("read" if method == "GET" else None), parts[2]
     # The catalogue's: it shows what may be read, and answers what is not there.
     return ("read" if method in ("GET", "POST") else None), None

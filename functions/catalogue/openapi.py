@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import hotplate
+from functions.catalogue.generation import completion_bodies, generate_bodies, generates_text
 from functions.catalogue.jobs import TAKEN, job_paths
 from functions.catalogue.schemas import COMPONENTS, ref
 from functions.catalogue.signature import example, infer_request, infer_response, predict_request
@@ -93,6 +94,9 @@ def _server_paths(manifests: Sequence[Manifest]) -> Json:
         one = _operation("One model", _json(ref("OpenaiModel")), (404, 503), error=openai, parameters=[_NAME])
         paths |= {f"{base}/models": {"get": listed}, f"{base}/models/{{name}}": {"get": one}}
         paths[f"{base}/embeddings"] = {"post": _embeddings(manifests)}
+        able = [manifest.name for manifest in manifests if generates_text(manifest)]
+        for path, (summary, sent, answer) in completion_bodies(able).items():
+            paths[base + path] = {"post": _generation(summary, sent, answer, error="OpenaiError")}
     return paths
 
 
@@ -112,11 +116,17 @@ def _model_paths(name: str, version: str, manifest: Manifest) -> Json:
         }
         paths |= {base + suffix: {"get": operation} for suffix, operation in gets.items()}
         paths[f"{base}/infer"] = {"post": _infer(name, manifest, parameters)}
+        if generates_text(manifest):
+            sent, answer = generate_bodies()
+            whole = _generation("What comes after a text", sent, answer, parameters=parameters)
+            stream = _generation("The same, in events", sent, None, parameters=parameters)
+            paths |= {f"{base}/generate": {"post": whole}, f"{base}/generate_stream": {"post": stream}}
     paths[f"/v2/models/{name}/docs"] = {"get": _operation("This, as a page", {"text/html": {}}, (404, 503))}
     paths[f"/v2/models/{name}/docs/dataplane.json"] = {
         "get": _operation("This document", _json({"type": "object"}), (404, 503))
     }
-    paths[f"/v2/models/{name}/explain"] = {"post": _explain(name, manifest)}
+    if not generates_text(manifest):
+        paths[f"/v2/models/{name}/explain"] = {"post": _explain(name, manifest)}
     paths[f"/v1/models/{name}:predict"] = {"post": _predict(manifest)}
     paths[f"/endpoints/{name}/invocations"] = {"post": _invocations([])}
     return paths
@@ -137,6 +147,13 @@ def _explain(name: str, manifest: Manifest) -> Json:
     operation["summary"] = "What the answer hangs on: tensors `attribution.INPUT`, `target`, `score`"
     operation["responses"]["200"]["content"]["application/json"] = {"schema": {"type": "object"}}
     return operation
+
+
+def _generation(summary: str, sent: Json, answer: Json | None, **more: Any) -> Json:
+    """Return an operation that generates text; `answer` is None where it comes in events only."""
+    whole = {} if answer is None else _json(answer)
+    events: Json = {"text/event-stream": {"schema": {"type": "string"}}}
+    return _operation(summary, whole | events, _INFER_FAULTS, **more) | {"requestBody": _body(sent)}
 
 
 _INFER_FAULTS = (400, 403, 404, 413, 429, 500, 503, 504)

@@ -21,6 +21,7 @@ from hotplate_tools.training.stored import (
     is_pipeline,
     member_names,
     model_folder,
+    models_of_task,
     source_folder,
 )
 from tests.support.signing import SeedSigner
@@ -236,15 +237,26 @@ def test_parameter_of_the_keys_takes_none_one_and_two(keys: str, fits: bool) -> 
     assert bool(re.fullmatch(pattern, keys)) is fits
 
 
+# Models that answer completions too.
+GENERATING = models_of_task("text-generation")
+
+
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
 def test_model_has_the_protocols_routes(model: ServedModel) -> None:
     base = f"/v2/models/{model.name}"
     version = base + "/versions/{version}"
-    assert routes(model.function) == {
-        (method, prefix + suffix)
-        for prefix in (base, version)
-        for method, suffix in (("GET", ""), ("GET", "/ready"), ("GET", "/card"), ("POST", "/infer"))
-    } | {("POST", f"{base}/explain")}
+    suffixes = [("GET", ""), ("GET", "/ready"), ("GET", "/card"), ("POST", "/infer")]
+    generates = model.name in GENERATING
+    explains = set() if generates else {("POST", f"{base}/explain")}
+    suffixes += [("POST", "/generate"), ("POST", "/generate_stream")] if generates else []
+    completions = {
+        ("POST", f"{prefix}/{what}")
+        for prefix in ("/v1", "/openai/v1")
+        for what in ("chat/completions", "completions")
+    }
+    assert routes(model.function) == (completions if generates else explains) | {
+        (method, prefix + suffix) for prefix in (base, version) for method, suffix in suffixes
+    }
 
 
 def test_catalogue_answers_for_the_server_and_for_whatever_is_not_there() -> None:

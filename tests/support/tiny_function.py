@@ -106,6 +106,14 @@ Resources:
       Events:
         Do: {Type: Api, Properties: {RestApiId: !Ref Api, Method: GET, Path: /do}}
         Rest: {Type: Api, Properties: {RestApiId: !Ref Api, Method: POST, Path: "/rest/{proxy+}"}}
+        Stream:
+          Type: Api
+          Properties:
+            RestApiId: !Ref Api
+            Method: post
+            Path: /stream
+            ResponseTransferMode: RESPONSE_STREAM
+            TimeoutInMillis: 60000
   BrokenFunction:
     Type: AWS::Serverless::Function
     Properties:

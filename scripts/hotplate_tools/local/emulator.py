@@ -12,6 +12,7 @@
   all at once, so that a burst of requests starts as many workers again.
 - CloudFormation gives a mapping's `MaximumConcurrency` to Lambda as a number, also if it is a parameter's
   value. ministack 1.5 keeps the text, compares it with a number, and takes no more messages from any queue.
+- Streaming functions and streaming methods of an API (`hotplate_tools.local.streaming.cloud`).
 
 Runs in the environment `cloud` (requirements/cloud.txt, where the version is pinned); nothing else
 imports it.
@@ -21,16 +22,28 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
+from pathlib import Path
 from typing import Any
 
 from ministack import app as cloud  # type: ignore[import-not-found] # lives in its own environment
+from ministack.core import lambda_runtime  # type: ignore[import-not-found]
 from ministack.services import (  # type: ignore[import-not-found]
     apigateway_v1,
     cloudwatch_logs,
     lambda_svc,
+)
+
+# This environment knows nothing of the project; of it, only what needs nothing else is imported.
+sys.path.append(str(Path(__file__).parents[2]))
+
+from hotplate_tools.local.streaming.cloud import (
+    with_exec_wrapper,
+    with_streaming_methods,
+    with_streaming_workers,
 )
 
 type Invoke = Callable[[dict[str, Any], dict[str, Any], str, str], Awaitable[dict[str, Any] | None]]
@@ -159,5 +172,8 @@ if __name__ == "__main__":
     )
     lambda_svc._sqs_esm_concurrency = with_numbers(lambda_svc._sqs_esm_concurrency)
     lambda_svc._reserved_concurrency = with_shared_concurrency(lambda_svc._reserved_concurrency)
+    lambda_runtime._detect_runtime_binary = with_exec_wrapper(lambda_runtime._detect_runtime_binary)
+    lambda_runtime._worker_class_for = with_streaming_workers(lambda_runtime._worker_class_for)
+    apigateway_v1._invoke_lambda_proxy_v1 = with_streaming_methods(apigateway_v1._invoke_lambda_proxy_v1)
     cloud.app = with_media_types(cloud.app)
     cloud.main()

@@ -8,7 +8,8 @@
 Rules kept: HTTP/1.1 with kept-alive connections; a body above API Gateway's 10 MB is refused before
 it is read; what the function says is passed on byte for byte.
 
-Not done: TLS, signatures and credentials (none is checked), `InvocationType: Event`.
+Not done: TLS, signatures and credentials (none is checked), `InvocationType: Event`; a streamed answer is
+given on when it is whole, as the RIE gives it.
 
 Source: AWS Lambda API reference, "Invoke"; API Gateway quotas, "Payload size" and "Integration timeout".
 """
@@ -38,6 +39,7 @@ from hotplate_tools.local.gateway import (
     match_route,
     proxy_event,
     read_answer,
+    streamed_result,
 )
 
 if TYPE_CHECKING:
@@ -67,8 +69,8 @@ class Front:
     Attributes:
         template: Routes, stage, gateway responses and functions.
         invoke: Runs a function, named by logical id, on an event.
-        integration_timeout_s: What the REST API waits for a function at most. The answer to one that
-            took longer is 504, given when it ends.
+        integration_timeout_s: What the REST API waits for a function at most, where the route says nothing.
+            The answer to one that took longer is 504, given when it ends.
     """
 
     template: Template
@@ -116,12 +118,13 @@ class Front:
             result = self.invoke(route.function, json.dumps(event).encode())
         except ToolError:
             return self._own("INTEGRATION_FAILURE", request_id)
-        if time.monotonic() - started > self.integration_timeout_s:
+        if time.monotonic() - started > (route.timeout_s or self.integration_timeout_s):
             return self._own("INTEGRATION_TIMEOUT", request_id)
         refusal = {413: "REQUEST_TOO_LARGE", 429: "THROTTLED"}.get(result.status)
         if refusal:
             return self._own(refusal, request_id)
-        answer = None if result.function_error else read_answer(result.payload)
+        payload = result.payload if not route.is_streamed else streamed_result(result.payload)
+        answer = None if result.function_error else read_answer(payload)
         return answer or self._own("INTEGRATION_FAILURE", request_id)
 
     def _verdict(

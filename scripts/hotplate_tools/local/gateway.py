@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from hotplate.streaming.response import proxy_result
 from hotplate_tools.failures import FailedError
 
 if TYPE_CHECKING:
@@ -34,7 +35,15 @@ if TYPE_CHECKING:
 
     from hotplate_tools.local.template import Route
 
-__all__ = ["Answer", "GatewayResponses", "Request", "match_route", "proxy_event", "read_answer"]
+__all__ = [
+    "Answer",
+    "GatewayResponses",
+    "Request",
+    "match_route",
+    "proxy_event",
+    "read_answer",
+    "streamed_result",
+]
 
 # Headers about the connection, which end at API Gateway, and the length, which base64 changes.
 _NOT_FORWARDED = {
@@ -162,6 +171,11 @@ def read_answer(payload: bytes) -> Answer | None:
     if set(result) - {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}:
         return None
     return Answer(status, headers, raw) if 100 <= status <= 599 else None
+
+
+def streamed_result(payload: bytes) -> bytes:
+    """Return a streamed answer as the result that `read_answer` takes; of another payload nothing."""
+    return json.dumps(proxy_result(payload)).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ the SAM CLI runs in it. It differs in what lies below: this machine's C library 
 Linux's, so it does not show that a wheel needs a newer C library than Lambda has.
 
 Rules kept: an image is named by nothing but what it is made of (`stamp`), so it is built once.
-Not done: extensions, `AWS_LAMBDA_EXEC_WRAPPER`.
+Not done: extensions.
 
 Source: aws/aws-lambda-base-images; AWS Lambda developer guide, "Deploy Python Lambda functions with
 container images".
@@ -67,7 +67,8 @@ _LIBRARY = re.compile(r"(/\S+\.so\S*)")
 _BOOTSTRAP = """#!/bin/bash
 export AWS_EXECUTION_ENV=AWS_Lambda_{runtime}
 export PYTHONPATH=/var/task:/opt/python/lib/{runtime}/site-packages:/opt/python:/var/runtime
-exec /var/lang/bin/{runtime} -m awslambdaric "${{_HANDLER:-$1}}"
+# The wrapper without quotes: where there is none, it is no word.
+exec $AWS_LAMBDA_EXEC_WRAPPER /var/lang/bin/{runtime} -m awslambdaric "${{_HANDLER:-$1}}"
 """
 _ENTRYPOINT = """#!/bin/sh
 export _HANDLER="$1"

@@ -27,6 +27,7 @@ __all__ = ["Function", "Route", "Template", "read_template"]
 
 _QUEUE = "AWS::SQS::Queue"
 _FUNCTION = "AWS::Serverless::Function"
+_ROUTE_KEYS = ("Method", "Path", "ResponseTransferMode", "TimeoutInMillis")
 
 # Source: AWS::Serverless::Function and AWS::Lambda::Function, defaults of Timeout (s), MemorySize (MB)
 # and EphemeralStorage (MB).
@@ -74,11 +75,15 @@ class Route:
         method: Upper case; `ANY` for every method.
         resource: As in `/v2/models/{model_name}/infer`; `{proxy+}` takes the rest of the path.
         function: Logical id of the function behind it.
+        is_streamed: Whether API Gateway gives the answer on while it is made, and reads it by other rules.
+        timeout_s: What API Gateway waits for the function, in seconds; None for its default.
     """
 
     method: str
     resource: str
     function: str
+    is_streamed: bool = False
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +195,20 @@ class _Reader:
     def routes(self, logical_id: str) -> list[Route]:
         events = self._declared[logical_id].get("Properties", {}).get("Events", {})
         found = (
-            self._resolver.value({key: event["Properties"][key] for key in ("Method", "Path")})
+            self._resolver.value({key: event["Properties"].get(key) for key in _ROUTE_KEYS})
             for event in events.values()
             if event.get("Type") == "Api"
         )
-        return [Route(each["Method"].upper(), each["Path"], logical_id) for each in found]
+        return [
+            Route(
+                method.upper(),
+                path,
+                logical_id,
+                is_streamed=transfer == "RESPONSE_STREAM",
+                timeout_s=int(timeout_ms) / 1000 if timeout_ms else None,
+            )
+            for method, path, transfer, timeout_ms in (each.values() for each in found)
+        ]
 
     def authorizer(self) -> str:
         """Return the logical id of the API's authoriser, or what else authorises; "" where nothing does."""

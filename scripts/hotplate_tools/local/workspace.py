@@ -98,6 +98,9 @@ class FunctionFiles:
             **({} if self.has_walls else {"TMPDIR": self._own_tmp()}),
         }
         runtime = [f"{home}/bin/python", "-m", "awslambdaric", function.handler]
+        # Lambda starts what this names, with its own command behind it; the RIE knows nothing of it.
+        if wrapper := function.environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
+            runtime.insert(0, wrapper.replace("/opt/", f"{opt}/", 1))
         addresses = ["--runtime-interface-emulator-address", address, "--runtime-api-address", api_address]
         return {
             "command": [rie, *addresses, *runtime],

@@ -17,6 +17,7 @@ import msgspec
 
 import hotplate
 from hotplate.errors import GraphError, ManifestError
+from hotplate.generation.chat import CONFIG
 from hotplate.manifest.schema import (
     FORMAT,
     FileEntry,
@@ -242,15 +243,20 @@ def _parity(source: Source, graph: Graph) -> Parity | None:
     return read_record(source.parity, graph) if source.parity else None
 
 
+# The steps of models that generate text.
+GENERATION = "hotplate.generation.steps"
+
+
 def load_transforms(name: str, assets: Mapping[str, bytes]) -> Transforms | None:
     """Return what `functions.<name>.model` puts around the graph, or None if there is no such module.
 
-    `-` and `.` in a model's name are `_` in the folder's.
+    `-` and `.` in a model's name are `_` in the folder's. A model that generates text, as its assets say,
+    has the package's own steps: `functions/chat` serves all of those.
 
     Raises:
         RefusedError: There are assets and nothing that takes them, or not those it needs.
     """
-    wanted = f"functions.{module_name(name)}.model"
+    wanted = GENERATION if CONFIG in assets else f"functions.{module_name(name)}.model"
     try:
         module = importlib.import_module(wanted)
     except ModuleNotFoundError as fault:

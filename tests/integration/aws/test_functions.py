@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -85,6 +86,18 @@ def test_alias_is_called_signed_and_its_answer_returned() -> None:
     assert call["path"] == "/2015-03-31/functions/reader/invocations?Qualifier=live"
     assert call["payload"] == b'{"x": 2}'
     assert "/eu-west-1/lambda/aws4_request" in call["headers"]["authorization"]
+
+
+def test_a_streamed_answer_comes_as_the_proxy_result_that_it_amounts_to() -> None:
+    body = b'{"statusCode":201,"headers":{"a":"1"}}' + bytes(8) + b"data\0"
+    with lambda_api(body=body) as (endpoint, _), caller(endpoint) as one:
+        result = json.loads(one.call("reader", b"{}"))
+    assert result == {"statusCode": 201, "headers": {"a": "1"}, "body": "ZGF0YQA=", "isBase64Encoded": True}
+
+
+def test_an_answer_with_a_zero_byte_that_is_none_comes_as_it_is() -> None:
+    with lambda_api(body=b"\0") as (endpoint, _), caller(endpoint) as one:
+        assert one.call("reader", b"{}") == b"\0"
 
 
 def test_connection_that_went_stale_is_replaced() -> None:

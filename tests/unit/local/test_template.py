@@ -112,6 +112,7 @@ def test_function_is_read_with_globals_and_parameters(tmp_path: Path) -> None:
     assert template.routes == (
         Route("GET", "/do", "TinyFunction"),
         Route("POST", "/rest/{proxy+}", "TinyFunction"),
+        Route("POST", "/stream", "TinyFunction", is_streamed=True, timeout_s=60.0),
     )
     assert (template.stage, template.has_authorizer) == ("live", False)
 

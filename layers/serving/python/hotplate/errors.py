@@ -10,6 +10,8 @@ HotplateError
 │  ├─ ShapeMismatchError      rank, dimension or element count differs
 │  ├─ DatatypeMismatchError   another datatype, or an element that is not of it
 │  ├─ ValueRangeError         an element that the datatype cannot hold
+│  ├─ ContextLengthExceededError a prompt and its answer have more tokens than the model reads at once
+│  ├─ UnsupportedOptionError  an option of a protocol that this server does not have
 │  ├─ UnreadableImageError    bytes that are no image, or an image too large to open
 │  ├─ UnsupportedMediaTypeError a body of a content type that is not read here
 │  ├─ PayloadTooLargeError    more bytes than Lambda accepts in one call, or than are read by reference
@@ -100,6 +102,36 @@ class DatatypeMismatchError(RequestError):
 
 class ValueRangeError(RequestError):
     """An element that its datatype, or JSON, cannot hold."""
+
+
+class ContextLengthExceededError(RequestError):
+    """A prompt and its answer have more tokens than the model reads at once; in OpenAI's words."""
+
+    def __init__(self, what: str, *, context: int, prompt: int, answer: int | None) -> None:
+        """Tell it.
+
+        Args:
+            what: What the prompt came in: `messages` or `prompt`.
+            context: Tokens that the model reads at once.
+            prompt: Tokens of the prompt.
+            answer: Tokens that were asked for; None if no number was.
+        """
+        if answer is None:
+            came = f"your {what} resulted in {prompt} tokens. Please reduce the length of the {what}."
+        else:
+            came = (
+                f"you requested {prompt + answer} tokens ({prompt} in the {what}, {answer} in the "
+                f"completion). Please reduce the length of the {what} or completion."
+            )
+        super().__init__(
+            what, expected=f"at most {context} tokens", received=f"{prompt + (answer or 0)} tokens"
+        )
+        # What clients look for in the text.
+        self.args = (f"This model's maximum context length is {context} tokens. However, {came}",)
+
+
+class UnsupportedOptionError(RequestError):
+    """An option of a protocol that this server does not have: refused, because ignored it would mislead."""
 
 
 class UnreadableImageError(RequestError):

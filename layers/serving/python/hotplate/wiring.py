@@ -39,7 +39,7 @@ INPUT_TIMEOUT_S = 10.0
 # Seconds that the function of jobs may take to accept a request; it may start cold.
 SUBMIT_TIMEOUT_S = 20.0
 
-__all__ = ["model_function", "pipeline_function", "program_function"]
+__all__ = ["generation_function", "model_function", "pipeline_function", "program_function"]
 
 
 def model_function(module: str | None = None) -> Endpoint:
@@ -106,6 +106,15 @@ def _spare_blas() -> None:
     It starts its threads when NumPy is imported: a tenth of that import, for products that a graph computes.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def generation_function() -> Endpoint:
+    """Return the handler of a streaming function, whose model generates text."""
+    source = _Source()
+    from hotplate.generation.loading import build_text_model
+    from hotplate.http.generation import GenerationEndpoint
+
+    return _endpoint(source, build_text_model, GenerationEndpoint)
 
 
 def _members(settings: Settings, ledger: Ledger, stack: ExitStack) -> Callable[[Member], Predictor]:
@@ -176,7 +185,7 @@ class _Source:
             return fetch_here(settings, reader, ledger)
 
 
-def _endpoint(source: _Source, build: Build) -> Endpoint:
+def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None) -> Endpoint:
     from hotplate.http.endpoint import Endpoint
     from hotplate.http.marshaller import install_marshaller
 
@@ -193,7 +202,9 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
 
     install_marshaller()
     end_of_imports()
-    endpoint = Endpoint(load, card, _read_input, _submit, late=source.is_late, strict=is_snapshot(os.environ))
+    endpoint = (kind or Endpoint)(
+        load, card, _read_input, _submit, late=source.is_late, strict=is_snapshot(os.environ)
+    )
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore
 

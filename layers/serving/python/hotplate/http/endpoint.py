@@ -103,8 +103,7 @@ class Endpoint:
             log_fault(fault, usage.request_id)
             response = answer_error(fault, request, usage.request_id)
             result = write_result(self._finish(response, usage, started))
-        self._write(usage, response)
-        self._cold = self._cold and self._model is None
+        self._write(usage, response.status, len(response.body))
         return result
 
     def after_restore(self, check: Callable[[Manifest], None]) -> None:
@@ -122,16 +121,18 @@ class Endpoint:
         self._cold = True
         self._write_ledger("restored", self._model)
 
-    def _write(self, usage: UsageLine, response: HttpResponse) -> None:
+    def _write(self, usage: UsageLine, status: int, size: int) -> None:
+        """Write the line of a request that was answered with `size` bytes."""
         model = self._model
         usage.write(
-            response.status,
-            len(response.body),
+            status,
+            size,
             model=model.manifest.name if model else None,
             version=model.version if model else None,
             cold=self._cold,
             init_ms=model.ledger.total_ms if model and self._cold else 0,
         )
+        self._cold = self._cold and model is None
 
     def _taken(self, request: HttpRequest, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the result for a caller who does not wait; None for one who does."""

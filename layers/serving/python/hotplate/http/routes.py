@@ -7,6 +7,7 @@
 | GET | `/card` | the model card; ours, not the protocol's |
 | POST | `/infer` | inference |
 | POST | `/explain` | what the answer hangs on; ours, not the protocol's |
+| POST | `/generate`, `/generate_stream` | a text that goes on; see `hotplate.http.generation` |
 
 Source: Open Inference Protocol v2, "HTTP/REST".
 """

@@ -32,10 +32,11 @@ class UsageLine:
         caller: Who asked.
         bytes_in: Of the body.
         rows: Of the first input.
+        tokens: Of a prompt and of its answer; None where nothing is generated.
         started: When it came, on the performance counter.
     """
 
-    __slots__ = ("bytes_in", "caller", "memory_mb", "request_id", "rows", "started")
+    __slots__ = ("bytes_in", "caller", "memory_mb", "request_id", "rows", "started", "tokens")
 
     def __init__(self, context: LambdaContext, started: float | None = None) -> None:
         self.request_id = context.aws_request_id
@@ -43,6 +44,7 @@ class UsageLine:
         self.caller = NOBODY
         self.bytes_in = 0
         self.rows = 0
+        self.tokens: tuple[int, int] | None = None
         self.started = time.perf_counter() if started is None else started
 
     def write(
@@ -79,6 +81,7 @@ class UsageLine:
                 "tier": TIER,
                 "status": status,
                 "rows": self.rows,
+                **({"tokens_in": self.tokens[0], "tokens_out": self.tokens[1]} if self.tokens else {}),
                 "bytes_in": self.bytes_in,
                 "bytes_out": bytes_out,
                 "ms": round(ms, 2),

@@ -60,6 +60,8 @@ def build_model(
     settings: Settings,
     ledger: Ledger,
     transforms: Transforms | MakeTransforms | None = None,
+    *,
+    warms_up: bool = True,
 ) -> Model:
     """Return the model made of verified bytes; warmed up where nobody waits for init to end.
 
@@ -69,6 +71,7 @@ def build_model(
         ledger: Gets the phases.
         transforms: The function's own steps around the graph, or what makes them of the version's
             assets; None serves the graph's tensors.
+        warms_up: Whether the graph is run on zeros here; a caller who knows better inputs does it himself.
 
     Raises:
         ManifestError: It is no graph, or its assets are not what the function needs.
@@ -85,7 +88,7 @@ def build_model(
     with ledger.phase("session"):
         session = _session(fetched, settings, ledger)
     model = Model(manifest, settings.version, TransformedGraph(session, transforms), ledger)
-    if not settings.is_on_demand:  # else the caller who waits would wait for two first runs
+    if warms_up and not settings.is_on_demand:  # else the caller who waits would wait for two first runs
         with ledger.phase("warmup"):
             warm_up(session, ledger)
     return model

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 
 from hotplate.errors import InferenceError
 from hotplate.protocol.types import InferenceRequest, InferenceResponse, Tensor
 
 if TYPE_CHECKING:
-    from hotplate.manifest.schema import Manifest
-    from hotplate.runtime.ledger import Ledger
+    from hotplate.manifest.schema import Manifest  # noqa: TC004 - nobody reads these annotations
+    from hotplate.runtime.ledger import Ledger  # noqa: TC004 - likewise
     from hotplate.runtime.session import Session
     from hotplate.runtime.staged import StagedSession
     from hotplate.runtime.transforms import Transforms
@@ -52,7 +53,7 @@ class TransformedGraph(NamedTuple):
         return self.transforms.apply(inputs, self.session.run_all)
 
 
-class Model(NamedTuple):
+class Model(msgspec.Struct, frozen=True):
     """Everything a request needs.
 
     Attributes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hotplate.manifest.schema import Arena, Prepacking
 
-__all__ = ["RUNTIME_VERSION", "Session"]
+__all__ = ["RUNTIME_VERSION", "Bound", "Session"]
 
 type Array = np.ndarray[Any, Any]
 
@@ -59,6 +59,7 @@ class Session:
     Attributes:
         inputs: (name, shape with -1 for an open dimension, dtype) of the graph's inputs, in its order.
         output_names: The graph's, in its order.
+        output_shapes: By name, with -1 for an open dimension.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Session:
             for node in self._session.get_inputs()
         ]
         self.output_names = [node.name for node in self._session.get_outputs()]
+        self.output_shapes = {node.name: shape_of(node.shape) for node in self._session.get_outputs()}
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return every output; otherwise as `run`."""
@@ -137,6 +139,46 @@ class Session:
         except _ORT_ERRORS as fault:
             raise _failed(fault, ready) from fault
         return {name: _taken(array) for name, array in zip(names, results, strict=True)}
+
+    def bind(self) -> Bound:
+        """Return a way to run the graph on arrays that stay where they are."""
+        return Bound(self._session)
+
+
+class Bound:
+    """Runs of one session on arrays that are given once; for graphs that go on from their own outputs."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._binding = session.io_binding()
+        self._kept: dict[str, ort.OrtValue] = {}
+
+    def place(self, array: Array, *, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> None:
+        """Take an array as these inputs, and write these outputs into it, until others are given.
+
+        Args:
+            array: Of numbers, C-contiguous; borrowed. As input and output at once it is changed in place,
+                which only operators that say so can do.
+            inputs: Names of the graph's.
+            outputs: Likewise.
+        """
+        value = ort.OrtValue.ortvalue_from_numpy(array)
+        for name in inputs:
+            self._binding.bind_ortvalue_input(name, value)
+        for name in outputs:
+            self._binding.bind_ortvalue_output(name, value)
+        self._kept.update(dict.fromkeys((*inputs, *outputs), value))
+
+    def run(self) -> None:
+        """Run the graph once.
+
+        Raises:
+            InferenceError: It failed.
+        """
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except _ORT_ERRORS as fault:
+            raise InferenceError(f"the graph failed: {fault}") from fault
 
 
 def _failed(fault: Exception, feeds: Mapping[str, Array]) -> HotplateError:

@@ -1,0 +1,103 @@
+"""What a GGUF file of a Llama holds: its shape, its weights in blocks or as plain numbers, its vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hotplate_tools.models.smollm2.blocks import Packed, pack_eight_bits, pack_four_bits, widen
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["Shape", "packed_weights", "plain_weights", "read_shape"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a Llama.
+
+    Attributes:
+        layers, heads, key_heads, features, words, context: How many.
+        base: Of the rotations' frequencies.
+        epsilon: Of the norms.
+    """
+
+    layers: int
+    heads: int
+    key_heads: int
+    features: int
+    words: int
+    context: int
+    base: float
+    epsilon: float
+
+    def rotations(self) -> tuple[Array, Array]:
+        """Return cosines and sines, float32 [context, half a head's features]."""
+        size = self.features // self.heads
+        steps = 1 / self.base ** (np.arange(0, size, 2, dtype=np.float64) / size)
+        angles = np.outer(np.arange(self.context), steps)
+        return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+
+
+def read_shape(file: GGUFReader) -> Shape:
+    """Return the shape that the file states."""
+
+    def said(name: str) -> Any:
+        return file.get_field(f"llama.{name}").contents()
+
+    return Shape(
+        layers=said("block_count"),
+        heads=said("attention.head_count"),
+        key_heads=said("attention.head_count_kv"),
+        features=said("embedding_length"),
+        words=said("vocab_size"),
+        context=said("context_length"),
+        base=said("rope.freq_base"),
+        epsilon=said("attention.layer_norm_rms_epsilon"),
+    )
+
+
+def packed_weights(file: GGUFReader, shape: Shape) -> dict[str, Packed | Array]:
+    """Return the weights as `write_graph` takes them; products of one input are one product."""
+    raw = {tensor.name: np.asarray(tensor.data) for tensor in file.tensors}
+    found: dict[str, Packed | Array] = {
+        "embedding": pack_eight_bits(raw["token_embd.weight"]),
+        "norm": raw["output_norm.weight"],
+    }
+    for layer in range(shape.layers):
+
+        def rows(*names: str, layer: int = layer) -> Array:
+            return np.concatenate([_rows(raw, shape, layer, name) for name in names])
+
+        # A quarter of the weights, and four fifths of what fitting them to four bits would lose.
+        found |= {
+            f"{layer}.qkv": widen(rows("attn_q", "attn_k", "attn_v")),
+            f"{layer}.output": widen(rows("attn_output")),
+            f"{layer}.gate_up": pack_four_bits(rows("ffn_gate", "ffn_up")),
+            f"{layer}.down": pack_four_bits(rows("ffn_down")),
+            f"{layer}.input_norm": raw[f"blk.{layer}.attn_norm.weight"],
+            f"{layer}.post_norm": raw[f"blk.{layer}.ffn_norm.weight"],
+        }
+    return found
+
+
+def plain_weights(file: GGUFReader) -> dict[str, Array]:
+    """Return the weights as float32 by the file's names, as the package `gguf` reads them."""
+    from gguf import dequantize
+
+    return {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in file.tensors}
+
+
+def _rows(raw: dict[str, Array], shape: Shape, layer: int, name: str) -> Array:
+    """Return the rows of a matrix; of queries and keys in the order that rotates halves, not pairs."""
+    matrix = raw[f"blk.{layer}.{name}.weight"]
+    heads = {"attn_q": shape.heads, "attn_k": shape.key_heads}.get(name)
+    if heads is None:
+        return matrix
+    pairs = matrix.reshape(heads, -1, 2, matrix.shape[-1])  # (heads, half, 2, bytes)
+    return pairs.swapaxes(1, 2).reshape(matrix.shape)
