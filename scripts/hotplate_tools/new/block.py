@@ -110,7 +110,7 @@ def _pattern(document: Mapping[str, Any]) -> ServedModel:
 def _list_items(lines: list[str], pattern: ServedModel) -> list[int]:
     """Return where a line of a list is about the pattern: its digest between words, or its function."""
     told = rf"{re.escape(pattern.name)} .*\${{{pattern.manifest_sha256}}}"
-    called = rf"(?:{re.escape(pattern.name)}=)?\${{{pattern.function}(?:\.Arn)?}}:live\"$"
+    called = rf"(?:{re.escape(pattern.name)}=)?\${{{pattern.function}(?:\.Arn)?}}:(?:live|\*)\"$"
     item = re.compile(rf"^ +- !Sub \"(?:{told}|{called})")
     return [index for index, line in enumerate(lines) if item.match(line)]
 

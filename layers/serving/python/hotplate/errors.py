@@ -23,7 +23,8 @@ HotplateError
 │  └─ JobConflictError        the id is another job's, or the job has ended
 ├─ BatchError                 a file of rows that cannot be predicted
 │  ├─ UnreadableFileError     not the format it seems to be, or broken; says where
-│  └─ UnfitFileError          its columns are not the model's inputs, or an option fits neither
+│  ├─ UnfitFileError          its columns are not the model's inputs, or an option fits neither
+│  └─ BatchRunNotFoundError   no such run (any more)
 ├─ ModelError                 wrong or absent model
 │  ├─ ModelNotFoundError      no such model or version here
 │  ├─ CardNotFoundError       the version was published without a card
@@ -177,6 +178,10 @@ class UnreadableFileError(BatchError):
 
 class UnfitFileError(BatchError):
     """A file's columns are not the model's inputs, or an option fits neither."""
+
+
+class BatchRunNotFoundError(BatchError):
+    """There is no such run (any more)."""
 
 
 class ModelError(HotplateError):

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hotplate.errors import ModelNotFoundError, ModelNotReadyError
-from hotplate.http.answers import RETRY_AFTER_S, answer_error, log_fault
+from hotplate.errors import HotplateError, ModelNotFoundError, ModelNotReadyError
+from hotplate.http.answers import RETRY_AFTER_S, answer_error, log_fault, status_of
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
@@ -42,9 +42,13 @@ if TYPE_CHECKING:
     from hotplate.protocol.types import InferenceRequest, InferenceResponse
     from hotplate.runtime.model import Model
 
+    type WorkOnFiles = Callable[[Mapping[str, Any], Model, Any, float], dict[str, Any]]
+
 __all__ = ["Endpoint"]
 
 _LENGTH_HEADER = "inference-header-content-length"
+# Characters of what a run is told of a fault. Ours.
+_LONGEST_REASON = 500
 
 
 class Endpoint:
@@ -55,6 +59,7 @@ class Endpoint:
         load: Callable[[], Model],
         read_card: Callable[[Manifest], bytes] | None = None,
         read_input: Callable[[Reference, str | None], memoryview] | None = None,
+        work_on_files: WorkOnFiles | None = None,
         *,
         late: bool = False,
         strict: bool = False,
@@ -65,12 +70,14 @@ class Endpoint:
             load: Called again later if it fails.
             read_card: Returns the card of the version, when it is first asked for; None: it has none.
             read_input: Returns what an input refers to, for a tenant; None: references are not taken.
+            work_on_files: Answers what is asked by `batch` of an event, which no request of API Gateway has.
             late: Load with the first request.
             strict: Raise what loading now raises.
         """
         self._load = load
         self._cards = CardShelf(read_card)
         self._read_input = read_input
+        self._work_on_files = work_on_files
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -83,6 +90,8 @@ class Endpoint:
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
+        if "batch" in event and self._work_on_files:
+            return {"batch": self._work(self._work_on_files, event["batch"], context)}
         started = time.perf_counter()
         usage = UsageLine(context, started)
         request: HttpRequest | None = None
@@ -115,6 +124,20 @@ class Endpoint:
             check(self._model.manifest)
         self._cold = True
         self._write_ledger("restored", self._model)
+
+    def _work(self, work: WorkOnFiles, asked: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answer what the function of batch asks; it writes the usage line, once for what was kept."""
+        try:
+            model = self._ready_model()
+            answer = work(asked, model, context, model.ledger.total_ms if self._cold else 0)
+        except Exception as fault:  # the edge: the worker decides what becomes of it
+            log_fault(fault, context.aws_request_id)
+            reason = (
+                f"{type(fault).__name__}: {fault}" if isinstance(fault, HotplateError) else "InternalError"
+            )
+            return {"fault": {"status": status_of(fault), "reason": reason[:_LONGEST_REASON]}}
+        self._cold = False
+        return answer
 
     def _write(self, usage: UsageLine, response: HttpResponse) -> None:
         model = self._model
