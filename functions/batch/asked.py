@@ -5,10 +5,10 @@
 | `find` | `key`, maybe `etag` | the run of what lies there now |
 | `status` | `run` | |
 | `cancel` | `run` | what has begun is not stopped, and without effect |
-| `resume` | `run` | takes a run up again that did not end well: what failed or is missing, no more |
+| `resume` | `run` | takes a run up again that did not end well: only what failed or is missing |
 
-The answer is the run's status, or `{"error": …, "status": …}`. Whoever may call the function may ask: there is
-no route to it.
+The answer is the run's status, or `{"error": …, "status": …}`. Whoever may call the function may ask: no
+route leads to it.
 """
 
 from __future__ import annotations

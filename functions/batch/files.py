@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hotplate.aws.batch_files import BatchFiles, ObjectSource
+from hotplate.batch.join import extension, finish
 from hotplate.batch.layout import Chunk, Layout
+from hotplate.batch.split import chunks, find_layout
 from hotplate.limits import MAX_MANIFEST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from hotplate.aws.batch_rows import Run
     from hotplate.aws.s3_reader import S3Reader
+    from hotplate.batch.layout import BatchOptions, Sink, Source
+    from hotplate.manifest.schema import Manifest
 
-__all__ = ["RunFiles", "RunPlan"]
+__all__ = ["Formats", "RunFiles", "RunPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """What knows how files of rows are written: `hotplate.batch`."""
+
+    find_layout: Callable[[Source, str, BatchOptions, Manifest], Layout] = find_layout
+    chunks: Callable[[Source, Layout, int, Callable[[Chunk, bytes], None]], Iterator[Chunk]] = chunks
+    finish: Callable[[Iterable[Source], Layout, Manifest, Sink], None] = finish
+    extension: Callable[[Layout], str] = extension
+
 
 # Longest list of chunks that is read, in bytes. Ours: chunks of about a terabyte.
 MAX_CHUNKS_BYTES = 64 * 2**20
@@ -37,6 +52,8 @@ class RunFiles(BatchFiles):
     def __init__(self, files: BatchFiles, open_reader: Callable[[], S3Reader]) -> None:
         super().__init__(files.client, files.bucket)
         self._open_reader = open_reader
+        # A worker has pieces of one run after another.
+        self._last: tuple[str, RunPlan] = ("", RunPlan(Layout("csv", (), (), (), 0, 0)))
 
     @contextmanager
     def source(self, run: Run) -> Iterator[ObjectSource]:
@@ -70,8 +87,10 @@ class RunFiles(BatchFiles):
 
     def plan(self, run: str) -> RunPlan:
         """Return what a run's pieces have in common."""
-        raw = self.get(f"work/{run}/plan.json", max_bytes=MAX_PLAN_BYTES)
-        return msgspec.json.decode(raw, type=RunPlan)
+        if self._last[0] != run:
+            raw = self.get(f"work/{run}/plan.json", max_bytes=MAX_PLAN_BYTES)
+            self._last = run, msgspec.json.decode(raw, type=RunPlan)
+        return self._last[1]
 
     def put_chunks(self, run: str, chunks: list[Chunk]) -> None:
         """Keep the list of a run's chunks."""

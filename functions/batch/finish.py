@@ -6,14 +6,13 @@ followed by whoever its message comes to, who writes the same again.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from functions.batch.files import Formats
 from functions.batch.reports import folder_of_run
 from hotplate.aws.batch_rows import ENDED
-from hotplate.batch.join import extension, finish
 from hotplate.errors import BatchError, BatchRunNotFoundError
 from hotplate.manifest.schema import decode
 
@@ -35,10 +34,13 @@ _BYTES = "application/octet-stream"
 class Finisher:
     """Ends runs."""
 
-    def __init__(self, table: BatchTable, files: RunFiles, reports: Reports) -> None:
+    def __init__(
+        self, table: BatchTable, files: RunFiles, reports: Reports, formats: Formats | None = None
+    ) -> None:
         self._table = table
         self._files = files
         self._reports = reports
+        self._formats = formats or Formats()
 
     def finish(self, message: RunMessage) -> bool:
         """End a run; return whether its message is done, which it is not while another holds the run.
@@ -73,7 +75,7 @@ class Finisher:
         held = self._table.hold(run)
         if held is not None:
             pieces = list(self._table.pieces(run.id))
-            ended = msgspec.structs.replace(held, state="failed", reason=reason, ended=int(time.time()))
+            ended = msgspec.structs.replace(held, state="failed", reason=reason, ended=self._table.now())
             self._reports.write(ended, pieces)
             self._table.end(held, "failed", reason)
         return held is not None
@@ -97,19 +99,20 @@ class Finisher:
             written |= self._errors(run, pieces)
         except BatchError as fault:  # parts that are none: nothing that comes again would mend them
             state, reason = "failed", str(fault)
-        ended = msgspec.structs.replace(run, state=state, reason=reason, ended=int(time.time()))
+        ended = msgspec.structs.replace(run, state=state, reason=reason, ended=self._table.now())
         self._reports.write(ended, pieces, written)
         self._table.end(run, state, reason)
 
     def _join(self, run: Run, pieces: Sequence[Piece]) -> dict[str, Any]:
         layout = self._files.plan(run.id).layout
         manifest = decode(self._files.manifest(run.id).encode())
-        key = f"{folder_of_run(run)}/predictions.{extension(layout)}"
+        suffix = self._formats.extension(layout)
+        key = f"{folder_of_run(run)}/predictions.{suffix}"
         with (
             self._files.parts([each.part for each in pieces]) as parts,
-            self._files.writer(key, _TYPES.get(extension(layout), _BYTES)) as sink,
+            self._files.writer(key, _TYPES.get(suffix, _BYTES)) as sink,
         ):
-            finish(parts, layout, manifest, sink)
+            self._formats.finish(parts, layout, manifest, sink)
         return {"key": key, "bytes": sink.written, "sha256": sink.sha256}
 
     def _errors(self, run: Run, pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:
@@ -128,4 +131,4 @@ class Finisher:
     def _remove(self, run: Run) -> None:
         """Remove an earlier run's predictions, which are not those of the report that is written now."""
         layout = self._files.plan(run.id).layout
-        self._files.remove(f"{folder_of_run(run)}/predictions.{extension(layout)}")
+        self._files.remove(f"{folder_of_run(run)}/predictions.{self._formats.extension(layout)}")

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from functions.batch.files import RunFiles, RunPlan
+from functions.batch.files import Formats, RunFiles, RunPlan
 from hotplate.aws.batch_files import InputKey, read_key
 from hotplate.aws.batch_queue import Created, PieceMessage, RunMessage
 from hotplate.aws.batch_rows import Run, run_id
 from hotplate.batch.layout import BatchOptions, Chunk
-from hotplate.batch.split import chunks, find_layout
 from hotplate.errors import (
     BatchError,
     BatchRunNotFoundError,
@@ -53,6 +52,7 @@ class Splitter:
         reports: Reports,
         *,
         chunk_bytes: int = CHUNK_BYTES,
+        formats: Formats | None = None,
     ) -> None:
         self._table = table
         self._files = files
@@ -60,6 +60,7 @@ class Splitter:
         self._models = models
         self._reports = reports
         self._chunk_bytes = chunk_bytes
+        self._formats = formats or Formats()
 
     def created(self, found: Created) -> Run | None:
         """Begin the run of an object; None if it is no input.
@@ -178,7 +179,8 @@ class Splitter:
         )
 
     def _ended(self, run: Run, reason: str) -> Run:
-        begun = self._table.begin(run)
+        """Return a run that has ended before it began: it has no version."""
+        begun = self._table.begin(msgspec.structs.replace(run, version=""))
         if begun.state == "splitting":
             self._fail(begun, reason)
             return self._table.get(run.id)
@@ -198,10 +200,11 @@ class Splitter:
         options, _ = read_options(run.options.encode())
         manifest = self._files.manifest(run.id)
         with self._files.source(run) as source:
-            layout = find_layout(source, run.key.rpartition("/")[2], options, decode(manifest.encode()))
+            name = run.key.rpartition("/")[2]
+            layout = self._formats.find_layout(source, name, options, decode(manifest.encode()))
             self._files.put_plan(run.id, RunPlan(layout))
             found = list(
-                chunks(
+                self._formats.chunks(
                     source,
                     layout,
                     self._chunk_bytes,

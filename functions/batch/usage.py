@@ -21,10 +21,10 @@ __all__ = ["usage_of", "write_usage"]
 _OK = 200
 
 
-def usage_of(answer: PieceAnswer, *, at: float) -> dict[str, Any]:
+def usage_of(answer: PieceAnswer, *, at: int) -> dict[str, Any]:
     """Return what of an answer is counted; `at` in seconds since 1970."""
     return {
-        "at": round(at, 3),
+        "at": at,
         "bytes_in": answer.bytes_in,
         "bytes_out": answer.bytes_out,
         "init_ms": answer.init_ms,

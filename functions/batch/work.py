@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -108,7 +107,7 @@ class PieceWorker:
             predicted=answer.predicted,
             bad=answer.bad,
             remainder=encode_chunk(answer.remainder) if answer.remainder else "",
-            usage=usage_of(answer, at=time.time()),
+            usage=usage_of(answer, at=self._table.now()),
             timings_ms=answer.timings_ms,
         )
         return self._kept(run, piece)

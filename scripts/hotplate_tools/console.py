@@ -60,7 +60,7 @@ class Console:
 
     @contextmanager
     def rows(self, title: str) -> Iterator[Callable[[int, int, int | None], None]]:
-        """Show how far work on rows is; what is yielded is called with rows done, parts done, parts in all."""
+        """Show how far work on rows is; what is yielded takes rows done, parts done, parts in all."""
         columns = (TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
         started = time.monotonic()
         with Progress(*columns, TimeRemainingColumn(), console=self._rich, disable=self.as_json) as bar:

@@ -7,6 +7,7 @@ so the same object told of twice is one run, and everything that a run writes li
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -122,7 +123,8 @@ def run_item(run: Run) -> dict[str, Any]:
 def run_of(item: Mapping[str, Any]) -> Run:
     """Return the run in a row."""
     found = {name: _FROM.deserialize(item[name]) for name in Run.__struct_fields__}
-    return msgspec.convert(found, Run, strict=False)
+    # Numbers are decimal ones there.
+    return Run(**{name: int(each) if isinstance(each, Decimal) else each for name, each in found.items()})
 
 
 def piece_of(item: Mapping[str, Any]) -> Piece:

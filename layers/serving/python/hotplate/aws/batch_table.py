@@ -64,13 +64,17 @@ class BatchTable:
         self._name = name
         self._now = now
 
+    def now(self) -> int:
+        """Return the seconds since 1970."""
+        return int(self._now())
+
     def begin(self, run: Run) -> Run:
         """Return the run of this id, made now or there already.
 
         Raises:
             StoreError: The table cannot be read or written.
         """
-        now = int(self._now())
+        now = self.now()
         new = msgspec.structs.replace(run, created=now, updated=now, gone_at=now + RUN_S)
         try:
             with table_faults(self._name):
@@ -119,11 +123,11 @@ class BatchTable:
 
     def fail(self, run: Run, reason: str) -> Run | None:
         """End a run that cannot go on; None if it has ended."""
-        return self._step(run, _LIVES, state="failed", reason=reason, ended=int(self._now()))
+        return self._step(run, _LIVES, state="failed", reason=reason, ended=self.now())
 
     def cancel(self, run: Run) -> Run | None:
         """Cancel a run; None if it has ended. What works on it ends without effect."""
-        return self._step(run, _LIVES, state="cancelled", ended=int(self._now()))
+        return self._step(run, _LIVES, state="cancelled", ended=self.now())
 
     def again(self, run: Run, *, well: bool = False) -> Run | None:
         """Begin another round of a run that ended; None if it has not, or that has begun.
@@ -152,7 +156,7 @@ class BatchTable:
             "#state = :running OR (#state = :finishing AND held_until <= :now)",
             state="finishing",
             holder=secrets.token_hex(8),
-            held_until=int(self._now()) + HELD_S,
+            held_until=self.now() + HELD_S,
         )
 
     def end(self, run: Run, state: str, reason: str = "") -> Run | None:
@@ -162,7 +166,7 @@ class BatchTable:
             "#state = :finishing AND holder = :holder",
             state=state,
             reason=reason,
-            ended=int(self._now()),
+            ended=self.now(),
         )
 
     def piece(self, run: str, chunk: int, piece: int) -> Piece | None:
@@ -201,7 +205,7 @@ class BatchTable:
             counts |= {":failed": 1, ":round": piece.round}
         elif not piece.remainder:
             counts[":done"] = 1
-        counts[":now"] = int(self._now())
+        counts[":now"] = self.now()
         row = {"state": piece.state, "round": piece.round, "gone_at": run.gone_at}
         body = {"body": {"S": msgspec.json.encode(piece).decode()}}
         item = {name: _TO.serialize(value) for name, value in row.items()} | body
@@ -250,7 +254,7 @@ class BatchTable:
         return found if found and int(found["gone_at"]["N"]) > self._now() else None
 
     def _step(self, run: Run, condition: str, **changed: Any) -> Run | None:
-        now = int(self._now())
+        now = self.now()
         known = {":round": run.round, ":holder": run.holder, ":now": now}
         known |= {f":{state}": state for state in ("splitting", "running", "finishing", *ENDED)}
         changed["updated"] = now

@@ -67,10 +67,22 @@ class Parts(Protocol):
 class BatchHandler:
     """Answers what a model's function is asked about files."""
 
-    def __init__(self, open_reader: Callable[[float], S3Reader], parts: Parts) -> None:
-        """Take what opens a reader of the data bucket for so many seconds, and what writes to it."""
+    def __init__(
+        self,
+        open_reader: Callable[[float], S3Reader],
+        parts: Parts,
+        predict: Callable[..., ChunkReport] = predict_chunk,
+    ) -> None:
+        """Make one.
+
+        Args:
+            open_reader: Opens a reader of the data bucket for so many seconds.
+            parts: Writes to it.
+            predict: Does what `predict_chunk` does.
+        """
         self._open_reader = open_reader
         self._parts = parts
+        self._predict_chunk = predict
 
     def answer(
         self, asked: Mapping[str, Any], model: Model, context: LambdaContext, init_ms: float
@@ -110,7 +122,7 @@ class BatchHandler:
         reader = self._open_reader(max(1.0, left_s))
         try:
             source = ObjectSource(reader, piece.key, size=piece.size, etag=piece.etag)
-            report = predict_chunk(
+            report = self._predict_chunk(
                 source,
                 piece.layout,
                 piece.chunk,
