@@ -76,17 +76,12 @@ def unheld(
 
 
 def _not_text(array: Array) -> list[int]:
-    flat = array.reshape(len(array), -1) if array.size else array.reshape(len(array), 0)
-    known: dict[bytes, bool] = {}
-    rows = []
-    for row, elements in enumerate(flat.tolist()):
-        for element in elements:
-            if element not in known:
-                known[element] = _is_text(element)
-            if not known[element]:
-                rows.append(row)
-                break
-    return rows
+    # Most outputs of text are of few words.
+    wrong = {element for element in set(array.ravel().tolist()) if not _is_text(element)}
+    if not wrong:
+        return []
+    rows = array.reshape(len(array), -1).tolist()
+    return [row for row, elements in enumerate(rows) if wrong.intersection(elements)]
 
 
 def _is_text(element: bytes) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 import arro3.core as arrow
@@ -36,8 +38,11 @@ WHOLE_BYTES = 48 * 2**20
 
 def part_of(
     source: Source, layout: Layout, groups: Sequence[tuple[int, int]], wanted: Sequence[int]
-) -> SourceFile | bytes:
+) -> io.RawIOBase:
     """Return the columns at `wanted`, ascending, of row groups, as a file of its own.
+
+    What is wanted stays at its place; between it there is nothing, and behind the original's end is a new
+    footer.
 
     Args:
         source: The whole file.
@@ -51,36 +56,36 @@ def part_of(
     """
     if layout.schema is None:
         raise UnreadableFileError("the layout is of no Parquet file")
-    schema = read_structs(source, layout.schema)
-    picked, leaves = _pick(schema, wanted)
+    picked, leaves = _pick(read_structs(source, layout.schema), wanted)
     described = [group for span in groups for group in read_structs(source, span)]
+    spans = []
     try:
-        chunks = [
-            [each for at, each in enumerate(group[COLUMNS][1][1]) if at in leaves] for group in described
-        ]
-        spans = [column_span(each) for group in chunks for each in group]
+        for group in described:
+            kind, (of, chunks) = group[COLUMNS]
+            chunks = [move(each, 0) for at, each in enumerate(chunks) if at in leaves]
+            spans += [column_span(each) for each in chunks]
+            group[COLUMNS] = (kind, (of, chunks))
     except (KeyError, ValueError) as fault:
         raise UnreadableFileError(f"broken Parquet: {fault}") from fault
-    shifts, pieces = _pack(spans)
-    is_whole = sum(stop - start for start, stop in pieces) <= WHOLE_BYTES
-    numbers = iter(shifts)
-    for group, each in zip(described, chunks, strict=True):
-        moved = [move(one, next(numbers) if is_whole else 0) for one in each]
-        group[COLUMNS] = (group[COLUMNS][0], (group[COLUMNS][1][0], moved))
     footer = footer_bytes(picked, described)
-    if is_whole:
-        return b"".join([MAGIC, *(source.read(start, stop) for start, stop in pieces), footer])
-    return SourceFile(_Patched(source, footer), windows=len(wanted) + 2)
+    if sum(stop - start for start, stop in spans) > WHOLE_BYTES:
+        return SourceFile(_Patched(source, footer), windows=len(wanted) + 2)
+    pieces = [(start, memoryview(source.read(start, stop))) for start, stop in _joined(spans)]
+    return _Pieces([*pieces, (source.size, memoryview(footer))])
 
 
-def schema_of(source: Source, layout_schema: tuple[int, int]) -> arrow.Schema:
+def schema_of(source: Source, span: tuple[int, int]) -> arrow.Schema:
     """Return a file's columns as Arrow has them.
+
+    Args:
+        source: The file.
+        span: Where its schema lies.
 
     Raises:
         UnreadableFileError: The file is not what its footer says.
         StoreError: It could not be had.
     """
-    raw = MAGIC + footer_bytes(read_structs(source, layout_schema), [])
+    raw = MAGIC + footer_bytes(read_structs(source, span), [])
     try:
         with arrow_faults():
             return read_arrow(raw).schema
@@ -130,17 +135,44 @@ def _pick(schema: list[Struct], wanted: Sequence[int]) -> tuple[list[Struct], se
     return picked, leaves
 
 
-def _pack(spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
-    """Return by how much each span moves if all lie behind each other, and what is to be read for that."""
-    order = sorted(range(len(spans)), key=lambda at: spans[at])
-    shifts, place = [0] * len(spans), len(MAGIC)
-    pieces: list[tuple[int, int]] = []
-    for at in order:
-        start, stop = spans[at]
-        shifts[at] = place - start
-        place += stop - start
-        if pieces and pieces[-1][1] == start:
-            pieces[-1] = (pieces[-1][0], stop)
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the same bytes in as few spans as they lie in, ascending."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and joined[-1][1] >= start:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
         else:
-            pieces.append((start, stop))
-    return shifts, pieces
+            joined.append((start, stop))
+    return joined
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of a file, each at its place; nothing is copied until it is read, and then only that."""
+
+    def __init__(self, pieces: list[tuple[int, memoryview]]) -> None:
+        """Take them, ascending."""
+        self._pieces = pieces
+        self._starts = [start for start, _ in pieces]
+        self._size = pieces[-1][0] + len(pieces[-1][1])
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
+        number = bisect_right(self._starts, self._at) - 1
+        start, piece = self._pieces[max(0, number)]
+        inside = self._at - start
+        data = bytes(piece[inside : inside + size] if size >= 0 else piece[inside:]) if inside >= 0 else b""
+        self._at += len(data)
+        return data

@@ -6,6 +6,7 @@ file is looked at, not row by row. Nulls are refused row by row.
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -19,7 +20,6 @@ from hotplate.batch.features import fit, is_fit_kind, range_words
 from hotplate.batch.parquet_part import part_of
 from hotplate.batch.report import RowError
 from hotplate.batch.rows import Block, groups_of
-from hotplate.batch.seekable import SourceFile
 from hotplate.batch.tables import ArrowError, arrow_faults, bytes_of, nulls_of, numbers_of
 from hotplate.errors import UnfitFileError, UnreadableFileError
 from hotplate.limits import MAX_BODY_BYTES
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from hotplate.batch.features import Array, Feature
     from hotplate.batch.layout import Chunk, Layout, Source
-    from hotplate.batch.seekable import SourceFile
 
 __all__ = ["check_types", "read_parquet"]
 
@@ -57,7 +56,9 @@ def read_parquet(
                 rows=chunk.rows - done - low,
                 skip=chunk.skip + done + low,
             )
-            arrays = [batch.column(at).slice(low, high - low) for at in range(len(wanted))]
+            arrays = [batch.column(at) for at in range(len(wanted))]
+            if high - low < batch.num_rows:
+                arrays = [array.slice(low, high - low) for array in arrays]
             yield _block(arrays, columns, rest, layout, features)
         done += batch.num_rows
         if done >= chunk.rows:
@@ -82,7 +83,7 @@ def check_types(schema: arrow.Schema, features: Sequence[Feature], names: Sequen
                 )
 
 
-def _batches(file: SourceFile | bytes, batch_rows: int, chunk: Chunk) -> Iterator[arrow.RecordBatch]:
+def _batches(file: io.RawIOBase, batch_rows: int, chunk: Chunk) -> Iterator[arrow.RecordBatch]:
     try:
         with arrow_faults():
             reader = read_arrow(cast("IO[bytes]", file), batch_size=batch_rows)
@@ -106,8 +107,9 @@ def _block(
         named = [(arrays[columns[place]], layout.columns[place]) for place in feature.columns]
         inputs[feature.name] = _values(named, feature, why)
     errors = [RowError(rest.first_row + row, reason, field) for row, (field, reason) in why.items()]
-    good = np.setdiff1d(np.arange(rows), list(why))
+    good = np.arange(rows)
     if why:
+        good = np.setdiff1d(good, list(why))
         inputs = {
             name: each[good] if isinstance(each, np.ndarray) else [each[row] for row in good]
             for name, each in inputs.items()
