@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 from hotplate.batch.features import fit, is_fit_kind, range_words
 from hotplate.batch.layout import StoredArray
 from hotplate.batch.report import RowError
-from hotplate.batch.rows import Block, groups_of
+from hotplate.batch.rows import Block, groups_of, others, selected
 from hotplate.batch.seekable import SourceFile
 from hotplate.errors import UnfitFileError, UnreadableFileError
 from hotplate.protocol.json_codec import objects
@@ -122,9 +122,9 @@ def _block(
         for row in np.flatnonzero(misfits if misfits is not None else np.zeros(rows, np.bool_)).tolist():
             reason = f"expected {range_words(feature.datatype)}, got another"
             errors.setdefault(row, RowError(rest.first_row + row, reason, feature.name))
-    good = np.setdiff1d(np.arange(rows), list(errors))
+    good = others(rows, errors)
     if errors:
-        inputs = {name: np.asarray(each)[good] for name, each in inputs.items()}
+        inputs = selected(inputs, good)
     return Block(rest.first_row, rows, groups_of(good, inputs), [], rest, list(errors.values()))
 
 

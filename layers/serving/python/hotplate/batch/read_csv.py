@@ -19,7 +19,7 @@ from arro3.io import read_csv as read_arrow
 from hotplate.batch.features import fit, range_words
 from hotplate.batch.layout import Dialect
 from hotplate.batch.report import RowError
-from hotplate.batch.rows import Block, groups_of
+from hotplate.batch.rows import Block, groups_of, others, selected
 from hotplate.batch.tables import TEXT, ArrowError, arrow_faults, bytes_of, nulls_of, numbers_of, whole
 from hotplate.batch.text_rows import text_batches
 from hotplate.batch.values import arrays_of, type_of
@@ -73,7 +73,7 @@ class _Reader:
         """Return the rows of a batch."""
         first_row = batch.rest.first_row
         errors = batch.too_long()
-        places = np.setdiff1d(np.arange(len(batch)), [error.row - first_row for error in errors])
+        places = others(len(batch), [error.row - first_row for error in errors])
         table, places = self._parse(batch, places, errors)
         bad: dict[int, RowError] = {}
         inputs: dict[str, Any] = {}
@@ -82,12 +82,9 @@ class _Reader:
             for at, (field, reason) in why.items():
                 bad.setdefault(at, RowError(first_row + int(places[at]), reason, field))
         errors.extend(bad.values())
-        good = np.setdiff1d(np.arange(len(places)), list(bad))
+        good = others(len(places), bad)
         if bad:
-            inputs = {
-                name: each[good] if isinstance(each, np.ndarray) else [each[row] for row in good]
-                for name, each in inputs.items()
-            }
+            inputs = selected(inputs, good)
         kept = self._kept(table, places, len(batch))
         return Block(first_row, len(batch), groups_of(places[good], inputs), kept, batch.rest, errors)
 

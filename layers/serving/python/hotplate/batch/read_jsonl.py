@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from hotplate.batch.report import RowError
-from hotplate.batch.rows import Block, groups_of
+from hotplate.batch.rows import Block, groups_of, others, selected
 from hotplate.batch.text_rows import text_batches
 from hotplate.batch.values import arrays_of, type_of
 
@@ -56,7 +56,7 @@ def _row_type(layout: Layout, features: list[Feature]) -> Any:
         # A member can be an input and kept: its name may stand in one struct once only.
         if not any(place in feature.columns for feature in features):
             members.append((f"k{number}", msgspec.Raw, _field(layout.columns[place], _NULL)))
-    return msgspec.defstruct("Row", members, kw_only=True)
+    return msgspec.defstruct("Row", members, kw_only=True, gc=False)
 
 
 def _element(feature: Feature) -> Feature:
@@ -70,7 +70,7 @@ def _field(name: str, default: Any = msgspec.NODEFAULT) -> Any:
 def _decode(batch: TextBatch, decoder: Any, layout: Layout, features: list[Feature]) -> Block:
     first_row = batch.rest.first_row
     errors = batch.too_long()
-    places = np.setdiff1d(np.arange(len(batch)), [error.row - first_row for error in errors])
+    places = others(len(batch), [error.row - first_row for error in errors])
     rows, places = _decode_lines(batch, places, decoder, errors)
     inputs: dict[str, Any] = {}
     bad: dict[int, RowError] = {}
@@ -80,12 +80,9 @@ def _decode(batch: TextBatch, decoder: Any, layout: Layout, features: list[Featu
         for at, reason in why.items():
             bad.setdefault(at, RowError(first_row + int(places[at]), reason, feature.name))
     errors.extend(bad.values())
-    good = np.setdiff1d(np.arange(len(rows)), list(bad))
+    good = others(len(rows), bad)
     if bad:
-        inputs = {
-            name: each[good] if isinstance(each, np.ndarray) else [each[row] for row in good]
-            for name, each in inputs.items()
-        }
+        inputs = selected(inputs, good)
     kept = _kept(batch, rows, places, layout, features)
     return Block(first_row, len(batch), groups_of(places[good], inputs), kept, batch.rest, errors)
 

@@ -19,7 +19,7 @@ from arro3.io import read_parquet as read_arrow
 from hotplate.batch.features import fit, is_fit_kind, range_words
 from hotplate.batch.parquet_part import part_of
 from hotplate.batch.report import RowError
-from hotplate.batch.rows import Block, groups_of
+from hotplate.batch.rows import Block, groups_of, others, selected
 from hotplate.batch.tables import ArrowError, arrow_faults, bytes_of, nulls_of, numbers_of
 from hotplate.errors import UnfitFileError, UnreadableFileError
 from hotplate.limits import MAX_BODY_BYTES
@@ -107,13 +107,9 @@ def _block(
         named = [(arrays[columns[place]], layout.columns[place]) for place in feature.columns]
         inputs[feature.name] = _values(named, feature, why)
     errors = [RowError(rest.first_row + row, reason, field) for row, (field, reason) in why.items()]
-    good = np.arange(rows)
+    good = others(rows, why)
     if why:
-        good = np.setdiff1d(good, list(why))
-        inputs = {
-            name: each[good] if isinstance(each, np.ndarray) else [each[row] for row in good]
-            for name, each in inputs.items()
-        }
+        inputs = selected(inputs, good)
     kept = [arrays[columns[place]] for place in layout.keep]
     return Block(rest.first_row, rows, groups_of(good, inputs), kept, rest, errors)
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from hotplate.batch.layout import Chunk
     from hotplate.batch.report import RowError
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Block", "Group", "groups_of"]
+__all__ = ["Block", "Group", "groups_of", "others", "selected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,21 @@ class Block:
     kept: list[Any]
     rest: Chunk
     errors: list[RowError] = field(default_factory=list)
+
+
+def others(rows: int, bad: Collection[int]) -> Array:
+    """Return the places of `rows` rows that are not among the bad, int64, ascending."""
+    is_good = np.ones(rows, np.bool_)
+    is_good[list(bad)] = False
+    return np.flatnonzero(is_good)
+
+
+def selected(inputs: dict[str, Any], good: Array) -> dict[str, Any]:
+    """Return inputs, arrays or lists of them, of some of their rows."""
+    return {
+        name: each[good] if isinstance(each, np.ndarray) else [each[row] for row in good]
+        for name, each in inputs.items()
+    }
 
 
 def groups_of(places: Array, inputs: dict[str, Array | Sequence[Array]]) -> list[Group]:
