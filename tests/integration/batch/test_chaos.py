@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from hotplate.tenants.usage import read_usage
 from tests.support.batch import doubled, lines_of, world
@@ -103,7 +104,7 @@ def test_store_that_answers_503_to_one_request_in_ten(capsys: pytest.CaptureFixt
             return None
         refused.append(request.url)
         body = b"<Error><Code>SlowDown</Code><Message>slow</Message></Error>"
-        return AWSResponse(request.url, 503, {}, RawResponse(body))
+        return AWSResponse(request.url, 503, HTTPHeaders(), RawResponse(body))
 
     with world(seed=1, rows_at_once=20) as batch:
         batch.s3.meta.events.register_first("before-send.s3", refuse)

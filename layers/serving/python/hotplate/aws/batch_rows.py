@@ -124,7 +124,8 @@ def run_of(item: Mapping[str, Any]) -> Run:
     """Return the run in a row."""
     found = {name: _FROM.deserialize(item[name]) for name in Run.__struct_fields__}
     # Numbers are decimal ones there.
-    return Run(**{name: int(each) if isinstance(each, Decimal) else each for name, each in found.items()})
+    whole = {name: int(each) if isinstance(each, Decimal) else each for name, each in found.items()}
+    return msgspec.convert(whole, Run)
 
 
 def piece_of(item: Mapping[str, Any]) -> Piece:
