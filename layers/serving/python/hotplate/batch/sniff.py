@@ -60,7 +60,9 @@ def csv_columns(
     quote = options.quote or '"'
     delimiter = options.delimiter or _delimiter(first, quote)
     dialect = Dialect(delimiter, quote)
-    records = cut(first, dialect, is_end=is_all, byte=start)
+    records = cut(first, dialect, is_end=False, byte=start)
+    if not len(records) and is_all:
+        records = cut(first, dialect, is_end=True, byte=start)
     if not len(records):
         if is_all:
             raise UnreadableFileError("the file has no rows, only line ends")
@@ -106,18 +108,18 @@ def _delimiter(first: bytes, quote: str) -> str:
         except UnreadableFileError:
             continue
         counts = [
-            len(_fields(first[start:stop], dialect))
+            len(_fields(first[start:stop], dialect, errors="replace"))
             for start, stop in zip(records.starts[:SAMPLE_ROWS], records.stops[:SAMPLE_ROWS], strict=True)
-        ] or [len(_fields(first, dialect))]
+        ] or [len(_fields(first, dialect, errors="replace"))]
         agreeing = sum(count == counts[0] for count in counts) * 10 // len(counts)
         if counts[0] > 1 and (agreeing, counts[0]) > most:
             best, most = delimiter, (agreeing, counts[0])
     return best
 
 
-def _fields(record: bytes, dialect: Dialect) -> list[str]:
+def _fields(record: bytes, dialect: Dialect, errors: str = "strict") -> list[str]:
     try:
-        text = record.decode()
+        text = record.decode(errors=errors)
     except UnicodeDecodeError as fault:
         raise UnreadableFileError("text in UTF-8 was expected, got other bytes", row=0) from fault
     try:

@@ -18,7 +18,7 @@ __all__ = ["Ahead", "Behind", "Clock"]
 # Things that wait between two stages. Ours: one is worked on, one lies ready.
 _DEPTH = 2
 # How often a thread that waits looks whether it should stop, in seconds.
-_LOOK_S = 0.1
+_LOOK_S = 0.02
 
 
 class _End:
