@@ -153,7 +153,7 @@ def lines_of(rows: Array) -> bytes:
 
 def parquet_of(columns: Mapping[str, Any], *, group_rows: int = 7, **options: Any) -> bytes:
     """Return columns, arrays of numbers or lists of text, as Parquet."""
-    arrays = {
+    arrays: dict[str, Any] = {
         name: arrow.Array(np.ascontiguousarray(column))
         if isinstance(column, np.ndarray)
         else column
@@ -169,7 +169,8 @@ def parquet_of(columns: Mapping[str, Any], *, group_rows: int = 7, **options: An
 def parquet_rows(rows: Array, **options: Any) -> bytes:
     """Return rows [N, 3] as Parquet with the columns `id`, `a`, `b`, `c`."""
     ids = [f"r{row}" for row in range(len(rows))]
-    return parquet_of({"id": ids, **dict(zip("abc", rows.T, strict=True))}, **options)
+    columns: dict[str, Any] = {"id": ids, **dict(zip("abc", rows.T, strict=True))}
+    return parquet_of(columns, **options)
 
 
 def table_of(body: bytes) -> dict[str, list[Any]]:
@@ -180,9 +181,8 @@ def table_of(body: bytes) -> dict[str, list[Any]]:
 def answers_in(outcome: Outcome) -> Iterator[tuple[str, list[float], str]]:
     """Yield `id`, `y` and `word` of each row of a file of predictions, whatever its format."""
     if outcome.layout.format == "csv":
-        lines = outcome.body.decode().splitlines()
-        for line in lines[1:]:
-            one, *numbers, word = line.split(",")
+        for text in outcome.body.decode().splitlines()[1:]:
+            one, *numbers, word = text.split(",")
             yield one, [float(number) for number in numbers], word
     elif outcome.layout.format == "jsonl":
         for line in outcome.body.splitlines():

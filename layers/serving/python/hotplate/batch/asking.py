@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hotplate.batch.report import MAX_REASON
 from hotplate.errors import InferenceError, RequestError, StepUnavailableError
+from hotplate.protocol.datatypes import from_name
 from hotplate.protocol.types import InferenceRequest, RequestOutput, Tensor
 
 if TYPE_CHECKING:
@@ -95,13 +96,15 @@ class Asker:
         response = self._model.predict(InferenceRequest(None, tensors, self._wanted))
         outputs = {output.name: output.array for output in response.outputs}
         for spec in self._specs:
-            shape = outputs[spec.name].shape
+            array, dtype = outputs[spec.name], from_name(spec.datatype).dtype
+            shape = array.shape
             fits = len(shape) == len(spec.shape) and all(
                 size in (-1, got) for size, got in zip(spec.shape[1:], shape[1:], strict=True)
             )
-            if not fits or shape[0] != rows:
-                declared = f"its manifest declares {list(spec.shape)}"
-                raise InferenceError(f"output {spec.name!r} of {rows} rows is {list(shape)}, {declared}")
+            if not fits or shape[0] != rows or array.dtype != dtype:
+                declared = f"its manifest declares {spec.datatype} {list(spec.shape)}"
+                received = f"{array.dtype} {list(shape)}"
+                raise InferenceError(f"output {spec.name!r} of {rows} rows is {received}, {declared}")
         return outputs
 
     def _fault(self, fault: RequestError | InferenceError) -> Fault:

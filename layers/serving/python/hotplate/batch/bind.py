@@ -53,10 +53,10 @@ def bind_columns(
     places = _places(names)
     bound = _bind_told(names, places, options, manifest)
     used = {place for binding in bound.values() for place in binding.columns}
-    used.update(place for place in kept_places(names, options))
     for spec in manifest.inputs:
         if spec.name not in bound and (found := _bind_named(spec, places, used)):
             bound[spec.name] = found
+    used.update(kept_places(names, options))
     if not bound and by_place and (found := _bind_placed(names, used, manifest)):
         bound[found.input] = found
     _check_complete(bound, names, manifest)

@@ -20,7 +20,7 @@ from hotplate.batch.features import fit, is_fit_kind, range_words
 from hotplate.batch.parquet_part import part_of
 from hotplate.batch.report import RowError
 from hotplate.batch.rows import Block, groups_of, others, selected
-from hotplate.batch.tables import ArrowError, arrow_faults, bytes_of, nulls_of, numbers_of
+from hotplate.batch.tables import ArrowError, arrow_faults, bytes_of, nulls_of, numbers_of, type_words
 from hotplate.errors import UnfitFileError, UnreadableFileError
 from hotplate.limits import MAX_BODY_BYTES
 
@@ -78,9 +78,8 @@ def check_types(schema: arrow.Schema, features: Sequence[Feature], names: Sequen
         for place in feature.columns:
             kind = schema.field(place).type
             if not _is_fit(kind, feature):
-                raise UnfitFileError(
-                    f"column {names[place]!r} is {kind}; input {feature.name!r} takes {_words(feature)}"
-                )
+                takes = f"input {feature.name!r} takes {_words(feature)}"
+                raise UnfitFileError(f"column {names[place]!r} is {type_words(kind)}; {takes}")
 
 
 def _batches(file: io.RawIOBase, batch_rows: int, chunk: Chunk) -> Iterator[arrow.RecordBatch]:

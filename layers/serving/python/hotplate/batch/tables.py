@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["TEXT", "ArrowError", "arrow_faults", "bytes_of", "nulls_of", "numbers_of", "text_array", "whole"]
+__all__ = [
+    "TEXT",
+    "ArrowError",
+    "arrow_faults",
+    "bytes_of",
+    "nulls_of",
+    "numbers_of",
+    "text_array",
+    "type_words",
+    "whole",
+]
 
 TEXT = DataType.utf8()
 
@@ -44,6 +54,11 @@ def arrow_faults() -> Iterator[None]:
         raise
     except Exception as fault:  # the library raises the root class itself
         raise ArrowError(str(fault)) from fault
+
+
+def type_words(kind: DataType) -> str:
+    """Return a type as Arrow calls it, e.g. `Utf8`."""
+    return str(kind).strip().removeprefix("arro3.core.DataType<").removesuffix(">")
 
 
 def whole(column: arrow.ChunkedArray) -> arrow.Array:

@@ -107,7 +107,8 @@ def _unzip(pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:
             while rest:
                 if member.eof:
                     rest = rest.lstrip(b"\x00")  # what tape and block devices put behind
-                    member, is_begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
+                    if rest:
+                        member, is_begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
                     continue
                 is_begun = True
                 yield member.decompress(rest, BLOCK_BYTES)

@@ -212,7 +212,7 @@ def _arrow_type(spec: MetadataTensor) -> DataType:
     datatype = from_name(spec.datatype)
     if datatype.item_bytes is None:
         return TEXT
-    return arrow.Array(_plain(np.empty(0, datatype.dtype))).type
+    return _elements(np.empty(0, datatype.dtype)).type
 
 
 def _flat_columns(array: Array, spec: MetadataTensor, lists: Any) -> list[arrow.Array]:
@@ -226,6 +226,8 @@ def _flat_columns(array: Array, spec: MetadataTensor, lists: Any) -> list[arrow.
 def _elements(array: Array) -> arrow.Array:
     if array.dtype.hasobject:
         return text_array(array.tolist())
+    if array.dtype.kind == "b":  # of which arro3 takes no array
+        return arrow.Array(array.tolist(), type=DataType.bool())
     return arrow.Array(_plain(np.ascontiguousarray(array)))
 
 
