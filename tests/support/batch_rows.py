@@ -169,13 +169,13 @@ def parquet_of(columns: Mapping[str, Any], *, group_rows: int = 7, **options: An
 def parquet_rows(rows: Array, **options: Any) -> bytes:
     """Return rows [N, 3] as Parquet with the columns `id`, `a`, `b`, `c`."""
     ids = [f"r{row}" for row in range(len(rows))]
-    columns: dict[str, Any] = {"id": ids, **dict(zip("abc", rows.T, strict=True))}
+    columns: dict[str, Any] = {"id": ids, **{name: rows[:, at] for at, name in enumerate("abc")}}
     return parquet_of(columns, **options)
 
 
 def table_of(body: bytes) -> dict[str, list[Any]]:
     table = read_parquet(body).read_all()
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    return {name: list(table.column(name).to_pylist()) for name in table.column_names}
 
 
 def answers_in(outcome: Outcome) -> Iterator[tuple[str, list[float], str]]:
