@@ -11,6 +11,7 @@ import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,8 @@ def is_flat(peaks: Sequence[Peak]) -> bool:
 
 
 def _peak_mb(path: Path, kind: str, rows: int) -> float:
-    model = loaded(Console(as_json=True))
+    with redirect_stderr(io.StringIO()):
+        model = loaded(Console(as_json=True))
     source = FileSource(path)
     found = cut(source, kind, model)
     predicted = 0

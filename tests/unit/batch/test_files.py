@@ -174,6 +174,15 @@ def other(name: str) -> bytes:
     return parquet_rows(ROWS) if name == "f.parquet" else npz(y=ROWS)
 
 
+def test_the_same_rows_give_the_same_bytes_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    before = predict_file(npy(ROWS), "f.npy").body
+    year = time.localtime(time.time() + 366 * 24 * 3600)
+    monkeypatch.setattr(time, "localtime", lambda *_: year)
+    assert predict_file(npy(ROWS), "f.npy").body == before
+
+
 def test_an_archive_of_outputs_is_one_that_any_program_opens() -> None:
     outcome = predict_file(npy(ROWS), "f.npy", target_bytes=100)
     assert zipfile.ZipFile(io.BytesIO(outcome.body)).testzip() is None

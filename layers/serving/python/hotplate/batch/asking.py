@@ -3,7 +3,7 @@
 Rules kept here:
 
 1. The model is asked as the endpoint asks it: the same object, the same request. A row that it refuses alone
-   is set aside with its words; so is one on which it fails alone.
+   is set aside with the words of what was expected; so is one on which it fails alone.
 2. A model that fails on every row is at fault itself: that is raised, and no row is blamed.
 3. A model that is busy or not ready fails the chunk, for another try.
 """
@@ -35,7 +35,6 @@ __all__ = ["Asker", "Fault"]
 _HOPELESS = 16
 # What a function says of the one row that it was asked.
 _ONE_ROW = re.compile(r" of row 0\b|\[0\]")
-_EXCERPT = 60
 
 type Fault = tuple[str, str]
 
@@ -118,7 +117,6 @@ class Asker:
             if self._failed >= _HOPELESS and not self._answered:
                 raise fault
             return "", "the model failed on this row"
-        received = fault.received[:_EXCERPT]
-        return _ONE_ROW.sub("", fault.what, count=1), f"expected {fault.expected}, got {received}"[
-            :MAX_REASON
-        ]
+        # What came is the row's own, so it is not repeated.
+        reason = f"expected {fault.expected}, got another"
+        return _ONE_ROW.sub("", fault.what, count=1), reason[:MAX_REASON]

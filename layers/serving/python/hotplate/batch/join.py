@@ -128,7 +128,7 @@ def _join_arrays(parts: Sequence[Source], sink: Sink) -> None:
             arrays = [each[name] for each in found if name in each]
             if len(arrays) != len(parts):
                 raise UnreadableFileError(f"a part has no array {name!r}")
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 _join_array(list(zip(parts, arrays, strict=True)), member)
 
 

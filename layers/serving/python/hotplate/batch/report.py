@@ -19,7 +19,7 @@ class RowError(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         row: Its number in the file.
-        reason: What was expected and what came, in words.
+        reason: What was expected, and of which kind what came was; never the row's own values.
         field: The column, member or tensor, if one is at fault.
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from typing import TYPE_CHECKING, Any, Protocol
 
 import arro3.core as arrow
@@ -15,6 +16,7 @@ import numpy as np
 import orjson
 from arro3.core import DataType
 from arro3.io import write_csv, write_ndjson, write_parquet
+from numpy.lib import format as npy
 
 from hotplate.batch.answers import is_spread, specs_of
 from hotplate.batch.features import element_names
@@ -179,7 +181,11 @@ class _ArraysWriter:
         for spec in self._specs:
             arrays[spec.name] = _joined(self._parts[spec.name], spec)
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, array in arrays.items():
+                # Of no date, so that the same rows give the same bytes.
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    npy.write_array(member, array, allow_pickle=False)
         self._sink.write(buffer.getvalue())
 
 
