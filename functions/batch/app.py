@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 # Longest that reading a file, or its parts, may take in seconds; the function may take 900.
 READING_S = 840.0
+# Memory of this function in MB, where nobody says it (template: MemorySize).
+MEMORY_MB = 1024
 
 logger = Logger(service="batch")
 _settings = RelaySettings.from_environ(os.environ)
 _given_up = os.environ["HOTPLATE_BATCH_FAILED_QUEUE_ARN"]
 _bucket = os.environ["HOTPLATE_DATA_BUCKET"]
+_memory_mb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or MEMORY_MB)
 
 
 def _open_reader() -> S3Reader:
@@ -62,7 +65,7 @@ _reports = Reports(_files)
 _messages = Messages(
     _queue,
     Splitter(_table, _files, _queue, _models, _reports),
-    PieceWorker(_table, _files, _queue, _models),
+    PieceWorker(_table, _files, _queue, _models, memory_mb=_memory_mb),
     Finisher(_table, _files, _reports),
     logger.warning,
 )

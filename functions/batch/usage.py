@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hotplate.http.usage import TIER
 from hotplate.observability import write_line
-from hotplate.prices import PRICES_DATE, request_nano_usd
+from hotplate.prices import PRICES_DATE, piece_nano_usd
 
 if TYPE_CHECKING:
     from hotplate.aws.batch_rows import Piece, Run
@@ -21,8 +21,15 @@ __all__ = ["usage_of", "write_usage"]
 _OK = 200
 
 
-def usage_of(answer: PieceAnswer, *, at: int) -> dict[str, Any]:
-    """Return what of an answer is counted; `at` in seconds since 1970."""
+def usage_of(answer: PieceAnswer, *, at: int, worker_ms: int, worker_mb: int) -> dict[str, Any]:
+    """Return what of an answer is counted.
+
+    Args:
+        answer: Of the model's function.
+        at: When it came, in seconds since 1970.
+        worker_ms: How long it was waited for, in milliseconds.
+        worker_mb: Memory of who waited, in MB.
+    """
     return {
         "at": at,
         "bytes_in": answer.bytes_in,
@@ -31,7 +38,7 @@ def usage_of(answer: PieceAnswer, *, at: int) -> dict[str, Any]:
         "billed_ms": answer.billed_ms,
         "memory_mb": answer.memory_mb,
         "cold": answer.cold,
-        "nano_usd": request_nano_usd(answer.billed_ms, answer.memory_mb),
+        "nano_usd": piece_nano_usd(answer.billed_ms, answer.memory_mb, worker_ms, worker_mb),
     }
 
 

@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from hotplate.aws.batch_queue import BatchQueue
     from hotplate.aws.batch_rows import Run
     from hotplate.aws.batch_table import BatchTable
+    from hotplate.batch.asked import PieceAnswer
 
 __all__ = ["MAX_WAITS", "PieceWorker", "delay_of"]
 
@@ -42,11 +45,15 @@ _LONGEST_WAIT_S = 240
 class PieceWorker:
     """Works on pieces."""
 
-    def __init__(self, table: BatchTable, files: RunFiles, queue: BatchQueue, models: FileModels) -> None:
+    def __init__(
+        self, table: BatchTable, files: RunFiles, queue: BatchQueue, models: FileModels, *, memory_mb: int
+    ) -> None:
+        """Make one; `memory_mb` is this function's."""
         self._table = table
         self._files = files
         self._queue = queue
         self._models = models
+        self._memory_mb = memory_mb
 
     def work(self, message: PieceMessage) -> None:
         """Have a piece predicted. When this returns, the message is done.
@@ -85,6 +92,7 @@ class PieceWorker:
     def _predict(self, run: Run, message: PieceMessage) -> Piece | None:
         """Return what became of a piece; None if it waits."""
         asked = self._asked(run, message)
+        started = time.monotonic()
         try:
             answer = self._models.predict(run.model, run.function, run.tenant, asked)
         except PieceRefusedError as fault:
@@ -95,7 +103,11 @@ class PieceWorker:
             later = msgspec.structs.replace(message, waits=message.waits + 1)
             self._queue.send([later], delay_s=delay_of(message.waits))
             return None
-        piece = Piece(
+        waited_ms = math.ceil((time.monotonic() - started) * 1000)
+        return self._kept(run, self._done(message, answer, waited_ms))
+
+    def _done(self, message: PieceMessage, answer: PieceAnswer, waited_ms: int) -> Piece:
+        return Piece(
             chunk=message.chunk,
             piece=message.piece,
             state="done",
@@ -107,10 +119,9 @@ class PieceWorker:
             predicted=answer.predicted,
             bad=answer.bad,
             remainder=encode_chunk(answer.remainder) if answer.remainder else "",
-            usage=usage_of(answer, at=self._table.now()),
+            usage=usage_of(answer, at=self._table.now(), worker_ms=waited_ms, worker_mb=self._memory_mb),
             timings_ms=answer.timings_ms,
         )
-        return self._kept(run, piece)
 
     def _asked(self, run: Run, message: PieceMessage) -> PieceAsked:
         chunk = msgspec.json.decode(message.work, type=Chunk)

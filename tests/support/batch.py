@@ -28,11 +28,13 @@ from functions.batch.work import PieceWorker
 from hotplate.aws.batch_files import BatchFiles
 from hotplate.aws.batch_table import BatchTable
 from hotplate.batch.asked import Described, PieceAnswer, PieceAsked
+from hotplate.batch.engine import predict_chunk
 from hotplate.batch.handler import BatchHandler
 from hotplate.batch.layout import BatchOptions, Chunk, Layout
 from hotplate.batch.report import ChunkReport, RowError
 from hotplate.errors import StoreConflictError, UnreadableFileError
 from hotplate.manifest.schema import encode
+from hotplate.runtime.loader import load_model
 from tests.support.published import published
 from tests.support.template import RESOURCES
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from hotplate.batch.layout import Sink, Source
+    from hotplate.runtime.model import Model
 
 BUCKET = "data"
 KEY = "in/acme/affine/rows.jsonl"
@@ -49,6 +52,24 @@ REGION = "us-east-1"
 
 class KilledError(BaseException):
     """The worker's process ends here: nothing may catch it."""
+
+
+@dataclass
+class FileContext:
+    """What Lambda tells of an invocation."""
+
+    aws_request_id: str = "req-1"
+    memory_limit_in_mb: int = 1769
+    function_version: str = "$LATEST"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 29_000
+
+
+def loaded_affine() -> Model:
+    """Return a model that doubles `x`, FP32 [n, 3]."""
+    version = published()
+    return load_model(version.settings, version.reader, None)
 
 
 @dataclass
@@ -152,6 +173,7 @@ class LineModel:
     faults: dict[int, list[Exception]] = field(default_factory=dict)
     asked: list[tuple[int, int]] = field(default_factory=list)
     names: tuple[str, ...] = ("affine",)
+    model: Model | None = None
 
     def describe(self, model: str) -> Described:
         return Described(self.version, "7", self.manifest)
@@ -161,12 +183,11 @@ class LineModel:
         self.asked.append((asked.chunk.number, asked.chunk.first_row))
         if self.faults.get(asked.chunk.number):
             raise self.faults[asked.chunk.number].pop(0)
-        context = SimpleNamespace(
-            function_version="7", memory_limit_in_mb="1769", get_remaining_time_in_millis=lambda: 29_000
-        )
-        model_ = SimpleNamespace(version=self.version, manifest=SimpleNamespace(name="affine"))
+        context = FileContext(function_version="7")
+        model_: Any = SimpleNamespace(version=self.version, manifest=SimpleNamespace(name="affine"))
         event = json.loads(msgspec.json.encode(asked))
-        return msgspec.convert(self.handler.answer(event, model_, context, 0.0), PieceAnswer)  # type: ignore[arg-type]
+        answer = self.handler.answer(event, self.model or model_, context, 0.0)
+        return msgspec.convert(answer, PieceAnswer)
 
 
 @dataclass
@@ -320,8 +341,9 @@ def world(
     rows_in_chunk: int = 10,
     rows_at_once: int | None = None,
     kill_at: Iterable[int] = (),
+    model: Model | None = None,
 ) -> Iterator[World]:
-    """Make table, bucket, queue and function."""
+    """Make table, bucket, queue and function; with a model, files are what they are everywhere."""
     with mock_aws():
         moments = Moments(set(kill_at))
         client, s3 = boto3.client("dynamodb", REGION), boto3.client("s3", REGION)
@@ -338,14 +360,16 @@ def world(
         handler = BatchHandler(
             lambda _: BucketReader(s3),  # type: ignore[arg-type,return-value]
             BatchFiles(watched, BUCKET),
-            double_lines(rows_at_once),
+            predict_chunk if model else double_lines(rows_at_once),
         )
-        models = LineModel(handler, encode(published().manifest).decode())
-        reports, formats, logged = Reports(files), line_formats(), []
+        models = LineModel(handler, encode(published().manifest).decode(), model=model)
+        models.version = model.version if model else VERSION
+        formats = Formats() if model else line_formats()
+        reports, logged = Reports(files), list[str]()
         messages = Messages(
             sent,
             Splitter(table, files, sent, models, reports, chunk_bytes=rows_in_chunk, formats=formats),
-            PieceWorker(table, files, sent, models),
+            PieceWorker(table, files, sent, models, memory_mb=1024),
             Finisher(table, files, reports, formats),
             lambda text, **named: logged.append(f"{text} {named}"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from functions.batch.work import MAX_WAITS
 from hotplate.aws.batch_files import SIDECAR
 from hotplate.errors import StepError, StepUnavailableError
-from tests.support.batch import BUCKET, KEY, created, doubled, lines_of, world
+from tests.support.batch import BUCKET, KEY, created, doubled, lines_of, loaded_affine, world
 
 FAULT = StepError("its function ended with an error")
 BUSY = StepUnavailableError("its function is busy")
@@ -222,3 +223,22 @@ def test_model_that_is_replaced_meanwhile_is_not_taken_for_the_one_that_began() 
 def test_questions_that_cannot_be_answered_are_told_so(event: dict[str, str], status: int) -> None:
     with world() as batch:
         assert batch.requests.answer(event)["status"] == status
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_real_files_are_predicted_by_a_real_model(packed: bool) -> None:
+    lines = ["id,x[0],x[1],x[2]", *(f"{n},{n},{n + 0.5},1e3" for n in range(200))]
+    lines[51] = "50,no,1,2"
+    body = "\r\n".join(lines).encode()
+    key = KEY.replace(".jsonl", ".csv.gz" if packed else ".csv")
+    with world(model=loaded_affine(), rows_in_chunk=1000) as batch:
+        batch.s3.put_object(Bucket=BUCKET, Key=key + SIDECAR, Body=b'{"keep": ["id"]}')
+        batch.put(gzip.compress(body) if packed else body, key)
+        batch.work()
+        assert batch.run(key)["chunks"]["all"] > 2
+        head, *rows = batch.out("predictions.csv", key).decode().splitlines()
+        assert head == "id,y[0],y[1],y[2]"
+        found = [tuple(map(float, row.split(","))) for row in rows]
+        assert found == [(n, 2 * n, 2 * n + 1, 2e3) for n in range(200) if n != 50]
+        (error,) = map(json.loads, batch.out("errors.jsonl", key).splitlines())
+        assert error["row"] == 50
