@@ -19,7 +19,7 @@ from hotplate.batch.answers import specs_of, unheld
 from hotplate.batch.asking import Asker
 from hotplate.batch.features import features_of
 from hotplate.batch.report import ChunkReport, RowError
-from hotplate.batch.stages import Ahead, Behind, Clock
+from hotplate.batch.stages import Ahead, Behind, Clock, share_heaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,7 @@ def predict_chunk(
         InferenceError: The model fails on every row, so that no row is at fault.
         StoreError: The bytes could not be had.
     """
+    share_heaps()
     clock = Clock()
     features = features_of(layout, model.manifest)
     writer = _writer(source, layout, model, sink)
