@@ -251,3 +251,73 @@ def test_one_row_without_a_header_or_a_line_end() -> None:
 def test_numbers_of_rows_can_come_first() -> None:
     outcome = predict_file(b"a,b,c\n1,2,3\n1,x,3\n0,2,3\n", "f.csv", row_numbers=True, outputs=("word",))
     assert outcome.body.decode() == "row,word\n0,größer\n2,low\n"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_numbers_of_rows_come_before_what_is_kept(kind: str) -> None:
+    from tests.support.batch_rows import table_of
+
+    name, write = FORMATS[kind]
+    outcome = predict_file(
+        write(np.ones((9, 3), np.float32)), name, target_bytes=60, keep=("id",), row_numbers=True
+    )
+    if kind == "parquet":
+        table = table_of(outcome.body)
+        assert list(table)[:2] == ["row", "id"]
+        assert table["row"] == list(range(9))
+    else:
+        rows = [json.loads(line) for line in outcome.body.splitlines()]
+        assert [(row["row"], row["id"]) for row in rows] == [(at, f"r{at}") for at in range(9)]
+        assert list(rows[0]) == ["row", "id", "y", "word"]
+
+
+@pytest.mark.parametrize(("name", "data"), [("f.csv", b"a,b,c\n1,2,3\n"), ("f.jsonl", b'{"x": [1, 2, 3]}\n')])
+def test_a_byte_order_mark_of_utf_8_is_no_text(name: str, data: bytes) -> None:
+    assert predict_file(b"\xef\xbb\xbf" + data, name).body == predict_file(data, name).body
+
+
+def test_what_an_object_does_not_have_is_kept_as_null() -> None:
+    outcome = predict_file(
+        b'{"x": [1, 2, 3]}\n{"x": [1, 2, 3], "id": {"a": [1.50]}}\n', "f.jsonl", keep=("id",)
+    )
+    rows = outcome.body.splitlines()
+    assert rows[0].startswith(b'{"id":null,"y":')
+    assert rows[1].startswith(b'{"id":{"a": [1.50]},"y":')
+
+
+def test_a_version_without_what_the_layout_names_is_refused() -> None:
+    import io
+
+    from hotplate.batch.engine import predict_chunk
+    from hotplate.batch.seekable import MemorySource
+    from hotplate.protocol.types import MetadataTensor
+    from tests.support.batch_rows import manifest_of
+
+    data = csv_of(np.ones((1, 3), np.float32), ids=False)
+    outcome = predict_file(data, "f.csv")
+    other = model_of(manifest=manifest_of((MetadataTensor("z", "FP32", (-1, 3)),)))
+    with pytest.raises(UnfitFileError, match="no input 'x'"):
+        predict_chunk(MemorySource(data), outcome.layout, outcome.chunks[0], other, io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "plan", "rows"),
+    [
+        ((("x", "FP32", (-1, 3)),), {}, 4096),
+        ((("x", "FP32", (-1, 3)),), {"batch_size": 50}, 50),
+        ((("x", "FP32", (-1, 784)),), {}, 334),
+        ((("x", "FP32", (-1, 3_000_000)),), {}, 1),
+        ((("x", "BYTES", (-1,)),), {}, 32),
+        ((("x", "FP32", (-1, -1)),), {}, 32),
+    ],
+)
+def test_how_many_rows_are_asked_at_once(inputs: Any, plan: Any, rows: int) -> None:
+    from hotplate.batch.engine import batch_rows_of
+    from hotplate.batch.features import features_of
+    from hotplate.batch.layout import Binding, Layout
+    from hotplate.protocol.types import MetadataTensor
+    from tests.support.batch_rows import manifest_of
+
+    manifest = manifest_of([MetadataTensor(*each) for each in inputs], **plan)
+    layout = Layout("csv", ("x",), (Binding("x", (0,), True),), (), 0, 0)
+    assert batch_rows_of(layout, manifest, features_of(layout, manifest)) == rows

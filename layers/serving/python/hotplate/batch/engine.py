@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from hotplate.batch.layout import Chunk, Layout, Sink, Source
     from hotplate.batch.rows import Block, Group
     from hotplate.batch.write_tables import Writer
+    from hotplate.manifest.schema import Manifest
     from hotplate.runtime.model import Model
 
-__all__ = ["DEFAULT_BATCH_ROWS", "predict_chunk"]
+__all__ = ["batch_rows_of", "predict_chunk"]
 
 # Rows in one run of the model where the plan says nothing: at most so many, whose inputs are so many bytes;
 # or so few where a row is text, or of any size. Ours: from here on no tabular model measured was faster with
@@ -83,6 +84,19 @@ def predict_chunk(
     rows = chunk.rows - (remainder.rows if remainder else 0)
     errors = tuple(sorted(work.errors, key=lambda error: error.row))
     return ChunkReport(rows, rows - len(errors), len(errors), errors, clock.seconds(), remainder)
+
+
+def batch_rows_of(layout: Layout, manifest: Manifest, features: list[Feature]) -> int:
+    """Return how many rows the model is asked at once: as the file's owner says, or the plan, or the rule."""
+    told = layout.options.batch_rows or manifest.plan.batch_size
+    if told:
+        return told
+    row_bytes = 0
+    for feature in features:
+        if feature.size is None or feature.datatype.item_bytes is None:
+            return DEFAULT_TEXT_ROWS
+        row_bytes += feature.size * feature.datatype.item_bytes
+    return max(1, min(DEFAULT_BATCH_ROWS, DEFAULT_BATCH_BYTES // max(1, row_bytes)))
 
 
 class _Work:
@@ -151,7 +165,7 @@ def _blocks(
     source: Source, layout: Layout, chunk: Chunk, features: list[Feature], model: Model
 ) -> Iterator[Block]:
     # Each format's reader is imported by who needs it.
-    rows = layout.options.batch_rows or model.manifest.plan.batch_size or _default_rows(features)
+    rows = batch_rows_of(layout, model.manifest, features)
     if not chunk.rows:
         return iter(())
     if layout.format == "csv":
@@ -169,12 +183,3 @@ def _blocks(
     from hotplate.batch.read_arrays import read_arrays
 
     return read_arrays(source, layout, chunk, features, rows)
-
-
-def _default_rows(features: list[Feature]) -> int:
-    row_bytes = 0
-    for feature in features:
-        if feature.size is None or feature.datatype.item_bytes is None:
-            return DEFAULT_TEXT_ROWS
-        row_bytes += feature.size * feature.datatype.item_bytes
-    return max(1, min(DEFAULT_BATCH_ROWS, DEFAULT_BATCH_BYTES // max(1, row_bytes)))
