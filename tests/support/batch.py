@@ -32,7 +32,7 @@ from hotplate.batch.engine import predict_chunk
 from hotplate.batch.handler import BatchHandler
 from hotplate.batch.layout import BatchOptions, Chunk, Layout
 from hotplate.batch.report import ChunkReport, RowError
-from hotplate.errors import StoreConflictError, UnreadableFileError
+from hotplate.errors import StoreConflictError, StoreUnavailableError, UnreadableFileError
 from hotplate.manifest.schema import encode
 from hotplate.runtime.loader import load_model
 from tests.support.published import published
@@ -116,9 +116,11 @@ class MemoryQueue:
     waiting: list[dict[str, Any]] = field(default_factory=list)
     given_up: list[dict[str, Any]] = field(default_factory=list)
     delays: list[int] = field(default_factory=list)
-    throttled: int = 0
+    throttled: float = 0.0
 
     def send(self, messages: Iterable[Any], *, delay_s: int = 0) -> None:
+        if self.chance.random() < self.throttled:
+            raise StoreUnavailableError("sqs: throttled")
         self.delays.append(delay_s)
         for message in messages:
             self.put(msgspec.json.encode(message).decode())

@@ -25,6 +25,7 @@ BAD = list(range(0, ROWS, BAD_EVERY))
 
 def check(batch: World, printed: str) -> None:
     """Every good row is there once, every bad one is told of once, and all is counted once."""
+    batch.moments.kill_at.clear()  # who looks is not killed
     assert batch.run()["state"] == "succeeded"
     assert batch.out("predictions.jsonl") == doubled(BODY)
     assert [json.loads(line)["row"] for line in batch.out("errors.jsonl").splitlines()] == BAD
@@ -113,6 +114,15 @@ def test_store_that_answers_503_to_one_request_in_ten(capsys: pytest.CaptureFixt
         batch.s3.meta.events.unregister("before-send.s3", refuse)
         check(batch, capsys.readouterr().out)
     assert len(refused) >= 5
+
+
+def test_queue_that_is_throttled(capsys: pytest.CaptureFixture[str]) -> None:
+    with world(seed=4, rows_at_once=6) as batch:
+        batch.queue.throttled = 0.25
+        batch.put(BODY)
+        batch.work()
+        check(batch, capsys.readouterr().out)
+        assert len(batch.logged) >= 3
 
 
 def test_two_workers_that_finish_last_together_finish_once() -> None:
