@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotplate.batch import thrift
-from hotplate.batch.parquet_file import read_footer, top_columns
+from hotplate.batch.parquet_file import (
+    BLOOM,
+    CHUNK_INDEXES,
+    COLUMNS,
+    META_DATA,
+    read_footer,
+    read_structs,
+    top_columns,
+)
 from hotplate.batch.parquet_part import part_of
 from hotplate.batch.seekable import MemorySource, SourceFile
 from hotplate.errors import UnfitFileError, UnreadableFileError
@@ -51,6 +59,21 @@ def test_whatever_is_no_struct_is_refused(raw: bytes) -> None:
         thrift.decode(raw)
     except ValueError:
         return
+
+
+@given(
+    st.dictionaries(st.integers(1, 300), FIELDS, max_size=6),
+    st.lists(FIELDS.map(lambda f: {1: f}), max_size=20),
+)
+def test_a_struct_is_walked_as_it_is_decoded(struct: Any, elements: list[Any]) -> None:
+    struct[301] = thrift.listed(thrift.STRUCT, elements)
+    raw = thrift.encode(struct)
+    found = list(thrift.walk(raw, (301,)))
+    fields = [(number, value) for number, (_, value) in sorted(struct.items()) if number != 301]
+    assert [(number, value) for number, value, *_ in found] == fields + [(301, each) for each in elements]
+    for number, value, start, stop in found:
+        if number == 301:
+            assert thrift.decode(raw[start:stop]) == (value, stop - start)
 
 
 def test_a_real_footer_comes_back_byte_for_byte() -> None:
@@ -102,6 +125,20 @@ def test_parquet_is_read_however_it_is_written(compression: str, version: Any) -
     outcome = predict_file(data, "f.parquet", target_bytes=600, keep=("id",))
     assert len(outcome.chunks) > 1
     assert [y for _, y, _ in answers_in(outcome)] == (rows * np.float32(2)).tolist()
+
+
+def test_what_is_joined_points_at_no_index_of_a_part() -> None:
+    outcome = predict_file(
+        parquet_rows(np.ones((30, 3), np.float32)), "f.parquet", target_bytes=1, keep=("id",)
+    )
+    source = MemorySource(outcome.body)
+    groups = read_footer(source).groups
+    assert len(groups) > 1
+    for group in groups:
+        (described,) = read_structs(source, (group.start, group.stop))
+        for chunk in described[COLUMNS][1][1]:
+            assert not set(CHUNK_INDEXES) & set(chunk)
+            assert not set(BLOOM) & set(chunk[META_DATA][1])
 
 
 def test_a_large_group_is_several_chunks() -> None:

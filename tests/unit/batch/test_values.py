@@ -74,6 +74,19 @@ def test_a_number_that_the_datatype_cannot_hold_fails_its_row(name: str, value: 
         assert re.search(words, error.reason)
 
 
+def test_whole_numbers_reach_a_float_as_jsons_do() -> None:
+    # Rounded to FP64 first and then to FP32, it is one digit off from what it would be at once.
+    number = 2**53 + 2**29 + 1
+    parquet = predict_file(parquet_of({"x": np.array([number])}), "f.parquet", model("FP32"))
+    jsonl = predict_file(f'{{"x": {number}}}\n'.encode(), "f.jsonl", model("FP32"))
+    assert np.array([number]).astype(np.float32)[0] != np.float32(np.float64(number))
+    assert (
+        table_of(parquet.body)["y"]
+        == [json.loads(jsonl.body)["y"]]
+        == [float(np.float32(np.float64(number)))]
+    )
+
+
 def test_booleans() -> None:
     outcome = predict_file(b"x\ntrue\nFALSE\n1\n0\nyes\n\n", "f.csv", model("BOOL"))
     assert outcome.body == b"y\ntrue\nfalse\ntrue\nfalse\n"

@@ -129,7 +129,7 @@ def _told(spec: MetadataTensor, elements: Mapping[int | None, list[int]]) -> Bin
             return Binding(spec.name, tuple(columns), math.prod(inner) != 1)
     else:
         columns = [place for number in range(len(elements)) for place in elements.get(number, [])]
-        if len(columns) != len(elements) or set(elements) != set(range(len(elements))):
+        if len(columns) != len(elements):
             raise UnfitFileError(f"columns are to be elements of {spec.name!r}, and not each of them is one")
     if -1 in inner or len(columns) != math.prod(inner):
         raise UnfitFileError(

@@ -190,20 +190,30 @@ def footer_bytes(schema: list[Struct], groups: list[Struct]) -> bytes:
 
 
 def _footer(raw: bytes, start: int) -> Footer:
-    places: thrift.Places = {SCHEMA: [], ROW_GROUPS: []}
-    fields, _ = thrift.decode(raw, 0, places)
-    schema = fields[SCHEMA][1][1]
-    groups = []
-    for group, (low, high) in zip(fields[ROW_GROUPS][1][1], places[ROW_GROUPS], strict=True):
-        data_start, data_stop = span_of(group) if group[COLUMNS][1][1] else (len(MAGIC), len(MAGIC))
-        if data_start < len(MAGIC) or data_stop > start or group[GROUP_ROWS][1] < 0:
-            raise ValueError("a row group that does not lie in the file")
-        groups.append(Group(start + low, start + high, group[GROUP_ROWS][1], data_start, data_stop))
-    rows = sum(group.rows for group in groups)
-    if rows != fields[NUM_ROWS][1]:
-        raise ValueError(f"{fields[NUM_ROWS][1]} rows, and row groups of {rows}")
-    span = (start + places[SCHEMA][0][0], start + places[SCHEMA][-1][1])
-    return Footer(schema, span, groups, rows, start)
+    schema: list[Struct] = []
+    places: list[int] = []
+    groups: list[Group] = []
+    rows = None
+    # A group at a time: their descriptions, decoded, are a hundred times as long as they are.
+    for number, value, low, high in thrift.walk(raw, (SCHEMA, ROW_GROUPS)):
+        if number == SCHEMA:
+            schema.append(value)
+            places += (start + low, start + high)
+        elif number == ROW_GROUPS:
+            groups.append(_group(value, start + low, start + high, start))
+        elif number == NUM_ROWS:
+            rows = value
+    if not schema or rows != sum(group.rows for group in groups):
+        raise ValueError(f"{rows} rows, and row groups of {sum(group.rows for group in groups)}")
+    return Footer(schema, (places[0], places[-1]), groups, rows or 0, start)
+
+
+def _group(group: Struct, start: int, stop: int, end: int) -> Group:
+    low, high = span_of(group) if group[COLUMNS][1][1] else (len(MAGIC), len(MAGIC))
+    rows: int = group[GROUP_ROWS][1]
+    if low < len(MAGIC) or high > end or rows < 0:
+        raise ValueError("a row group that does not lie in the file")
+    return Group(start, stop, rows, low, high)
 
 
 def _subtree(schema: Sequence[Struct], at: int) -> tuple[int, int]:

@@ -8,12 +8,14 @@ Source: Apache Thrift, "Thrift Compact protocol encoding".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["BINARY", "I32", "I64", "LIST", "STRUCT", "Places", "Struct", "decode", "encode", "listed"]
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+__all__ = ["BINARY", "I32", "I64", "LIST", "STRUCT", "Struct", "decode", "encode", "listed", "walk"]
 
 type Struct = dict[int, tuple[int, Any]]
-type Places = dict[int, list[tuple[int, int]]]
 
 _TRUE, _FALSE, _BYTE, _I16 = 1, 2, 3, 4
 I32, I64 = 5, 6
@@ -23,22 +25,42 @@ _SET, _MAP = 10, 11
 STRUCT = 12
 # Structs inside of structs. Ours: Parquet's metadata needs five.
 _DEPTH = 32
-_NOWHERE: Places = {}
 
 
-def decode(data: bytes, at: int = 0, places: Places | None = None) -> tuple[Struct, int]:
+def decode(data: bytes, at: int = 0) -> tuple[Struct, int]:
     """Return the struct that begins at byte `at`, and where it ends.
-
-    Args:
-        data: Bytes with a struct in them.
-        at: Where it begins.
-        places: By number of a field that is a list: gets where each of its elements begins and ends.
 
     Raises:
         ValueError: It is none.
     """
     try:
-        return _struct(data, at, 0, places or {})
+        return _struct(data, at, 0)
+    except (IndexError, OverflowError) as fault:
+        raise ValueError("the struct ends too early") from fault
+
+
+def walk(data: bytes, lists: Collection[int]) -> Iterator[tuple[int, Any, int, int]]:
+    """Yield each field of the struct with which the bytes begin: number, value, where that begins and ends.
+
+    Args:
+        data: Bytes that begin with a struct.
+        lists: Numbers of fields that are lists, whose elements are yielded one by one, so that a long one is
+            never held.
+
+    Raises:
+        ValueError: It is none.
+    """
+    at = number = 0
+    try:
+        while data[at]:
+            number, kind, at = _field(data, at, number)
+            count, of = 1, kind
+            if kind == LIST and number in lists:
+                count, of, at = _list_header(data, at)
+            for _ in range(count):
+                start = at
+                value, at = (kind == _TRUE, at) if kind in (_TRUE, _FALSE) else _value(data, at, of, 0)
+                yield number, value, start, at
     except (IndexError, OverflowError) as fault:
         raise ValueError("the struct ends too early") from fault
 
@@ -68,28 +90,28 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             raise ValueError("a number of more than 64 bits")
 
 
-def _struct(data: bytes, at: int, depth: int, places: Places) -> tuple[Struct, int]:
+def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:
     if depth > _DEPTH:
         raise ValueError("structs too deep inside each other")
     fields: Struct = {}
     number = 0
-    while header := data[at]:
-        at += 1
-        kind = header & 0x0F
-        if header >> 4:
-            number += header >> 4
-        else:
-            zigzag, at = _varint(data, at)
-            number = (zigzag >> 1) ^ -(zigzag & 1)
+    while data[at]:
+        number, kind, at = _field(data, at, number)
         if kind in (_TRUE, _FALSE):
             fields[number] = (kind, kind == _TRUE)
-        elif kind == LIST and number in places:
-            value, at = _list(data, at, depth, places[number])
-            fields[number] = (kind, value)
         else:
             value, at = _value(data, at, kind, depth)
             fields[number] = (kind, value)
     return fields, at + 1
+
+
+def _field(data: bytes, at: int, before: int) -> tuple[int, int, int]:
+    """Return a field's number and type, and where its value begins."""
+    header = data[at]
+    if header >> 4:
+        return before + (header >> 4), header & 0x0F, at + 1
+    zigzag, at = _varint(data, at + 1)
+    return (zigzag >> 1) ^ -(zigzag & 1), header & 0x0F, at
 
 
 def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
@@ -100,9 +122,9 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         size, at = _varint(data, at)
         return _bytes(data, at, size)
     if kind == STRUCT:
-        return _struct(data, at, depth + 1, _NOWHERE)
+        return _struct(data, at, depth + 1)
     if kind in (LIST, _SET):
-        return _list(data, at, depth, None)
+        return _list(data, at, depth)
     if kind in (_BYTE, _TRUE, _FALSE):
         return data[at], at + 1
     if kind == _DOUBLE:
@@ -116,9 +138,17 @@ def _bytes(data: bytes, at: int, size: int) -> tuple[bytes, int]:
     return data[at : at + size], at + size
 
 
-def _list(
-    data: bytes, at: int, depth: int, places: list[tuple[int, int]] | None
-) -> tuple[tuple[int, list[Any]], int]:
+def _list(data: bytes, at: int, depth: int) -> tuple[tuple[int, list[Any]], int]:
+    size, kind, at = _list_header(data, at)
+    values = []
+    for _ in range(size):
+        value, at = _value(data, at, kind, depth)
+        values.append(value)
+    return (kind, values), at
+
+
+def _list_header(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return how many elements a list has, their type, and where they begin."""
     header = data[at]
     at += 1
     size, kind = header >> 4, header & 0x0F
@@ -126,14 +156,7 @@ def _list(
         size, at = _varint(data, at)
     if size > len(data):
         raise ValueError("a list of more elements than there are bytes")
-    values = []
-    for _ in range(size):
-        start = at
-        value, at = _value(data, at, kind, depth)
-        values.append(value)
-        if places is not None:
-            places.append((start, at))
-    return (kind, values), at
+    return size, kind, at
 
 
 def _put_varint(out: bytearray, value: int) -> None:
