@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from hotplate.aws.batch_queue import PieceMessage, read_message
 from hotplate.errors import HotplateError
 
@@ -87,7 +89,7 @@ class Messages:
             if tries >= TRIES:
                 return self._give_up(read_message(record["body"]), reason)
             self._queue.hide(record["receiptHandle"], _AGAIN_S * tries)
-        except (HotplateError, ValueError) as fault:  # it comes again by itself, later
+        except (HotplateError, msgspec.DecodeError) as fault:  # it comes again by itself, later
             self._log("a message is not put back", message_id=record["messageId"], error=str(fault))
         return False
 

@@ -69,8 +69,8 @@ class Splitter:
             StepError: The model does not say what it is.
             StoreError: Table, bucket or queue are not to be had.
         """
-        named = read_key(found.key)
-        if named is None or named.is_options:
+        named = self._named(found)
+        if named is None:
             return None
         before = self._table.latest(found.key)
         run = self._begin(found, named)
@@ -132,11 +132,16 @@ class Splitter:
 
     def refuse(self, found: Created, reason: str) -> None:
         """End the run of an object whose message came too often."""
-        named = read_key(found.key)
-        if named is not None and not named.is_options:
+        named = self._named(found)
+        if named is not None:
             run = self._table.begin(self._run(found, named, version="", function="", options="{}"))
             self._table.point(run)
             self._fail(run, reason)
+
+    def _named(self, found: Created) -> InputKey | None:
+        """Return what an input's key says; None of what is none, or lies in another bucket."""
+        named = read_key(found.key) if found.bucket == self._files.bucket else None
+        return None if named is None or named.is_options else named
 
     def _begin(self, found: Created, named: InputKey) -> Run:
         """Return the run, new or there already; one that cannot be begun has ended."""

@@ -257,7 +257,7 @@ class World:
         return [each["Key"] for each in found]
 
 
-def created(key: str, etag: str, size: int, *, encoded: str | None = None) -> str:
+def created(key: str, etag: str, size: int, *, encoded: str | None = None, bucket: str = BUCKET) -> str:
     """Return S3's message of an object that was created."""
     from urllib.parse import quote_plus
 
@@ -265,7 +265,7 @@ def created(key: str, etag: str, size: int, *, encoded: str | None = None) -> st
     record = {
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": BUCKET}, "object": {"key": name, "size": size, "eTag": etag}},
+        "s3": {"bucket": {"name": bucket}, "object": {"key": name, "size": size, "eTag": etag}},
     }
     return json.dumps({"Records": [record]})
 

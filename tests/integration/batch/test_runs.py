@@ -86,6 +86,7 @@ def test_file_that_cannot_be_read_is_a_report_and_nothing_else() -> None:
 def test_what_is_no_input_is_left_alone(key: str) -> None:
     with world() as batch:
         batch.queue.put(created(key, "e", 3))
+        batch.queue.put(created(KEY, "e", 3, bucket="another"))
         batch.queue.put('{"Service": "Amazon S3", "Event": "s3:TestEvent"}')
         batch.work()
         assert (batch.names(), batch.logged) == ([], [])
@@ -242,3 +243,14 @@ def test_real_files_are_predicted_by_a_real_model(packed: bool) -> None:
         assert found == [(n, 2 * n, 2 * n + 1, 2e3) for n in range(200) if n != 50]
         (error,) = map(json.loads, batch.out("errors.jsonl", key).splitlines())
         assert error["row"] == 50
+
+
+@pytest.mark.parametrize("body", ["no JSON", '{"batch": 1}', '{"Records": [{"s3": {}}]}'])
+def test_message_that_is_none_is_told_of_and_left_to_the_queue_of_what_was_given_up(body: str) -> None:
+    with world() as batch:
+        batch.queue.put(body)
+        for _ in range(6):
+            batch.take_one()
+        assert len(batch.queue.given_up) == 1
+        assert "DecodeError" in batch.logged[-1] or "ValidationError" in batch.logged[-1]
+        assert batch.names() == []

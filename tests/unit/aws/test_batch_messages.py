@@ -49,7 +49,7 @@ def test_message_is_read_as_it_was_written(message: RunMessage | PieceMessage) -
     ("encoded", "key"), [("in/a+b", "in/a b"), ("in/a%2Bb", "in/a+b"), ("in/a%252Fb", "in/a%2Fb")]
 )
 def test_key_in_an_event_is_decoded_once(encoded: str, key: str) -> None:
-    assert read_message(created("", "e", 1, encoded=encoded)) == [Created(key, "e", 1)]
+    assert read_message(created("", "e", 1, encoded=encoded)) == [Created("data", key, "e", 1)]
 
 
 @pytest.mark.parametrize("body", ["", "[]", "x", '{"chunk": 1}'])

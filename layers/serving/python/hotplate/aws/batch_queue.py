@@ -27,8 +27,9 @@ MAX_DELAY_S = 900
 
 
 class Created(msgspec.Struct, frozen=True):
-    """S3 says that an object was created: its key as it is, its entity tag and its length in bytes."""
+    """S3 says that an object was created: where, its key as it is, its entity tag and its length in bytes."""
 
+    bucket: str
     key: str
     etag: str
     size: int
@@ -116,7 +117,12 @@ class _Object(msgspec.Struct):
     eTag: str = ""  # noqa: N815 - S3's word
 
 
+class _Bucket(msgspec.Struct):
+    name: str
+
+
 class _S3(msgspec.Struct):
+    bucket: _Bucket
     object: _Object
 
 
@@ -144,6 +150,6 @@ def read_message(body: str) -> list[Created] | Message:
     if found.batch is not None:
         return msgspec.json.decode(body, type=RunMessage)
     return [
-        Created(unquote_plus(each.s3.object.key), each.s3.object.eTag.strip('"'), each.s3.object.size)
-        for each in found.Records or ()
+        Created(s3.bucket.name, unquote_plus(s3.object.key), s3.object.eTag.strip('"'), s3.object.size)
+        for s3 in (each.s3 for each in found.Records or ())
     ]
