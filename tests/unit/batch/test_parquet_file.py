@@ -16,6 +16,7 @@ from hotplate.batch.parquet_file import (
     CHUNK_INDEXES,
     COLUMNS,
     META_DATA,
+    footer_bytes,
     read_footer,
     read_structs,
     top_columns,
@@ -198,6 +199,50 @@ def test_damage_inside_is_told_as_damage() -> None:
     data[40:1200] = b"\xff" * 1160
     with pytest.raises(UnreadableFileError, match="broken Parquet"):
         predict_file(bytes(data), "f.parquet", keep=("id",))
+
+
+def with_metadata(number: int, field: Any) -> bytes:
+    """Return a file whose columns' metadata have another field; None takes it away."""
+    source = MemorySource(parquet_rows(np.ones((9, 3), np.float32)))
+    footer = read_footer(source)
+    groups = [read_structs(source, (group.start, group.stop))[0] for group in footer.groups]
+    for group in groups:
+        for chunk in group[COLUMNS][1][1]:
+            meta = chunk[META_DATA][1]
+            meta.pop(number)
+            if field is not None:
+                meta[number] = field
+    return bytes(source.read(0, footer.data_stop)) + footer_bytes(footer.schema, groups)
+
+
+@pytest.mark.parametrize(
+    ("number", "field"),
+    [
+        (4, (thrift.I32, 99)),
+        (1, (thrift.I32, 99)),
+        (2, thrift.listed(thrift.BINARY, [b"x"])),
+        (7, None),
+        (9, (thrift.BINARY, b"x")),
+        (9, (thrift.I64, -5)),
+        (7, (thrift.I64, 10**12)),
+    ],
+    ids=["codec", "type", "encodings", "no size", "place", "before it", "beyond it"],
+)
+def test_a_footer_that_makes_no_sense_is_told(number: int, field: Any) -> None:
+    with pytest.raises(UnreadableFileError, match="Parquet"):
+        predict_file(with_metadata(number, field), "f.parquet", keep=("id",))
+
+
+@pytest.mark.parametrize("share", [step / 60 for step in range(60)])
+def test_a_damaged_footer_is_told_where_it_is_read(share: float) -> None:
+    data = bytearray(parquet_rows(np.ones((9, 3), np.float32), group_rows=3))
+    length = int.from_bytes(data[-8:-4], "little")
+    data[len(data) - 8 - length + int(share * length)] ^= 0xFF
+    try:
+        footer = read_footer(MemorySource(bytes(data)))
+    except UnreadableFileError:
+        return
+    assert sum(group.rows for group in footer.groups) == footer.rows
 
 
 def test_a_window_at_a_time_is_read() -> None:

@@ -78,7 +78,15 @@ def _pieces(part: Source, start: int, stop: int) -> Iterator[bytes | memoryview]
 
 
 def _join_parquet(parts: Iterable[Source], sink: Sink) -> None:
-    from hotplate.batch.parquet_file import COLUMNS, MAGIC, footer_bytes, move, read_footer, read_structs
+    from hotplate.batch.parquet_file import (
+        COLUMNS,
+        MAGIC,
+        damage,
+        footer_bytes,
+        move,
+        read_footer,
+        read_structs,
+    )
 
     schema: list[Struct] | None = None
     groups: list[Struct] = []
@@ -93,9 +101,10 @@ def _join_parquet(parts: Iterable[Source], sink: Sink) -> None:
         for piece in _pieces(part, len(MAGIC), footer.data_stop):
             sink.write(piece)
         for group in footer.groups:
-            (struct,) = read_structs(part, (group.start, group.stop))
-            kind, (of, chunks) = struct[COLUMNS]
-            struct[COLUMNS] = (kind, (of, [move(chunk, place - len(MAGIC)) for chunk in chunks]))
+            with damage(group.start):
+                (struct,) = read_structs(part, (group.start, group.stop))
+                kind, (of, chunks) = struct[COLUMNS]
+                struct[COLUMNS] = (kind, (of, [move(chunk, place - len(MAGIC)) for chunk in chunks]))
             groups.append(struct)
         place += footer.data_stop - len(MAGIC)
     if schema is None:

@@ -10,6 +10,7 @@ Source: Apache Parquet, `parquet.thrift`; the numbers of its fields have its nam
 from __future__ import annotations
 
 import struct
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from hotplate.batch import thrift
 from hotplate.errors import UnreadableFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from hotplate.batch.layout import Source
     from hotplate.batch.thrift import Struct
@@ -26,6 +27,7 @@ __all__ = [
     "MAGIC",
     "Footer",
     "Group",
+    "damage",
     "footer_bytes",
     "move",
     "read_footer",
@@ -69,6 +71,7 @@ class Footer:
 
     Attributes:
         schema: Elements of the schema, the root first, depth first.
+        columns: Names of the table's columns.
         schema_span: Where they lie in the file.
         groups: The row groups.
         rows: How many rows the file has.
@@ -76,6 +79,7 @@ class Footer:
     """
 
     schema: list[Struct]
+    columns: list[str]
     schema_span: tuple[int, int]
     groups: list[Group]
     rows: int
@@ -101,12 +105,21 @@ def read_footer(source: Source) -> Footer:
     if start < len(MAGIC) or length > MAX_FOOTER_BYTES:
         raise UnreadableFileError(f"broken Parquet: a footer of {length:,} bytes", byte=size - _TAIL.size)
     raw = bytes(source.read(start, size - _TAIL.size))
-    try:
+    with damage(start):
         return _footer(raw, start)
-    except (ValueError, KeyError, TypeError) as fault:
-        raise UnreadableFileError(
-            f"broken Parquet: its footer cannot be read: {fault}", byte=start
-        ) from fault
+
+
+@contextmanager
+def damage(byte: int) -> Iterator[None]:
+    """Make what Python says of a struct that is not what it should be ours.
+
+    Raises:
+        UnreadableFileError: A field is missing, of another type, or without sense.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as fault:
+        raise UnreadableFileError(f"broken Parquet: {type(fault).__name__}: {fault}", byte=byte) from fault
 
 
 def read_structs(source: Source, span: tuple[int, int]) -> list[Struct]:
@@ -117,12 +130,10 @@ def read_structs(source: Source, span: tuple[int, int]) -> list[Struct]:
         StoreError: They could not be had.
     """
     raw, at, found = bytes(source.read(*span)), 0, []
-    try:
+    with damage(span[0]):
         while at < len(raw):
             one, at = thrift.decode(raw, at)
             found.append(one)
-    except ValueError as fault:
-        raise UnreadableFileError(f"broken Parquet: {fault}", byte=span[0] + at) from fault
     return found
 
 
@@ -205,7 +216,8 @@ def _footer(raw: bytes, start: int) -> Footer:
             rows = value
     if not schema or rows != sum(group.rows for group in groups):
         raise ValueError(f"{rows} rows, and row groups of {sum(group.rows for group in groups)}")
-    return Footer(schema, (places[0], places[-1]), groups, rows or 0, start)
+    columns = [name for name, *_ in top_columns(schema)]
+    return Footer(schema, columns, (places[0], places[-1]), groups, rows or 0, start)
 
 
 def _group(group: Struct, start: int, stop: int, end: int) -> Group:

@@ -14,6 +14,7 @@ from hotplate.batch.parquet_file import (
     MAGIC,
     NUM_CHILDREN,
     column_span,
+    damage,
     footer_bytes,
     move,
     read_structs,
@@ -56,18 +57,21 @@ def part_of(
     """
     if layout.schema is None:
         raise UnreadableFileError("the layout is of no Parquet file")
-    picked, leaves = _pick(read_structs(source, layout.schema), wanted)
+    schema = read_structs(source, layout.schema)
     described = [group for span in groups for group in read_structs(source, span)]
-    spans = []
-    try:
+    spans: list[tuple[int, int]] = []
+    with damage(layout.schema[0]):
+        picked, leaves = _pick(schema, wanted)
         for group in described:
             kind, (of, chunks) = group[COLUMNS]
             chunks = [move(each, 0) for at, each in enumerate(chunks) if at in leaves]
             spans += [column_span(each) for each in chunks]
             group[COLUMNS] = (kind, (of, chunks))
-    except (KeyError, ValueError) as fault:
-        raise UnreadableFileError(f"broken Parquet: {fault}") from fault
-    footer = footer_bytes(picked, described)
+        footer = footer_bytes(picked, described)
+    if any(not 0 <= start <= stop <= source.size for start, stop in spans):
+        raise UnreadableFileError(
+            "broken Parquet: a column that does not lie in the file", byte=layout.schema[0]
+        )
     if sum(stop - start for start, stop in spans) > WHOLE_BYTES:
         return SourceFile(_Patched(source, footer), windows=len(wanted) + 2)
     pieces = [(start, memoryview(source.read(start, stop))) for start, stop in _joined(spans)]
@@ -85,7 +89,8 @@ def schema_of(source: Source, span: tuple[int, int]) -> arrow.Schema:
         UnreadableFileError: The file is not what its footer says.
         StoreError: It could not be had.
     """
-    raw = MAGIC + footer_bytes(read_structs(source, span), [])
+    with damage(span[0]):
+        raw = MAGIC + footer_bytes(read_structs(source, span), [])
     try:
         with arrow_faults():
             return read_arrow(raw).schema

@@ -9,6 +9,7 @@ Source: NumPy Enhancement Proposal 1, the NPY format; PKWARE's APPNOTE, 4.3.7.
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ __all__ = ["check_arrays", "find_arrays", "read_arrays", "row_bytes"]
 
 # A local header in a ZIP file: 26 bytes, then the lengths of the name and of what is extra.
 _LOCAL = struct.Struct("<26xHH")
+# What NumPy raises for a header that is none: it reads one with Python's own tokeniser.
+_HEADER_FAULTS = (ValueError, EOFError, KeyError, SyntaxError, TypeError, tokenize.TokenError)
 # Bytes that are decoded at once at most, beyond the first row. Ours.
 BATCH_BYTES = 8 * 2**20
 
@@ -166,8 +169,8 @@ def _array(source: Source, name: str, start: int, stop: int) -> StoredArray:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, is_fortran, dtype = read(file)
-    except (ValueError, EOFError, KeyError) as fault:
-        raise UnreadableFileError(f"{what} is no NPY array: {fault}", byte=start) from fault
+    except _HEADER_FAULTS as fault:
+        raise UnreadableFileError(f"{what} is no NPY array", byte=start) from fault
     if dtype.hasobject:
         raise UnreadableFileError(f"{what} holds Python objects, which are pickles and never opened")
     if dtype.kind not in "fiubSU" or not shape:

@@ -148,12 +148,12 @@ def _text_layout(
 def _parquet_layout(
     source: Source, outputs: tuple[str, ...], options: BatchOptions, manifest: Manifest
 ) -> Layout:
-    from hotplate.batch.parquet_file import read_footer, top_columns
+    from hotplate.batch.parquet_file import read_footer
     from hotplate.batch.parquet_part import schema_of
     from hotplate.batch.read_parquet import check_types
 
     footer = read_footer(source)
-    names = [name for name, *_ in top_columns(footer.schema)]
+    names = footer.columns
     bindings = bind_columns(names, options, manifest, by_place=True)
     layout = Layout(
         "parquet",

@@ -46,13 +46,18 @@ def arrow_faults() -> Iterator[None]:
     """Make any error of the library ours.
 
     Raises:
-        ArrowError: For what arro3 raises: bare `Exception`s, `ValueError`s and `OSError`s.
+        ArrowError: For what arro3 raises: bare `Exception`s, `ValueError`s and `OSError`s; and where its Rust
+            panics on what is damaged, which is no `Exception` to Python.
     """
     try:
         yield
     except ArrowError:
         raise
     except Exception as fault:  # the library raises the root class itself
+        raise ArrowError(str(fault)) from fault
+    except BaseException as fault:
+        if type(fault).__name__ != "PanicException":  # of no module that could be imported
+            raise
         raise ArrowError(str(fault)) from fault
 
 

@@ -83,11 +83,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
+        if value >= 2**64:
+            raise ValueError("a number of more than 64 bits")
         if byte < 0x80:
             return value, at
         shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
 
 
 def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:
@@ -111,7 +111,9 @@ def _field(data: bytes, at: int, before: int) -> tuple[int, int, int]:
     if header >> 4:
         return before + (header >> 4), header & 0x0F, at + 1
     zigzag, at = _varint(data, at + 1)
-    return (zigzag >> 1) ^ -(zigzag & 1), header & 0x0F, at
+    if zigzag & 1:
+        raise ValueError("a field with a number below 0")
+    return zigzag >> 1, header & 0x0F, at
 
 
 def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
