@@ -84,6 +84,8 @@ lock: .venv/.complete ## Pin all requirements again, with hashes
 	  -c requirements/dev.txt layers/onnxruntime/requirements.in -o layers/onnxruntime/requirements.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	  -c layers/onnxruntime/requirements.txt layers/codecs/requirements.in -o layers/codecs/requirements.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
+	  -c requirements/dev.txt layers/tables/requirements.in -o layers/tables/requirements.txt
 	@for folder in functions/entities functions/sift tests/convert/programs/functions/entities; do \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	    -c layers/codecs/requirements.txt $$folder/requirements.in -o $$folder/requirements.txt; done

@@ -12,6 +12,7 @@ import click
 
 import hotplate
 from hotplate.errors import HotplateError
+from hotplate_tools.batch.commands import batch
 from hotplate_tools.bench.commands import bench
 from hotplate_tools.choose.commands import choose
 from hotplate_tools.convert.commands import convert
@@ -85,6 +86,7 @@ for _command in (
     version.export,
     plan,
     predict,
+    batch,
     choose,
     convert,
     keys,

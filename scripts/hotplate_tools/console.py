@@ -58,6 +58,21 @@ class Console:
             task = bar.add_task(title, total=total_bytes)
             yield lambda done: bar.advance(task, done)
 
+    @contextmanager
+    def rows(self, title: str) -> Iterator[Callable[[int, int, int | None], None]]:
+        """Show how far work on rows is; what is yielded takes rows done, parts done, parts in all."""
+        columns = (TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+        started = time.monotonic()
+        with Progress(*columns, TimeRemainingColumn(), console=self._rich, disable=self.as_json) as bar:
+            task = bar.add_task(title, total=None, told="")
+
+            def told(rows: int, done: int, total: int | None) -> None:
+                rate = rows / max(time.monotonic() - started, 1e-3)
+                parts = f"{done}/{total}" if total is not None else "…"
+                bar.update(task, completed=done, total=total, told=f"{parts} {rows:,} rows {rate:,.0f}/s")
+
+            yield told
+
     def say(self, text: str) -> None:
         """Print a line for people; programs do not see it."""
         if not self.as_json:

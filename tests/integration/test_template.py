@@ -148,6 +148,11 @@ def test_role_names_actions_and_resources(name: str) -> None:
             allowed += [{"Fn::Sub": "${DataBucket.Arn}/uploads/*"}]
             if name == "JobsRole":
                 allowed.append({"Fn::Sub": "${DataBucket.Arn}/results/*"})
+            allowed += [{"Fn::Sub": f"${{DataBucket.Arn}}/{folder}/*"} for folder in ("in", "work")]
+            if name == "BatchRole":
+                allowed.append({"Fn::Sub": "${DataBucket.Arn}/out/*"})
+                # A run ends with the version of a model's function that it began with.
+                allowed += [{"Fn::Sub": f"${{{each.function}.Arn}}:*"} for each in served_models(DOCUMENT)]
             assert resource in allowed or "*" not in str(resource)
 
 
@@ -163,7 +168,11 @@ def test_model_function_reads_its_own_and_its_members_manifests_blobs_and_upload
         for resource in as_list(each["Resource"])
     ]
     pinned = [key for each in (model, *members_of(model)) for key in pinned_keys(each)]
-    assert reads == [*pinned, "${ModelBucket.Arn}/blobs/sha256/*", "${DataBucket.Arn}/uploads/*"]
+    assert reads == [
+        *pinned,
+        "${ModelBucket.Arn}/blobs/sha256/*",
+        *(f"${{DataBucket.Arn}}/{folder}/*" for folder in ("uploads", "in", "work")),
+    ]
 
 
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
@@ -280,13 +289,13 @@ def test_relay_answers_for_the_other_protocols() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["Relay", "Jobs"])
-def test_who_hands_on_may_call_each_model_and_nothing_else_and_is_told_of_each(name: str) -> None:
+@pytest.mark.parametrize(("name", "which"), [("Relay", "live"), ("Jobs", "live"), ("Batch", "*")])
+def test_who_hands_on_may_call_each_model_and_nothing_else_and_is_told_of_each(name: str, which: str) -> None:
     models = served_models(DOCUMENT)
     calls = [each["Resource"] for each in statements(ROLES[f"{name}Role"]) if each["Sid"] == "CallModels"]
     (resources,) = calls
     assert sorted(each["Fn::Sub"] for each in resources) == sorted(
-        f"${{{model.function}.Arn}}:live" for model in models
+        f"${{{model.function}.Arn}}:{which}" for model in models
     )
     told = FUNCTIONS[f"{name}Function"]["Environment"]["Variables"]["HOTPLATE_FUNCTIONS"]["Fn::Join"][1]
     assert sorted(each["Fn::Sub"] for each in told) == sorted(
@@ -324,7 +333,7 @@ def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None
 
 def test_callers_reach_the_catalogue_and_the_relay_that_were_deployed_last() -> None:
     # A new pin is a parameter's new value, for which no version would be published.
-    for name in ("CatalogueFunction", "RelayFunction", "JobsFunction", "WebhooksFunction"):
+    for name in ("CatalogueFunction", "RelayFunction", "JobsFunction", "WebhooksFunction", "BatchFunction"):
         function = FUNCTIONS[name]
         assert (function["AutoPublishAlias"], "AutoPublishAliasAllProperties" in function) == ("", False)
 
@@ -403,6 +412,7 @@ def test_table_is_on_demand_encrypted_restorable_and_outlives_the_stack(name: st
         "RelayFunction",
         "UploadsFunction",
         "JobsFunction",
+        "BatchFunction",
     ],
 )
 def test_usage_lines_of_every_function_that_answers_tenants_reach_the_ledger(name: str) -> None:

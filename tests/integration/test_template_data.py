@@ -6,6 +6,10 @@ import json
 
 import pytest
 
+from functions.batch.messages import PIECE_HIDDEN_S, TRIES
+from hotplate.aws.batch_files import IN
+from hotplate.aws.batch_rows import RUN_S
+from hotplate.aws.batch_table import HELD_S as FINISHING_S
 from hotplate.aws.job_queue import MAX_TRIES, wait_s
 from hotplate.aws.job_table import HELD_S, JOB_S
 from hotplate.http.answers import UPLOAD
@@ -42,12 +46,21 @@ def test_bucket_is_encrypted_with_a_rotated_key_of_the_stacks_own_unless_told_ot
 
 
 @pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
-def test_model_function_may_decrypt_with_that_key_and_do_nothing_else_with_it(model: ServedModel) -> None:
+def test_model_function_may_read_and_write_with_that_key_and_do_nothing_else_with_it(
+    model: ServedModel,
+) -> None:
     role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
-    keys = [each for each in statements(role) if str(each["Action"]).startswith("kms:")]
+    keys = [each for each in statements(role) if "kms:Decrypt" in as_list(each["Action"])]
     assert [(each["Action"], each["Resource"]) for each in keys] == [
-        ("kms:Decrypt", {"Fn::GetAtt": ["ModelKey", "Arn"]})
+        (["kms:Decrypt", "kms:GenerateDataKey"], {"Fn::GetAtt": ["ModelKey", "Arn"]})
     ]
+
+
+@pytest.mark.parametrize("model", served_models(DOCUMENT), ids=lambda model: model.name)
+def test_model_function_writes_parts_of_batch_and_nothing_else(model: ServedModel) -> None:
+    role = ROLES[FUNCTIONS[model.function]["Role"]["Fn::GetAtt"][0]]
+    puts = [each["Resource"] for each in statements(role) if "s3:PutObject" in as_list(each["Action"])]
+    assert puts == [{"Fn::Sub": "${DataBucket.Arn}/work/*"}]
 
 
 def test_leftovers_of_killed_uploads_and_of_renewals_expire() -> None:
@@ -59,7 +72,7 @@ def test_leftovers_of_killed_uploads_and_of_renewals_expire() -> None:
 def test_data_expires_by_its_prefix() -> None:
     rules = BUCKETS["DataBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"uploads/": 1, "results/": 7}
+    assert days == {"uploads/": 1, "results/": 7, "work/": RUN_S // 86400}
 
 
 @pytest.mark.parametrize("name", BUCKETS)
@@ -181,3 +194,34 @@ def test_of_the_table_of_keys_only_rows_of_webhook_secrets_are_read_by_who_signs
 def test_receivers_of_webhooks_are_public_unless_told_otherwise() -> None:
     parameter = DOCUMENT["Parameters"]["Webhooks"]
     assert (parameter["Default"], parameter["AllowedValues"]) == ("public", ["public", ANYWHERE])
+
+
+def test_files_that_come_are_told_to_the_queue_of_batch_and_to_nobody_else() -> None:
+    (told,) = BUCKETS["DataBucket"]["NotificationConfiguration"]["QueueConfigurations"]
+    assert told["Queue"] == {"Fn::GetAtt": ["BatchQueue", "Arn"]}
+    assert told["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": IN}]
+    (statement,) = RESOURCES["BatchQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_batch_takes_one_message_at_a_time_and_no_more_at_once_than_is_left_to_it() -> None:
+    work, give_up = (each["Properties"] for each in FUNCTIONS["BatchFunction"]["Events"].values())
+    assert (work["Queue"], give_up["Queue"]) == (
+        {"Fn::GetAtt": ["BatchQueue", "Arn"]},
+        {"Fn::GetAtt": ["BatchFailedQueue", "Arn"]},
+    )
+    assert work["BatchSize"] == 1
+    assert work["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "BatchMaximumConcurrency"}}
+    assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in (work, give_up))
+    # Each piece is a message to the same queue: what looks like a loop gets smaller.
+    assert FUNCTIONS["BatchFunction"]["RecursiveLoop"] == "Allow"
+
+
+def test_message_of_batch_comes_again_when_whoever_had_it_cannot_live_any_more() -> None:
+    timeout, queue = FUNCTIONS["BatchFunction"]["Timeout"], RESOURCES["BatchQueue"]["Properties"]
+    assert timeout < FINISHING_S < queue["VisibilityTimeout"]
+    asked_s = int(FUNCTIONS["BatchFunction"]["Environment"]["Variables"]["HOTPLATE_RELAY_TIMEOUT_S"])
+    assert DOCUMENT["Globals"]["Function"]["Timeout"] < asked_s < PIECE_HIDDEN_S / 2
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == TRIES
+    assert queue["MessageRetentionPeriod"] == RUN_S

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hotplate_tools.bench.cold import Cold
+    from hotplate_tools.console import Console
 
 __all__ = ["bench"]
 
@@ -79,6 +80,49 @@ def steady(rounds: int, *, as_json: bool) -> None:
     console.result(steady_data(seen), steady_text(seen))
     if seen.ratio > BAR:
         raise SystemExit(1)
+
+
+@bench.command()
+@click.option(
+    "--rows", type=click.IntRange(min=1000), default=1_000_000, show_default=True, help="Of a file."
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["parquet", "csv", "jsonl"]),
+    help="Else all three.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Of all by turns.")
+@click.option("--memory", is_flag=True, help="What a worker holds instead, from 10,000 rows to --rows.")
+@as_json_option
+def batch(rows: int, formats: tuple[str, ...], rounds: int, *, memory: bool, as_json: bool) -> None:
+    """Time one worker of a batch against the bare session, over a file of the breast-cancer model's rows.
+
+    Exit code 1 if Parquet is slower, or memory grows more, than it may.
+    """
+    from hotplate_tools.bench.batch import batch_data, batch_text, bench_batch
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    if memory:
+        _batch_memory(rows, formats or ("parquet",), console)
+        return
+    seen = bench_batch(rows, formats or ("parquet", "csv", "jsonl"), rounds=rounds, console=console)
+    console.result(batch_data(seen), batch_text(seen))
+    if not seen.is_within:
+        raise SystemExit(1)
+
+
+def _batch_memory(rows: int, formats: tuple[str, ...], console: Console) -> None:
+    from hotplate_tools.bench.batch_memory import bench_batch_memory, is_flat, peaks_data, peaks_text
+
+    sizes = [size for size in (10_000, 100_000, 1_000_000, 10_000_000) if size < rows] + [rows]
+    for kind in formats:
+        peaks = bench_batch_memory(sizes, kind, console=console)
+        console.result(peaks_data(kind, peaks), peaks_text(kind, peaks))
+        if not is_flat(peaks):
+            raise SystemExit(1)
 
 
 @bench.command()

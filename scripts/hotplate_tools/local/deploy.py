@@ -1,8 +1,9 @@
 """The template, deployed into the local cloud by `sam deploy`, as it is deployed to AWS.
 
-Three things that the template says and ministack 1.5 does not take from it are done afterwards by the calls
+Four things that the template says and ministack 1.5 does not take from it are done afterwards by the calls
 that CloudFormation would make: `GatewayResponses` (it ignores them in an API's definition),
-`ApiKeySourceType` and `ReservedConcurrentExecutions` (it ignores the properties).
+`ApiKeySourceType` and `ReservedConcurrentExecutions` (it ignores the properties), and `MaximumConcurrency` of
+a queue (a parameter's number is text to it, with which it reads no queue at all).
 """
 
 from __future__ import annotations
@@ -117,11 +118,23 @@ def _complete(endpoint: str, made: Build, stack: Stack, parameters: Mapping[str,
         if resource["Type"] == "AWS::Serverless::Api":
             _set_key_source(endpoint, stack.resources[name], properties.get("ApiKeySourceType", "HEADER"))
             _set_gateway_responses(endpoint, stack.resources[name], _resolved(resolver, properties))
+        for event in properties.get("Events", {}).values():
+            if most := event["Properties"].get("ScalingConfig", {}).get("MaximumConcurrency"):
+                _set_concurrency(endpoint, stack.resources[name], int(resolver.value(most)))
         # Wrapped in a mapping because that is where AWS::NoValue vanishes.
         reserved = resolver.value({"value": properties.get("ReservedConcurrentExecutions")}).get("value")
         if reserved is not None:
             client("lambda", endpoint).put_function_concurrency(
                 FunctionName=stack.resources[name], ReservedConcurrentExecutions=int(reserved)
+            )
+
+
+def _set_concurrency(endpoint: str, function: str, most: int) -> None:
+    functions = client("lambda", endpoint)
+    for each in functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]:
+        if "ScalingConfig" in each:
+            functions.update_event_source_mapping(
+                UUID=each["UUID"], ScalingConfig={"MaximumConcurrency": most}
             )
 
 

@@ -110,7 +110,7 @@ def _pattern(document: Mapping[str, Any]) -> ServedModel:
 def _list_items(lines: list[str], pattern: ServedModel) -> list[int]:
     """Return where a line of a list is about the pattern: its digest between words, its function or role."""
     told = rf"{re.escape(pattern.name)} .*\${{{pattern.manifest_sha256}}}"
-    called = rf"(?:{re.escape(pattern.name)}=)?\${{{pattern.function}(?:\.Arn)?}}:live\"$"
+    called = rf"(?:{re.escape(pattern.name)}=)?\${{{pattern.function}(?:\.Arn)?}}:(?:live|\*)\"$"
     role = pattern.function.removesuffix("Function") + "Role"
     item = re.compile(rf"^ +- !(?:Sub \"(?:{told}|{called})|Ref {role}$)")
     return [index for index, line in enumerate(lines) if item.match(line)]

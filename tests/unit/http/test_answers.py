@@ -26,7 +26,9 @@ def instance(kind: type[errors.HotplateError]) -> errors.HotplateError:
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_family_decides_the_class_of_status(kind: type[errors.HotplateError]) -> None:
-    caller = issubclass(kind, errors.RequestError | errors.CallerError | errors.JobError) or kind in (
+    caller = issubclass(
+        kind, errors.RequestError | errors.CallerError | errors.JobError | errors.BatchError
+    ) or kind in (
         errors.ModelError,
         errors.ModelNotFoundError,
         errors.CardNotFoundError,

@@ -44,5 +44,5 @@ def test_another_version_than_the_layers_is_refused(tmp_path: Path) -> None:
 
 def test_layers_are_those_of_globals_and_the_functions_own() -> None:
     layers = layers_of(read_yaml(project_root() / "template.yaml"))
-    assert layers["DigitsFunction"] == ("ServingLayer", "OnnxruntimeLayer")
-    assert layers["CatalogueFunction"] == ("ServingLayer", "CodecsLayer")
+    assert layers["DigitsFunction"] == ("ServingLayer", "TablesLayer", "OnnxruntimeLayer")
+    assert layers["CatalogueFunction"] == ("ServingLayer", "TablesLayer", "CodecsLayer")

@@ -23,6 +23,10 @@ HotplateError
 ├─ JobError                   a job that is not there, or not as the caller thinks
 │  ├─ JobNotFoundError        the tenant has no such job
 │  └─ JobConflictError        the id is another job's, or the job has ended
+├─ BatchError                 a file of rows that cannot be predicted
+│  ├─ UnreadableFileError     not the format it seems to be, or broken; says where
+│  ├─ UnfitFileError          its columns are not the model's inputs, or an option fits neither
+│  └─ BatchRunNotFoundError   no such run (any more)
 ├─ ModelError                 wrong or absent model
 │  ├─ ModelNotFoundError      no such model or version here
 │  ├─ CardNotFoundError       the version was published without a card
@@ -184,6 +188,33 @@ class JobNotFoundError(JobError):
 
 class JobConflictError(JobError):
     """The id is that of a job that asks something else, or the job has ended."""
+
+
+class BatchError(HotplateError):
+    """A file of rows that cannot be predicted. Its words are for whoever dropped the file."""
+
+
+class UnreadableFileError(BatchError):
+    """Not the format that the file seems to be, or broken.
+
+    Attributes:
+        byte: Where in the file, after decompression; None where that is not known.
+        row: Number of the row, likewise.
+    """
+
+    def __init__(self, text: str, *, byte: int | None = None, row: int | None = None) -> None:
+        places = [f"{name} {place:,}" for name, place in (("byte", byte), ("row", row)) if place is not None]
+        super().__init__(f"{text} ({', '.join(places)})" if places else text)
+        self.byte = byte
+        self.row = row
+
+
+class UnfitFileError(BatchError):
+    """A file's columns are not the model's inputs, or an option fits neither."""
+
+
+class BatchRunNotFoundError(BatchError):
+    """There is no such run (any more)."""
 
 
 class ModelError(HotplateError):

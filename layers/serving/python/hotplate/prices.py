@@ -17,6 +17,7 @@ __all__ = [
     "PRICES_DATE",
     "PRICES_REGION",
     "REST_API_MILLION_REQUESTS",
+    "piece_nano_usd",
     "request_nano_usd",
 ]
 
@@ -44,3 +45,18 @@ def request_nano_usd(billed_ms: int, memory_mb: int) -> int:
         memory_mb: Memory of the function in MB.
     """
     return round(billed_ms * memory_mb * _GB_SECOND * 1e6 / 1024 + _CALLS_NANO_USD)
+
+
+def piece_nano_usd(billed_ms: int, memory_mb: int, worker_ms: int, worker_mb: int) -> int:
+    """Return what a piece of a file costs on this processor: its model's function, and the worker that waits.
+
+    Not in it: queue, table and storage, together some thousandths of it, and splitting and joining.
+
+    Args:
+        billed_ms: Milliseconds that Lambda bills for the model's function.
+        memory_mb: Memory of that in MB.
+        worker_ms: Milliseconds that the worker waits.
+        worker_mb: Memory of that in MB.
+    """
+    mb_ms = billed_ms * memory_mb + worker_ms * worker_mb
+    return round(mb_ms * _GB_SECOND * 1e6 / 1024 + 2 * LAMBDA_MILLION_REQUESTS * 1000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from hotplate.aws.functions import FunctionCaller
     from hotplate.aws.s3_reader import S3Reader
+    from hotplate.batch.handler import BatchHandler
     from hotplate.http.endpoint import Endpoint
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.steps import Member
@@ -203,7 +204,13 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
     install_marshaller()
     end_of_imports()
     endpoint = (kind or Endpoint)(
-        load, card, _read_input, _submit, late=source.is_late, strict=is_snapshot(os.environ)
+        load,
+        card,
+        _read_input,
+        _submit,
+        _work_on_files,
+        late=source.is_late,
+        strict=is_snapshot(os.environ),
     )
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore
@@ -227,27 +234,50 @@ def _open_reader() -> S3Reader:
     return S3Reader.from_settings(Settings.from_environ(os.environ), current_credentials(os.environ))
 
 
-def _read_input(reference: Reference, tenant: str | None) -> memoryview:
-    """Return what an input refers to; see `read_reference`."""
+def _open_data_reader(deadline_s: float) -> S3Reader:
     from hotplate.aws.credentials import current_credentials
     from hotplate.aws.s3_reader import S3Reader
-    from hotplate.http.references import read_reference
 
     settings = Settings.from_environ(os.environ)
-    bucket = settings.data_bucket
-    if bucket is None:
-        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and an input came by reference")
+    return S3Reader(
+        bucket=_data_bucket(settings),
+        region=settings.region,
+        endpoint=settings.s3_endpoint,
+        credentials=current_credentials(os.environ),
+        deadline_s=deadline_s,
+    )
 
-    def reader() -> S3Reader:
-        return S3Reader(
-            bucket=bucket,
-            region=settings.region,
-            endpoint=settings.s3_endpoint,
-            credentials=current_credentials(os.environ),
-            deadline_s=INPUT_TIMEOUT_S,
-        )
 
-    return read_reference(reference, bucket=bucket, tenant=tenant, open_reader=reader)
+def _data_bucket(settings: Settings) -> str:
+    if settings.data_bucket is None:
+        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and an input came by reference, or in a file")
+    return settings.data_bucket
+
+
+def _read_input(reference: Reference, tenant: str | None) -> memoryview:
+    """Return what an input refers to; see `read_reference`."""
+    from hotplate.http.references import read_reference
+
+    bucket = _data_bucket(Settings.from_environ(os.environ))
+    return read_reference(
+        reference, bucket=bucket, tenant=tenant, open_reader=lambda: _open_data_reader(INPUT_TIMEOUT_S)
+    )
+
+
+def _work_on_files(asked: Mapping[str, Any], model: Model, context: Any, init_ms: float) -> dict[str, Any]:
+    """Answer what the function of batch asks; see `BatchHandler`."""
+    return _batch_handler().answer(asked, model, context, init_ms)
+
+
+@cache
+def _batch_handler() -> BatchHandler:
+    """Return the handler. Imported when first asked for: no cold start needs it."""
+    from hotplate.aws.batch_files import BatchFiles
+    from hotplate.aws.clients import s3_client
+    from hotplate.batch.handler import BatchHandler
+
+    bucket = _data_bucket(Settings.from_environ(os.environ))
+    return BatchHandler(_open_data_reader, BatchFiles(s3_client(), bucket))
 
 
 def _submit(event: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -32,6 +32,7 @@ from hotplate.aws.sigv4 import Credentials, domain_of, signed_headers
 from hotplate.errors import (
     LengthMismatchError,
     SettingsError,
+    StoreConflictError,
     StoreDeniedError,
     StoreError,
     StoreNotFoundError,
@@ -105,9 +106,16 @@ class S3Reader:
 
         return self._get(key, {}, whole)
 
-    def read_range(self, key: str, *, start: int, into: memoryview, object_bytes: int) -> None:
-        """Fill `into`; see `Reader.read_range`. Safe to call from several threads at once."""
+    def read_range(
+        self, key: str, *, start: int, into: memoryview, object_bytes: int, etag: str = ""
+    ) -> None:
+        """Fill `into`; see `Reader.read_range`. Safe to call from several threads at once.
+
+        Raises:
+            StoreConflictError: What lies there has another entity tag than `etag`, if one is given.
+        """
         last = start + len(into) - 1
+        extra = {"range": f"bytes={start}-{last}", **({"if-match": f'"{etag}"'} if etag else {})}
 
         def part(answer: http.client.HTTPResponse) -> None:
             found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
@@ -121,7 +129,7 @@ class S3Reader:
             self._fill(answer, into, key)
 
         try:
-            self._get(key, {"range": f"bytes={start}-{last}"}, part)
+            self._get(key, extra, part)
         except _OutOfRangeError as fault:
             raise LengthMismatchError(f"{key}: shorter than the {object_bytes} bytes published", 0) from fault
 
@@ -259,6 +267,8 @@ def _raise_for_status(status: int, key: str) -> None:
         raise StoreDeniedError(
             f"{key}: access denied (or not in the bucket, for a role that may not list it)"
         )
+    if status == http.client.PRECONDITION_FAILED:
+        raise StoreConflictError(f"{key}: was replaced by another object")
     if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise _OutOfRangeError(key)
     if status >= http.client.INTERNAL_SERVER_ERROR or status == http.client.TOO_MANY_REQUESTS:

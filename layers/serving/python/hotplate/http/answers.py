@@ -23,6 +23,8 @@ import orjson
 
 from hotplate.errors import (
     ArtifactError,
+    BatchError,
+    BatchRunNotFoundError,
     BudgetSpentError,
     CallerError,
     ForeignInputError,
@@ -63,6 +65,8 @@ _STATUS: dict[type[BaseException], int] = {
     BudgetSpentError: 402,
     JobError: 404,
     JobConflictError: 409,
+    BatchError: 400,
+    BatchRunNotFoundError: 404,
     ModelError: 404,
     ModelNotFoundError: 404,
     ModelNotReadyError: 503,

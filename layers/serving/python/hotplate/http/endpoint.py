@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hotplate.errors import ModelNotFoundError, ModelNotReadyError
-from hotplate.http.answers import RETRY_AFTER_S, answer_error, log_fault
+from hotplate.errors import HotplateError, ModelNotFoundError, ModelNotReadyError
+from hotplate.http.answers import RETRY_AFTER_S, answer_error, log_fault, status_of
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
@@ -42,9 +42,13 @@ if TYPE_CHECKING:
     from hotplate.protocol.types import InferenceRequest, InferenceResponse
     from hotplate.runtime.model import Model
 
+    type WorkOnFiles = Callable[[Mapping[str, Any], Model, Any, float], dict[str, Any]]
+
 __all__ = ["Endpoint"]
 
 _LENGTH_HEADER = "inference-header-content-length"
+# Characters of what a run is told of a fault. Ours.
+_LONGEST_REASON = 500
 
 
 class Endpoint:
@@ -56,6 +60,7 @@ class Endpoint:
         read_card: Callable[[Manifest], bytes] | None = None,
         read_input: Callable[[Reference, str | None], memoryview] | None = None,
         submit: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None,
+        work_on_files: WorkOnFiles | None = None,
         *,
         late: bool = False,
         strict: bool = False,
@@ -68,6 +73,7 @@ class Endpoint:
             read_input: Returns what an input refers to, for a tenant; None: references are not taken.
             submit: Hands an event on to be worked on later and returns the result that its caller gets; None,
                 as what it returns: nobody takes such, and the request is answered at once.
+            work_on_files: Answers what is asked by `batch` of an event, which no request of API Gateway has.
             late: Load with the first request.
             strict: Raise what loading now raises.
         """
@@ -75,6 +81,7 @@ class Endpoint:
         self._cards = CardShelf(read_card)
         self._read_input = read_input
         self._submit = submit
+        self._work_on_files = work_on_files
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -87,6 +94,8 @@ class Endpoint:
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
+        if "batch" in event and self._work_on_files:
+            return {"batch": self._work(self._work_on_files, event["batch"], context)}
         started = time.perf_counter()
         usage = UsageLine(context, started)
         request: HttpRequest | None = None
@@ -120,6 +129,20 @@ class Endpoint:
             check(self._model.manifest)
         self._cold = True
         self._write_ledger("restored", self._model)
+
+    def _work(self, work: WorkOnFiles, asked: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answer what the function of batch asks; it writes the usage line, once for what was kept."""
+        try:
+            model = self._ready_model()
+            answer = work(asked, model, context, model.ledger.total_ms if self._cold else 0)
+        except Exception as fault:  # the edge: the worker decides what becomes of it
+            log_fault(fault, context.aws_request_id)
+            reason = (
+                f"{type(fault).__name__}: {fault}" if isinstance(fault, HotplateError) else "InternalError"
+            )
+            return {"fault": {"status": status_of(fault), "reason": reason[:_LONGEST_REASON]}}
+        self._cold = False
+        return answer
 
     def _write(self, usage: UsageLine, status: int, size: int) -> None:
         """Write the line of a request that was answered with `size` bytes."""

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["folder_of"]
+__all__ = ["folder_of", "tenant_of"]
 
 _UNSAFE = re.compile(rb"^\.|[^A-Za-z0-9._-]")
+_ESCAPED = re.compile(rb"=([0-9A-F]{2})")
 
 
 def folder_of(tenant: str) -> str:
     """Return the name of a tenant's folders."""
     return _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], tenant.encode("utf-8", "surrogatepass")).decode()
+
+
+def tenant_of(folder: str) -> str | None:
+    """Return the tenant whose folder this is; None if it is nobody's: `tenant_of(folder_of(t)) == t`."""
+    raw = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), folder.encode("utf-8", "surrogatepass"))
+    try:
+        tenant = raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return tenant if folder and folder_of(tenant) == folder else None

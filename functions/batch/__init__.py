@@ -1,0 +1,1 @@
+"""Files under `in/` are predicted row by row."""

@@ -1,0 +1,111 @@
+"""What a run keeps while it goes on: its model's manifest, the file's layout and chunks, pieces of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hotplate.aws.batch_files import BatchFiles, ObjectSource
+from hotplate.batch.join import extension, finish
+from hotplate.batch.layout import Chunk, Layout
+from hotplate.batch.split import chunks, find_layout
+from hotplate.limits import MAX_MANIFEST_BYTES
+
+if TYPE_CHECKING:
+    from hotplate.aws.batch_rows import Run
+    from hotplate.aws.s3_reader import S3Reader
+    from hotplate.batch.layout import BatchOptions, Sink, Source
+    from hotplate.manifest.schema import Manifest
+
+__all__ = ["Formats", "RunFiles", "RunPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """What knows how files of rows are written: `hotplate.batch`."""
+
+    find_layout: Callable[[Source, str, BatchOptions, Manifest], Layout] = find_layout
+    chunks: Callable[[Source, Layout, int, Callable[[Chunk, bytes], None]], Iterator[Chunk]] = chunks
+    finish: Callable[[Iterable[Source], Layout, Manifest, Sink], None] = finish
+    extension: Callable[[Layout], str] = extension
+
+
+# Longest list of chunks that is read, in bytes. Ours: chunks of about a terabyte.
+MAX_CHUNKS_BYTES = 64 * 2**20
+MAX_PLAN_BYTES = 4 * 2**20
+_JSON = "application/json"
+
+
+class RunPlan(msgspec.Struct, frozen=True):
+    """What all pieces of a run have in common."""
+
+    layout: Layout
+
+
+class RunFiles(BatchFiles):
+    """The data bucket, and what runs keep in it; `open_reader` reads it by range for so many seconds."""
+
+    def __init__(self, files: BatchFiles, open_reader: Callable[[], S3Reader]) -> None:
+        super().__init__(files.client, files.bucket)
+        self._open_reader = open_reader
+        # A worker has pieces of one run after another.
+        self._last: tuple[str, RunPlan] = ("", RunPlan(Layout("csv", (), (), (), 0, 0)))
+
+    @contextmanager
+    def source(self, run: Run) -> Iterator[ObjectSource]:
+        """Give the input of a run, as it was when the run began."""
+        reader = self._open_reader()
+        try:
+            yield ObjectSource(reader, run.key, size=run.size, etag=run.etag)
+        finally:
+            reader.close()
+
+    @contextmanager
+    def parts(self, keys: list[str]) -> Iterator[list[ObjectSource]]:
+        """Give parts, to be read."""
+        reader = self._open_reader()
+        try:
+            yield [ObjectSource(reader, key, size=self.size(key)) for key in keys]
+        finally:
+            reader.close()
+
+    def put_manifest(self, run: str, manifest: str) -> None:
+        """Keep the manifest of a run's model."""
+        self.put(f"work/{run}/manifest.json", manifest.encode(), _JSON)
+
+    def manifest(self, run: str) -> str:
+        """Return the manifest of a run's model."""
+        return self.get(f"work/{run}/manifest.json", max_bytes=MAX_MANIFEST_BYTES).decode()
+
+    def put_plan(self, run: str, plan: RunPlan) -> None:
+        """Keep what a run's pieces have in common."""
+        self.put(f"work/{run}/plan.json", msgspec.json.encode(plan), _JSON)
+
+    def plan(self, run: str) -> RunPlan:
+        """Return what a run's pieces have in common."""
+        if self._last[0] != run:
+            raw = self.get(f"work/{run}/plan.json", max_bytes=MAX_PLAN_BYTES)
+            self._last = run, msgspec.json.decode(raw, type=RunPlan)
+        return self._last[1]
+
+    def put_chunks(self, run: str, chunks: list[Chunk]) -> None:
+        """Keep the list of a run's chunks."""
+        self.put(f"work/{run}/chunks.jsonl", msgspec.json.Encoder().encode_lines(chunks))
+
+    def chunks(self, run: str) -> list[Chunk]:
+        """Return a run's chunks."""
+        raw = self.get(f"work/{run}/chunks.jsonl", max_bytes=MAX_CHUNKS_BYTES)
+        return msgspec.json.Decoder(Chunk).decode_lines(raw)
+
+    def put_text(self, run: str, chunk: Chunk, text: bytes) -> None:
+        """Keep the unpacked text of a chunk of a compressed file."""
+        self.put(self.text_key(run, chunk.number), text)
+
+    @staticmethod
+    def text_key(run: str, chunk: int) -> str:
+        """Return where the unpacked text of a chunk is."""
+        return f"work/{run}/text/{chunk:09d}"

@@ -1,0 +1,1 @@
+"""Batch prediction: files of rows cut into chunks, predicted, joined; knows bytes, not where they lie."""

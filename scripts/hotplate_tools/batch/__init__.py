@@ -1,0 +1,1 @@
+"""`hotplate batch`: files of rows, predicted by a deployed stack."""
