@@ -286,3 +286,67 @@ def test_explanation_is_told_in_kserves_words(capsys: pytest.CaptureFixture[str]
 def test_explanation_that_cannot_be_is_refused(path: str, body: dict[str, Any], word: str) -> None:
     result = Endpoint(loader())(event(path=path, body=body), Context())
     assert (result["statusCode"], word in json.loads(result["body"])["error"]) == (400, True)
+
+
+def asked_large(**parameters: Any) -> dict[str, Any]:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [300_000, 3]}
+    raw = np.full(900_000, 0.123456, np.float32).tobytes()
+    head = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(raw)}}], "id": "i"}
+    part = json.dumps({**head, "parameters": parameters}).encode()
+    return {
+        **event(),
+        "headers": {"inference-header-content-length": str(len(part))},
+        "body": base64.b64encode(part + raw).decode(),
+        "isBase64Encoded": True,
+        "requestContext": {"authorizer": {"tenant": "acme", "scopes": "*:*"}},
+    }
+
+
+class Kept:
+    """A bucket that keeps one answer."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[bytes, str, str | None]] = []
+
+    def __call__(self, body: bytes, kind: str, tenant: str | None) -> str:
+        self.kept.append((body, kind, tenant))
+        return "https://s3/outputs/acme/1?signed"
+
+
+def test_answer_that_does_not_fit_a_call_is_kept_where_that_is_asked_for() -> None:
+    kept = Kept()
+    result = Endpoint(loader(), keep=kept)(asked_large(output_by_reference=True), Context())
+    told = json.loads(result["body"])
+    ((body, kind, tenant),) = kept.kept
+    assert (result["statusCode"], result["headers"]["cache-control"]) == (200, "no-store")
+    assert (told["model_name"], told["id"], told["outputs"], tenant) == ("affine", "i", [], "acme")
+    assert told["parameters"] == {
+        "output_uri": "https://s3/outputs/acme/1?signed",
+        "output_bytes": len(body),
+        "output_headers": {"content-type": kind},
+        "output_expires_s": 3600,
+    }
+    answer = decode_response(body, None)
+    assert answer.outputs[0].array.shape == (300_000, 3)
+    assert answer.outputs[0].array[0, 0] == np.float32(2 * np.float32(0.123456))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "keep", "status"),
+    [
+        ({}, Kept(), 413),
+        ({"output_by_reference": False}, Kept(), 413),
+        ({"output_by_reference": True}, None, 413),
+        ({"output_by_reference": "yes"}, Kept(), 400),
+        ({"output_by_reference": True, "binary_data_output": True}, Kept(), 200),
+    ],
+    ids=["not asked", "not wanted", "nowhere to keep it", "neither", "it fits in binary"],
+)
+def test_answer_that_fits_or_is_not_wanted_so_is_not_kept(
+    parameters: dict[str, Any], keep: Kept | None, status: int
+) -> None:
+    result = Endpoint(loader(), keep=keep)(asked_large(**parameters), Context())
+    assert result["statusCode"] == status
+    assert keep is None or keep.kept == []
+    if status == 413:
+        assert "output_by_reference" in json.loads(result["body"])["error"]

@@ -182,7 +182,9 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
 
     install_marshaller()
     end_of_imports()
-    endpoint = Endpoint(load, card, _read_input, _submit, late=source.is_late, strict=is_snapshot(os.environ))
+    endpoint = Endpoint(
+        load, card, _read_input, _submit, _keep, late=source.is_late, strict=is_snapshot(os.environ)
+    )
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore
 
@@ -226,6 +228,32 @@ def _read_input(reference: Reference, tenant: str | None) -> memoryview:
         )
 
     return read_reference(reference, bucket=bucket, tenant=tenant, open_reader=reader)
+
+
+def _keep(body: bytes, content_type: str, tenant: str | None) -> str:
+    """Return the address of an answer that was put into the data bucket.
+
+    Raises:
+        StoreError: It could not be put there.
+    """
+    from hotplate.aws.credentials import current_credentials
+    from hotplate.aws.s3_writer import S3Writer
+    from hotplate.limits import OUTPUT_LIFE_S
+    from hotplate.tenants.uploads import new_output_key
+    from hotplate.tenants.usage import INTERNAL
+
+    settings = Settings.from_environ(os.environ)
+    if settings.data_bucket is None:
+        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and an answer is wanted by reference")
+    writer = S3Writer(
+        bucket=settings.data_bucket,
+        region=settings.region,
+        endpoint=settings.s3_endpoint,
+        credentials=current_credentials(os.environ),
+    )
+    key = new_output_key(tenant or INTERNAL)
+    writer.put(key, body, content_type)
+    return writer.url(key, life_s=OUTPUT_LIFE_S)
 
 
 def _submit(event: Mapping[str, Any]) -> dict[str, Any] | None:

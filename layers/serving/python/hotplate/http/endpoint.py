@@ -56,6 +56,7 @@ class Endpoint:
         read_card: Callable[[Manifest], bytes] | None = None,
         read_input: Callable[[Reference, str | None], memoryview] | None = None,
         submit: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None,
+        keep: Callable[[bytes, str, str | None], str] | None = None,
         *,
         late: bool = False,
         strict: bool = False,
@@ -68,6 +69,8 @@ class Endpoint:
             read_input: Returns what an input refers to, for a tenant; None: references are not taken.
             submit: Hands an event on to be worked on later and returns the result that its caller gets; None,
                 as what it returns: nobody takes such, and the request is answered at once.
+            keep: Keeps an answer that does not fit a call, of a content type, for a tenant, and returns its
+                address; None: such answers are refused.
             late: Load with the first request.
             strict: Raise what loading now raises.
         """
@@ -75,6 +78,7 @@ class Endpoint:
         self._cards = CardShelf(read_card)
         self._read_input = read_input
         self._submit = submit
+        self._keep = keep
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -180,11 +184,20 @@ class Endpoint:
         return answer_alias(request, model.manifest, predict, explain)
 
     def _infer(self, request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
-        body, header_length = encode_response(model.predict(self._decoded(request, model, usage)))
+        decoded = self._decoded(request, model, usage)
+        predicted = model.predict(decoded)
+        body, header_length = encode_response(predicted)
         if header_length is None:
-            return HttpResponse(200, body)
-        return HttpResponse(
-            200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
+            answer = HttpResponse(200, body)
+        else:
+            answer = HttpResponse(200, body, {_LENGTH_HEADER: str(header_length)}, "application/octet-stream")
+        keep = self._keep
+        if keep is None or "output_by_reference" not in decoded.parameters:
+            return answer
+        from hotplate.http.outputs import fitting
+
+        return fitting(
+            answer, predicted, decoded.parameters, lambda body, kind: keep(body, kind, usage.caller.tenant)
         )
 
     def _decoded(self, request: HttpRequest, model: Model, usage: UsageLine) -> InferenceRequest:
