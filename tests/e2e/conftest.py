@@ -47,7 +47,7 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="module")
 def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalCloud:
-    """The local cloud that asks callers for keys, with a model that fails on what it is asked.
+    """The local cloud that asks callers for keys and keeps requests, with a model that fails on some.
 
     One for all modules in a row that use it; the memory that it takes is needed after them.
     """
@@ -55,8 +55,8 @@ def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     stash = request.config.stash
     if _KEYED not in stash:
         given = GivenModel(write_picker(tmp_path_factory.mktemp("picker")))
-        stack = ExitStack()
-        local = stack.enter_context(local_cloud(Console(as_json=True), [given], parameters=KEYED))
+        stack, parameters = ExitStack(), {**KEYED, "CaptureShare": "1"}
+        local = stack.enter_context(local_cloud(Console(as_json=True), [given], parameters=parameters))
         stash[_KEYED] = (stack, local)
     return stash[_KEYED][1]
 

@@ -59,7 +59,7 @@ def test_leftovers_of_killed_uploads_and_of_renewals_expire() -> None:
 def test_data_expires_by_its_prefix() -> None:
     rules = BUCKETS["DataBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"uploads/": 1, "outputs/": 1, "results/": 7}
+    assert days == {"uploads/": 1, "captures/": {"Ref": "CaptureDays"}, "outputs/": 1, "results/": 7}
 
 
 @pytest.mark.parametrize("name", BUCKETS)
@@ -144,6 +144,7 @@ def test_every_model_function_may_hand_on_to_jobs_and_keep_answers_and_nothing_e
     assert [(each["Action"], each["Resource"]) for each in given] == [
         ("lambda:InvokeFunction", {"Fn::GetAtt": ["JobsFunction", "Arn"]}),
         (["s3:GetObject", "s3:PutObject"], {"Fn::Sub": "${DataBucket.Arn}/outputs/*"}),
+        ("s3:PutObject", {"Fn::Sub": "${DataBucket.Arn}/captures/*"}),
         ("kms:GenerateDataKey", {"Fn::GetAtt": ["ModelKey", "Arn"]}),
     ]
     told = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]["HOTPLATE_JOBS_FUNCTION"]
@@ -184,3 +185,11 @@ def test_of_the_table_of_keys_only_rows_of_webhook_secrets_are_read_by_who_signs
 def test_receivers_of_webhooks_are_public_unless_told_otherwise() -> None:
     parameter = DOCUMENT["Parameters"]["Webhooks"]
     assert (parameter["Default"], parameter["AllowedValues"]) == ("public", ["public", ANYWHERE])
+
+
+def test_requests_are_not_kept_unless_the_operator_says_so() -> None:
+    assert DOCUMENT["Parameters"]["CaptureShare"]["Default"] == "0"
+    assert DOCUMENT["Conditions"]["Captures"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CaptureShare"}, "0"]}]}
+    given = RESOURCES["ModelsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (condition,) = [each["Fn::If"][0] for each in given if "captures/" in str(each)]
+    assert condition == "Captures"

@@ -19,6 +19,7 @@ from hotplate.prices import request_nano_usd
 from hotplate.protocol.response import decode_response
 from hotplate.runtime.loader import load_model
 from hotplate.runtime.transforms import Transforms
+from hotplate.tenants.captures import subject_prefix
 from hotplate.tenants.usage import read_usage
 from tests.support.published import published
 
@@ -350,3 +351,68 @@ def test_answer_that_fits_or_is_not_wanted_so_is_not_kept(
     assert keep is None or keep.kept == []
     if status == 413:
         assert "output_by_reference" in json.loads(result["body"])["error"]
+
+
+class Bucket:
+    """Keeps what is put; or fails."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.fault = fault
+
+    def __call__(self, key: str, body: bytes, kind: str) -> None:
+        if self.fault:
+            raise self.fault
+        self.objects[key] = body
+
+
+def of_acme(body: Any, **headers: str) -> dict[str, Any]:
+    context = {"authorizer": {"tenant": "acme", "scopes": "*:*"}}
+    return {**event(body=body), "headers": {"x-api-key": "the-key", **headers}, "requestContext": context}
+
+
+def test_request_is_kept_with_its_answer_and_without_secrets_where_the_operator_wants_that() -> None:
+    bucket = Bucket()
+    asked = of_acme({**ROWS, "parameters": {"api_key": "hush"}}, **{"Hotplate-Subject": "jane"})
+    result = Endpoint(loader(), capture=(1.0, bucket))(asked, Context())
+    ((key, kept),) = bucket.objects.items()
+    assert key.startswith(subject_prefix("acme", "jane") + "affine/")
+    record = json.loads(kept)
+    assert record["request"]["json"] == {**ROWS, "parameters": {"api_key": "[redacted]"}}
+    assert record["answer"]["json"] == json.loads(result["body"])
+    assert (record["model"], record["request_id"]) == ("affine", "req-1")
+    assert b"the-key" not in kept
+    assert b"hush" not in kept
+
+
+def test_binary_request_is_kept_as_it_came() -> None:
+    bucket = Bucket()
+    asked = asked_large(binary_data_output=True)
+    Endpoint(loader(), capture=(1.0, bucket))(asked, Context())
+    (kept,) = bucket.objects.values()
+    assert json.loads(kept)["request"]["base64"] == asked["body"]
+
+
+@pytest.mark.parametrize(
+    ("share", "asked"),
+    [
+        (1e-9, of_acme(ROWS)),
+        (1.0, of_acme({"inputs": []})),
+        (1.0, event("GET", "/v2/models/affine")),
+        (1.0, event(body=ROWS)),
+    ],
+    ids=["not of the share", "refused", "no request for an answer", "asked by another function"],
+)
+def test_other_requests_are_not_kept(share: float, asked: dict[str, Any]) -> None:
+    bucket = Bucket()
+    Endpoint(loader(), capture=(share, bucket))(asked, Context())
+    assert bucket.objects == {}
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailableError("s3"), OSError("net")])
+def test_answer_is_the_callers_though_it_could_not_be_kept(
+    fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = Endpoint(loader(), capture=(1.0, Bucket(fault)))(of_acme(ROWS), Context())
+    assert result["statusCode"] == 200
+    assert "a request is not kept" in caplog.messages

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from hotplate.errors import SettingsError, StepError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
 from hotplate.runtime.ledger import Ledger, end_of_imports
-from hotplate.settings import PipelineSettings, Settings, is_snapshot
+from hotplate.settings import PipelineSettings, Settings, capture_share, is_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hotplate.aws.functions import FunctionCaller
     from hotplate.aws.s3_reader import S3Reader
+    from hotplate.aws.s3_writer import S3Writer
     from hotplate.http.endpoint import Endpoint
     from hotplate.manifest.schema import Manifest
     from hotplate.manifest.steps import Member
@@ -182,8 +183,16 @@ def _endpoint(source: _Source, build: Build) -> Endpoint:
 
     install_marshaller()
     end_of_imports()
+    capture = _capture()
     endpoint = Endpoint(
-        load, card, _read_input, _submit, _keep, late=source.is_late, strict=is_snapshot(os.environ)
+        load,
+        card,
+        _read_input,
+        _submit,
+        _keep,
+        capture=capture,
+        late=source.is_late,
+        strict=is_snapshot(os.environ),
     )
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore
@@ -230,30 +239,44 @@ def _read_input(reference: Reference, tenant: str | None) -> memoryview:
     return read_reference(reference, bucket=bucket, tenant=tenant, open_reader=reader)
 
 
+def _capture() -> tuple[float, Callable[[str, bytes, str], None]] | None:
+    """Return the share of the requests that are kept, and what puts them into the data bucket; None: none."""
+    try:
+        share = capture_share(os.environ)
+    except SettingsError:
+        return None  # the load meets it too, and the endpoint answers it
+    return (share, lambda key, body, kind: _writer().put(key, body, kind)) if share else None
+
+
 def _keep(body: bytes, content_type: str, tenant: str | None) -> str:
     """Return the address of an answer that was put into the data bucket.
 
     Raises:
         StoreError: It could not be put there.
     """
-    from hotplate.aws.credentials import current_credentials
-    from hotplate.aws.s3_writer import S3Writer
     from hotplate.limits import OUTPUT_LIFE_S
     from hotplate.tenants.uploads import new_output_key
     from hotplate.tenants.usage import INTERNAL
 
+    writer = _writer()
+    key = new_output_key(tenant or INTERNAL)
+    writer.put(key, body, content_type)
+    return writer.url(key, life_s=OUTPUT_LIFE_S)
+
+
+def _writer() -> S3Writer:
+    from hotplate.aws.credentials import current_credentials
+    from hotplate.aws.s3_writer import S3Writer
+
     settings = Settings.from_environ(os.environ)
     if settings.data_bucket is None:
-        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and an answer is wanted by reference")
-    writer = S3Writer(
+        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and something is to be kept there")
+    return S3Writer(
         bucket=settings.data_bucket,
         region=settings.region,
         endpoint=settings.s3_endpoint,
         credentials=current_credentials(os.environ),
     )
-    key = new_output_key(tenant or INTERNAL)
-    writer.put(key, body, content_type)
-    return writer.url(key, life_s=OUTPUT_LIFE_S)
 
 
 def _submit(event: Mapping[str, Any]) -> dict[str, Any] | None:

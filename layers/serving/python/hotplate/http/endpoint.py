@@ -58,6 +58,7 @@ class Endpoint:
         submit: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None,
         keep: Callable[[bytes, str, str | None], str] | None = None,
         *,
+        capture: tuple[float, Callable[[str, bytes, str], None]] | None = None,
         late: bool = False,
         strict: bool = False,
     ) -> None:
@@ -71,6 +72,7 @@ class Endpoint:
                 as what it returns: nobody takes such, and the request is answered at once.
             keep: Keeps an answer that does not fit a call, of a content type, for a tenant, and returns its
                 address; None: such answers are refused.
+            capture: Share of the requests that is kept with their answers, and what puts an object for that.
             late: Load with the first request.
             strict: Raise what loading now raises.
         """
@@ -79,6 +81,7 @@ class Endpoint:
         self._read_input = read_input
         self._submit = submit
         self._keep = keep
+        self._capture = capture
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -103,6 +106,9 @@ class Endpoint:
                 return taken  # its usage line comes from who works on it
             response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
+            # What one function asks another for is part of a request that is kept where it came.
+            if self._capture and self._model and "requestContext" in event and request.method == "POST":
+                self._kept(self._capture, request, response, usage, self._model)
         except Exception as fault:  # the edge: whatever went wrong below has an answer
             log_fault(fault, usage.request_id)
             response = answer_error(fault, request, usage.request_id)
@@ -136,6 +142,21 @@ class Endpoint:
             cold=self._cold,
             init_ms=model.ledger.total_ms if model and self._cold else 0,
         )
+
+    @staticmethod
+    def _kept(
+        capture: tuple[float, Callable[[str, bytes, str], None]],
+        request: HttpRequest,
+        response: HttpResponse,
+        usage: UsageLine,
+        model: Model,
+    ) -> None:
+        """Keep the request with its answer, if it is of those that are kept."""
+        from hotplate.http import captures
+
+        share, put = capture
+        if captures.is_sampled(usage.request_id, share):
+            captures.capture(request, response, usage, model, put)
 
     def _taken(self, request: HttpRequest, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the result for a caller who does not wait; None for one who does."""
