@@ -416,3 +416,9 @@ def test_answer_is_the_callers_though_it_could_not_be_kept(
     result = Endpoint(loader(), capture=(1.0, Bucket(fault)))(of_acme(ROWS), Context())
     assert result["statusCode"] == 200
     assert "a request is not kept" in caplog.messages
+
+
+def test_answer_is_the_callers_however_deep_his_request_is() -> None:
+    raw = json.dumps({**ROWS, "parameters": {"deep": "HERE"}}).replace('"HERE"', "[" * 950 + "]" * 950)
+    asked = {**of_acme(ROWS), "body": raw}
+    assert Endpoint(loader(), capture=(1.0, Bucket()))(asked, Context())["statusCode"] == 200

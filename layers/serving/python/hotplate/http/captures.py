@@ -49,24 +49,21 @@ def capture(
     put: Callable[[str, bytes, str], None],
 ) -> None:
     """Keep a request with its answer by `put`, which takes key, body and content type."""
-    now, manifest = time.time(), model.manifest
+    now, name = time.time(), model.manifest.name
     tenant, subject = usage.caller.tenant or INTERNAL, request.headers.get(SUBJECT, "")[:_MAX_SUBJECT]
-    record = {
-        "at": round(now, 3),
-        "request_id": usage.request_id,
-        "model": manifest.name,
-        "version": model.version,
-        "path": "/" + "/".join(request.segments),
-        "request": _body(request.body, request.headers.get("content-type", "application/json")),
-        "answer": _body(response.body, response.content_type),
-    }
+    key = capture_key(tenant, subject, name, usage.request_id, now)
     try:
-        put(
-            capture_key(tenant, subject, manifest.name, usage.request_id, now),
-            orjson.dumps(record),
-            "application/json",
-        )
-    except (HotplateError, OSError) as fault:
+        record = {
+            "at": round(now, 3),
+            "request_id": usage.request_id,
+            "model": name,
+            "version": model.version,
+            "path": "/" + "/".join(request.segments),
+            "request": _body(request.body, request.headers.get("content-type", "application/json")),
+            "answer": _body(response.body, response.content_type),
+        }
+        put(key, orjson.dumps(record), "application/json")
+    except (HotplateError, OSError, RecursionError, orjson.JSONEncodeError) as fault:  # or JSON too deep
         fault_log().warning("a request is not kept", request_id=usage.request_id, error=words_of(fault))
 
 
