@@ -78,11 +78,16 @@ class JobRequests:
         tenant = caller.tenant or INTERNAL
         if request.method in ("POST", "PUT"):
             refuse_spent(caller)
+        subject = request.headers.get("hotplate-subject")
         match request.method, request.segments:
             case "POST", ("jobs",):
-                return self._submit(tenant, secrets.token_hex(16), read_submission(request.body), event)
+                return self._submit(
+                    tenant, secrets.token_hex(16), read_submission(request.body, subject), event
+                )
             case "PUT", ("jobs", job):
-                return self._submit(tenant, read_id(job, new=True), read_submission(request.body), event)
+                return self._submit(
+                    tenant, read_id(job, new=True), read_submission(request.body, subject), event
+                )
             case "GET", ("jobs", job):
                 return self._told(self._table.get(tenant, read_id(job, new=False)), 200)
             case "DELETE", ("jobs", job):

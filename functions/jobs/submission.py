@@ -35,7 +35,7 @@ JSON: Mapping[str, str] = {"content-type": "application/json"}
 # By which a caller who prefers not to wait names who is told.
 _WEBHOOK = "hotplate-webhook"
 # What of a request's headers its reader needs.
-_KEPT = ("content-type", "inference-header-content-length", TARGET_MODEL)
+_KEPT = ("content-type", "inference-header-content-length", TARGET_MODEL, "hotplate-subject")
 
 
 class Submission(NamedTuple):
@@ -76,8 +76,8 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook: str = ""
 
 
-def read_submission(body: bytes) -> Submission:
-    """Return the submission in a body.
+def read_submission(body: bytes, subject: str | None = None) -> Submission:
+    """Return the submission in a body; `subject` is whom it is about.
 
     Raises:
         MalformedRequestError: It is none.
@@ -93,7 +93,8 @@ def read_submission(body: bytes) -> Submission:
             "version", expected="letters, digits, `.`, `_`, `-`", received=found.version[:80]
         )
     path = infer_path(found.model, found.version)
-    return Submission(found.model, found.version, path, JSON, bytes(found.request), found.webhook)
+    headers = {**JSON, "hotplate-subject": subject} if subject else JSON
+    return Submission(found.model, found.version, path, headers, bytes(found.request), found.webhook)
 
 
 def handed_on(request: HttpRequest, path: str, models: Sequence[str]) -> Submission:

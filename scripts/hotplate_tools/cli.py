@@ -18,6 +18,7 @@ from hotplate_tools.choose.commands import choose
 from hotplate_tools.convert.commands import convert
 from hotplate_tools.failures import ToolError
 from hotplate_tools.keys.commands import keys
+from hotplate_tools.keys.data import data
 from hotplate_tools.keys.usage import usage
 from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
@@ -89,6 +90,7 @@ for _command in (
     batch,
     choose,
     convert,
+    data,
     keys,
     usage,
     training.train,

@@ -7,6 +7,7 @@ HOTPLATE_URL: that stack, and only the tests that need no more than its URL.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hotplate_tools.local.harness import RuntimeHarness
 
 RESERVED_CONCURRENCY = 4
+_KEYED = pytest.StashKey[tuple[ExitStack, LocalCloud]]()
 DEPLOYED = os.environ.get("HOTPLATE_URL", "").rstrip("/")
 
 
@@ -43,13 +45,31 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
         yield local
 
 
-@pytest.fixture(scope="session")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    """The local cloud that asks callers for keys, with a model that fails on what it is asked."""
+@pytest.fixture(scope="module")
+def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalCloud:
+    """The local cloud that asks callers for keys and keeps requests, with a model that fails on some.
+
+    One for all modules in a row that use it; the memory that it takes is needed after them.
+    """
     _only_here()
-    given = GivenModel(write_picker(tmp_path_factory.mktemp("picker")))
-    with local_cloud(Console(as_json=True), [given], parameters=KEYED) as local:
-        yield local
+    stash = request.config.stash
+    if _KEYED not in stash:
+        given = GivenModel(write_picker(tmp_path_factory.mktemp("picker")))
+        stack, parameters = ExitStack(), {**KEYED, "CaptureShare": "1"}
+        local = stack.enter_context(local_cloud(Console(as_json=True), [given], parameters=parameters))
+        stash[_KEYED] = (stack, local)
+    return stash[_KEYED][1]
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the cloud of `keyed` after the last module in a row that uses it."""
+    if isinstance(nextitem, pytest.Function) and (
+        nextitem.path == item.path or "keyed" in nextitem.fixturenames
+    ):
+        return
+    if _KEYED in item.config.stash:
+        item.config.stash[_KEYED][0].close()
+        del item.config.stash[_KEYED]
 
 
 @pytest.fixture(scope="session")

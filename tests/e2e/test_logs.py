@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -226,3 +228,20 @@ def _logs(cloud: LocalCloud) -> dict[str, str]:
         )
         for group in groups
     }
+
+
+def test_request_about_somebody_is_kept_where_the_operator_says_so_until_it_is_deleted(
+    keyed: LocalCloud, asked: Asked
+) -> None:
+    about = {"Hotplate-Subject": "jane@example.com"}
+    assert asked("about jane", "POST", "/v2/models/digits/infer", {"inputs": [PIXELS]}, about).status == 200
+    job = {"model": "digits", "request": {"inputs": [PIXELS]}}
+    assert asked("later, about jane", "PUT", "/jobs/jane", job, about).status == 202
+    _ended(asked, "jane")
+    command = [sys.executable, "-m", "hotplate_tools.cli", "data", "delete-by-subject", "marked"]
+    command += ["jane@example.com", "--endpoint", keyed.endpoint, "--json"]
+    found = [
+        json.loads(subprocess.run(each, check=True, capture_output=True, text=True).stdout)["objects"]
+        for each in ([*command, "--dry-run"], command, command)
+    ]
+    assert found == [2, 2, 0]

@@ -108,3 +108,10 @@ def test_client_uploads_what_is_too_large_by_itself(url: str) -> None:
     for name, expected in small.items():
         assert large[name].shape[0] == len(rows)
         assert np.allclose(large[name][: len(ROWS)], expected, atol=1e-5)
+
+
+def test_client_sends_and_gets_what_fits_no_call(cloud: LocalCloud) -> None:
+    rows = np.random.default_rng(3).random((700_000, 3), np.float32)  # 8.4 MB each way.
+    with Client(cloud.url) as client:
+        found = client.model("onnx").predict(rows)
+    assert np.array_equal(found["y"], rows * np.float32(3))

@@ -72,7 +72,8 @@ def test_leftovers_of_killed_uploads_and_of_renewals_expire() -> None:
 def test_data_expires_by_its_prefix() -> None:
     rules = BUCKETS["DataBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == {"uploads/": 1, "results/": 7, "work/": RUN_S // 86400}
+    kept = {"captures/": {"Ref": "CaptureDays"}, "outputs/": 1, "results/": 7, "work/": RUN_S // 86400}
+    assert days == {"uploads/": 1} | kept
 
 
 @pytest.mark.parametrize("name", BUCKETS)
@@ -146,16 +147,20 @@ def test_job_is_tried_as_often_as_its_worker_thinks_and_no_more_at_once_than_a_p
     assert wait_s(1) >= RESOURCES["JobQueue"]["Properties"]["VisibilityTimeout"]
 
 
-def test_every_model_function_may_hand_on_to_jobs_under_the_name_that_it_is_told() -> None:
-    policy = RESOURCES["HandOnPolicy"]["Properties"]
+def test_every_model_function_may_hand_on_to_jobs_and_keep_answers_and_nothing_else() -> None:
+    policy = RESOURCES["ModelsPolicy"]["Properties"]
     assert sorted(role["Ref"] for role in policy["Roles"]) == sorted(
         FUNCTIONS[each.function]["Role"]["Fn::GetAtt"][0] for each in served_models(DOCUMENT)
     )
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert (statement["Action"], statement["Resource"]) == (
-        "lambda:InvokeFunction",
-        {"Fn::GetAtt": ["JobsFunction", "Arn"]},
-    )
+    given = [
+        each["Fn::If"][1] if "Fn::If" in each else each for each in policy["PolicyDocument"]["Statement"]
+    ]
+    assert [(each["Action"], each["Resource"]) for each in given] == [
+        ("lambda:InvokeFunction", {"Fn::GetAtt": ["JobsFunction", "Arn"]}),
+        (["s3:GetObject", "s3:PutObject"], {"Fn::Sub": "${DataBucket.Arn}/outputs/*"}),
+        ("s3:PutObject", {"Fn::Sub": "${DataBucket.Arn}/captures/*"}),
+        ("kms:GenerateDataKey", {"Fn::GetAtt": ["ModelKey", "Arn"]}),
+    ]
     told = DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]["HOTPLATE_JOBS_FUNCTION"]
     assert FUNCTIONS["JobsFunction"]["FunctionName"] == told
 
@@ -225,3 +230,11 @@ def test_message_of_batch_comes_again_when_whoever_had_it_cannot_live_any_more()
     assert DOCUMENT["Globals"]["Function"]["Timeout"] < asked_s < PIECE_HIDDEN_S / 2
     assert queue["RedrivePolicy"]["maxReceiveCount"] == TRIES
     assert queue["MessageRetentionPeriod"] == RUN_S
+
+
+def test_requests_are_not_kept_unless_the_operator_says_so() -> None:
+    assert DOCUMENT["Parameters"]["CaptureShare"]["Default"] == "0"
+    assert DOCUMENT["Conditions"]["Captures"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CaptureShare"}, "0"]}]}
+    given = RESOURCES["ModelsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (condition,) = [each["Fn::If"][0] for each in given if "captures/" in str(each)]
+    assert condition == "Captures"

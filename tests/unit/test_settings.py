@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hotplate.errors import SettingsError
-from hotplate.settings import Settings, is_snapshot
+from hotplate.settings import Settings, capture_share, is_snapshot
 from tests.support.signing import SeedSigner
 
 ENVIRON = {
@@ -144,3 +144,14 @@ def test_model_loads_late_only_where_lambda_starts_on_demand(
 def test_init_mode_that_is_none_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"HOTPLATE_INIT_MODE is 'lazy', none of init, first-invoke"):
         Settings.from_environ(ENVIRON | {"HOTPLATE_INIT_MODE": "lazy"})
+
+
+@pytest.mark.parametrize(("text", "share"), [("", 0.0), ("0", 0.0), ("0.25", 0.25), ("1", 1.0)])
+def test_share_of_requests_that_are_kept(text: str, share: float) -> None:
+    assert capture_share({"HOTPLATE_CAPTURE_SHARE": text}) == share
+
+
+@pytest.mark.parametrize("text", ["half", "1.5", "-0.1", "nan"])
+def test_share_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="HOTPLATE_CAPTURE_SHARE"):
+        capture_share({"HOTPLATE_CAPTURE_SHARE": text})

@@ -15,7 +15,7 @@ from hotplate.aws.webhook_secrets import WebhookSecrets
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local.deploy import client as local_client
 
-__all__ = ["CallersOfStack", "callers_of"]
+__all__ = ["CallersOfStack", "callers_of", "outputs_of"]
 
 _ADVICE = "Name it with --stack; --endpoint is for the local cloud, as `hotplate up` prints it."
 
@@ -57,14 +57,8 @@ def callers_of(stack: str, *, endpoint: str | None = None, region: str | None = 
     def client(service: str) -> Any:
         return local_client(service, endpoint) if endpoint else aws_client(service, region=region)
 
-    try:
-        described = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    except (BotoCoreError, ClientError) as fault:
-        raise FailedError(f"the stack {stack} cannot be read: {fault}", advice=_ADVICE) from fault
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
-    missing = {"ApiUrl", "KeyTableName", "LedgerTableName"} - set(outputs)
-    if missing:
-        raise FailedError(f"the stack {stack} has no output {', '.join(sorted(missing))}", advice=_ADVICE)
+    names = ("ApiUrl", "KeyTableName", "LedgerTableName")
+    outputs = outputs_of(stack, *names, endpoint=endpoint, region=region)
     address = urlsplit(outputs["ApiUrl"])
     tables = client("dynamodb")
     return CallersOfStack(
@@ -76,3 +70,23 @@ def callers_of(stack: str, *, endpoint: str | None = None, region: str | None = 
         api=(address.hostname or "").split(".")[0],
         stage=address.path.strip("/"),
     )
+
+
+def outputs_of(
+    stack: str, *names: str, endpoint: str | None = None, region: str | None = None
+) -> dict[str, str]:
+    """Return the outputs of a stack, those called `names` among them; the other arguments are as above.
+
+    Raises:
+        FailedError: There is no such stack, or it lacks one of them (of an older hotplate).
+    """
+    service = "cloudformation"
+    client = local_client(service, endpoint) if endpoint else aws_client(service, region=region)
+    try:
+        described = client.describe_stacks(StackName=stack)["Stacks"][0]
+    except (BotoCoreError, ClientError) as fault:
+        raise FailedError(f"the stack {stack} cannot be read: {fault}", advice=_ADVICE) from fault
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+    if missing := set(names) - set(outputs):
+        raise FailedError(f"the stack {stack} has no output {', '.join(sorted(missing))}", advice=_ADVICE)
+    return outputs

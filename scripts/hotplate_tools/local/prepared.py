@@ -45,10 +45,12 @@ if TYPE_CHECKING:
 
 __all__ = ["KEYED", "OPEN", "GivenModel", "Prepared", "prepare"]
 
+# Of any cloud on this machine: receivers of webhooks run here too, and few processors do all of it.
+_LOCAL = {"Webhooks": ANYWHERE, "JobConcurrency": "2"}
 # Parameters of an API that asks nobody who they are: what runs on a laptop, unless it is told otherwise; and
-# of one that does. Receivers of webhooks run there too.
-OPEN = {"Auth": "", "RateLimits": "", "Open": "to-everybody-who-knows-the-url", "Webhooks": ANYWHERE}
-KEYED = {"Auth": "keys", "RateLimits": "per-tenant", "Open": "", "Webhooks": ANYWHERE}
+# of one that does.
+OPEN = {"Auth": "", "RateLimits": "", "Open": "to-everybody-who-knows-the-url", **_LOCAL}
+KEYED = {"Auth": "keys", "RateLimits": "per-tenant", "Open": "", **_LOCAL}
 
 
 @dataclass(frozen=True, slots=True)

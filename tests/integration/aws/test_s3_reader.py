@@ -197,9 +197,9 @@ def test_an_endpoint_that_is_no_address_is_named(reader: MakeReader) -> None:
     ids=["virtual-hosted", "china", "dots"],
 )
 def test_address_at_aws(bucket: str, region: str, host: str, prefix: str) -> None:
-    from hotplate.aws.s3_reader import _address
+    from hotplate.aws.s3_reader import bucket_address
 
-    assert _address(bucket, region, None) == ("https", host, prefix)
+    assert bucket_address(bucket, region, None) == ("https", host, prefix)
 
 
 def test_moto_answers_the_same_reader(reader: MakeReader) -> None:

@@ -19,6 +19,7 @@ from hotplate.prices import request_nano_usd
 from hotplate.protocol.response import decode_response
 from hotplate.runtime.loader import load_model
 from hotplate.runtime.transforms import Transforms
+from hotplate.tenants.captures import subject_prefix
 from hotplate.tenants.usage import read_usage
 from tests.support.published import published
 
@@ -286,3 +287,138 @@ def test_explanation_is_told_in_kserves_words(capsys: pytest.CaptureFixture[str]
 def test_explanation_that_cannot_be_is_refused(path: str, body: dict[str, Any], word: str) -> None:
     result = Endpoint(loader())(event(path=path, body=body), Context())
     assert (result["statusCode"], word in json.loads(result["body"])["error"]) == (400, True)
+
+
+def asked_large(**parameters: Any) -> dict[str, Any]:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [300_000, 3]}
+    raw = np.full(900_000, 0.123456, np.float32).tobytes()
+    head = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(raw)}}], "id": "i"}
+    part = json.dumps({**head, "parameters": parameters}).encode()
+    return {
+        **event(),
+        "headers": {"inference-header-content-length": str(len(part))},
+        "body": base64.b64encode(part + raw).decode(),
+        "isBase64Encoded": True,
+        "requestContext": {"authorizer": {"tenant": "acme", "scopes": "*:*"}},
+    }
+
+
+class Kept:
+    """A bucket that keeps one answer."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[bytes, str, str | None]] = []
+
+    def __call__(self, body: bytes, kind: str, tenant: str | None) -> str:
+        self.kept.append((body, kind, tenant))
+        return "https://s3/outputs/acme/1?signed"
+
+
+def test_answer_that_does_not_fit_a_call_is_kept_where_that_is_asked_for() -> None:
+    kept = Kept()
+    result = Endpoint(loader(), keep=kept)(asked_large(output_by_reference=True), Context())
+    told = json.loads(result["body"])
+    ((body, kind, tenant),) = kept.kept
+    assert (result["statusCode"], result["headers"]["cache-control"]) == (200, "no-store")
+    assert (told["model_name"], told["id"], told["outputs"], tenant) == ("affine", "i", [], "acme")
+    assert told["parameters"] == {
+        "output_uri": "https://s3/outputs/acme/1?signed",
+        "output_bytes": len(body),
+        "output_headers": {"content-type": kind},
+        "output_expires_s": 3600,
+    }
+    answer = decode_response(body, None)
+    assert answer.outputs[0].array.shape == (300_000, 3)
+    assert answer.outputs[0].array[0, 0] == np.float32(2 * np.float32(0.123456))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "keep", "status"),
+    [
+        ({}, Kept(), 413),
+        ({"output_by_reference": False}, Kept(), 413),
+        ({"output_by_reference": True}, None, 413),
+        ({"output_by_reference": "yes"}, Kept(), 400),
+        ({"output_by_reference": True, "binary_data_output": True}, Kept(), 200),
+    ],
+    ids=["not asked", "not wanted", "nowhere to keep it", "neither", "it fits in binary"],
+)
+def test_answer_that_fits_or_is_not_wanted_so_is_not_kept(
+    parameters: dict[str, Any], keep: Kept | None, status: int
+) -> None:
+    result = Endpoint(loader(), keep=keep)(asked_large(**parameters), Context())
+    assert result["statusCode"] == status
+    assert keep is None or keep.kept == []
+    if status == 413:
+        assert "output_by_reference" in json.loads(result["body"])["error"]
+
+
+class Bucket:
+    """Keeps what is put; or fails."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.fault = fault
+
+    def __call__(self, key: str, body: bytes, kind: str) -> None:
+        if self.fault:
+            raise self.fault
+        self.objects[key] = body
+
+
+def of_acme(body: Any, **headers: str) -> dict[str, Any]:
+    context = {"authorizer": {"tenant": "acme", "scopes": "*:*"}}
+    return {**event(body=body), "headers": {"x-api-key": "the-key", **headers}, "requestContext": context}
+
+
+def test_request_is_kept_with_its_answer_and_without_secrets_where_the_operator_wants_that() -> None:
+    bucket = Bucket()
+    asked = of_acme({**ROWS, "parameters": {"api_key": "hush"}}, **{"Hotplate-Subject": "jane"})
+    result = Endpoint(loader(), capture=(1.0, bucket))(asked, Context())
+    ((key, kept),) = bucket.objects.items()
+    assert key.startswith(subject_prefix("acme", "jane") + "affine/")
+    record = json.loads(kept)
+    assert record["request"]["json"] == {**ROWS, "parameters": {"api_key": "[redacted]"}}
+    assert record["answer"]["json"] == json.loads(result["body"])
+    assert (record["model"], record["request_id"]) == ("affine", "req-1")
+    assert b"the-key" not in kept
+    assert b"hush" not in kept
+
+
+def test_binary_request_is_kept_as_it_came() -> None:
+    bucket = Bucket()
+    asked = asked_large(binary_data_output=True)
+    Endpoint(loader(), capture=(1.0, bucket))(asked, Context())
+    (kept,) = bucket.objects.values()
+    assert json.loads(kept)["request"]["base64"] == asked["body"]
+
+
+@pytest.mark.parametrize(
+    ("share", "asked"),
+    [
+        (1e-9, of_acme(ROWS)),
+        (1.0, of_acme({"inputs": []})),
+        (1.0, event("GET", "/v2/models/affine")),
+        (1.0, event(body=ROWS)),
+    ],
+    ids=["not of the share", "refused", "no request for an answer", "asked by another function"],
+)
+def test_other_requests_are_not_kept(share: float, asked: dict[str, Any]) -> None:
+    bucket = Bucket()
+    Endpoint(loader(), capture=(share, bucket))(asked, Context())
+    assert bucket.objects == {}
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailableError("s3"), OSError("net")])
+def test_answer_is_the_callers_though_it_could_not_be_kept(
+    fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = Endpoint(loader(), capture=(1.0, Bucket(fault)))(of_acme(ROWS), Context())
+    assert result["statusCode"] == 200
+    assert "a request is not kept" in caplog.messages
+
+
+def test_answer_is_the_callers_however_deep_his_request_is() -> None:
+    raw = json.dumps({**ROWS, "parameters": {"deep": "HERE"}}).replace('"HERE"', "[" * 950 + "]" * 950)
+    asked = {**of_acme(ROWS), "body": raw}
+    assert Endpoint(loader(), capture=(1.0, Bucket()))(asked, Context())["statusCode"] == 200

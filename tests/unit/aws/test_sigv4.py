@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import calendar
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import botocore.auth
 import botocore.session
@@ -12,7 +14,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotplate.aws.sigv4 import Credentials, domain_of, signed_headers
+from hotplate.aws.sigv4 import Credentials, domain_of, presigned_query, signed_headers
 from hotplate.errors import SettingsError
 
 STAMP = "20261122T101112Z"
@@ -115,3 +117,24 @@ def test_domain_is_botocores(service: str, region: str) -> None:
     # In us-east-1 botocore's S3 goes to the older host that names no region.
     host = client.meta.endpoint_url.removeprefix("https://").replace("s3.amazonaws", "s3.us-east-1.amazonaws")
     assert host == f"{service}.{region}.{domain_of(region)}"
+
+
+@given(
+    secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40),
+    token=st.none() | st.text("abcXYZ019/+=", min_size=1, max_size=60),
+    name=st.text("abcdef0123456789-._~", min_size=1, max_size=30),
+    life_s=st.integers(1, 604_800),
+)
+def test_presigned_query_is_botocores(secret: str, token: str | None, name: str, life_s: int) -> None:
+    credentials = Credentials("AKIDEXAMPLE", secret, token)
+    host, path = "b.s3.eu-west-1.amazonaws.com", f"/outputs/acme/{name}"
+    ours = presigned_query(credentials, host=host, path=path, region="eu-west-1", life_s=life_s, now_s=NOW_S)
+    request: Any = AWSRequest("GET", f"https://{host}{path}")
+    request.context["timestamp"] = STAMP
+    keys = BotoCredentials(*credentials)
+    signer: Any = botocore.auth.S3SigV4QueryAuth(keys, "s3", "eu-west-1", expires=life_s)
+    signer._modify_request_before_signing(request)
+    canonical = signer.canonical_request(request)
+    signature = signer.signature(signer.string_to_sign(request, canonical), request)
+    theirs = parse_qs(urlsplit(request.url).query) | {"X-Amz-Signature": [signature]}
+    assert parse_qs(ours) == theirs

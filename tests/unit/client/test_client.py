@@ -324,3 +324,36 @@ def test_client_imports_nothing_of_aws_onnxruntime_or_the_tools() -> None:
         "hotplate_tools",
     }
     assert heavy & set(done.stdout.split()) == set()
+
+
+@both
+def test_answer_that_is_too_large_is_asked_for_by_reference_and_fetched_without_the_key(asking: Ask) -> None:
+    rows = np.zeros(3, np.float32)
+    answer = InferenceResponse("m", "7", None, (Tensor("sum", "FP32", rows),), frozenset({"sum"}))
+    body, size = encode_response(answer)
+    told = {
+        "output_uri": "https://s3/outputs/1?signed",
+        "output_headers": {"inference-header-content-length": str(size)},
+    }
+    server = Server(
+        httpx2.Response(200, json=METADATA),
+        httpx2.Response(413, json={"error": "answer: expected less, got more"}),
+        httpx2.Response(200, json={"parameters": told, "outputs": []}, headers={"x-request-id": "r-2"}),
+        httpx2.Response(200, content=body),
+    )
+    prediction, _ = asking(server, ONES)
+    assert (prediction["sum"].tolist(), prediction.request_id) == ([0.0] * 3, "r-2")
+    _, first, second, fetched = server.asked
+    assert b"output_by_reference" not in first.content
+    assert b'"output_by_reference":true' in second.content
+    assert str(fetched.url) == "https://s3/outputs/1?signed"
+    assert "x-api-key" not in fetched.headers
+
+
+@both
+def test_body_that_is_too_large_is_not_sent_again(asking: Ask) -> None:
+    refused = httpx2.Response(413, json={"error": "body: expected less, got more"})
+    server = Server(httpx2.Response(200, json=METADATA), refused)
+    with pytest.raises(ApiError, match="413: body"):
+        asking(server, ONES)
+    assert len(server.asked) == 2

@@ -43,6 +43,9 @@ MAX_UPLOAD_BYTES = 64 * MIB
 # How long a presigned upload can be begun, in seconds. Ours.
 UPLOAD_LIFE_S = 15 * 60
 
+# How long the address of an answer that did not fit a call is good, in seconds. Ours.
+OUTPUT_LIFE_S = 60 * 60
+
 # Dimensions a tensor may have. Source: NumPy 2 (NPY_MAXDIMS = 64); ours is the older, lower bound.
 MAX_RANK = 32
 

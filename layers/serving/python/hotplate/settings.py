@@ -81,6 +81,7 @@ class Settings(NamedTuple):
         init_mode: One of `INIT_MODES`.
         processes: How many processes like this one share the environment.
         jobs_function: Takes requests that nobody waits for; None: all are answered at once.
+        capture_share: Share of the requests that are kept with their answers, 0 to 1.
     """
 
     model: str
@@ -98,6 +99,7 @@ class Settings(NamedTuple):
     processes: int = 1
     data_bucket: str | None = None
     jobs_function: str | None = None
+    capture_share: float = 0.0
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -127,6 +129,7 @@ class Settings(NamedTuple):
             processes=processes,
             data_bucket=environ.get("HOTPLATE_DATA_BUCKET") or None,
             jobs_function=environ.get("HOTPLATE_JOBS_FUNCTION") or None,
+            capture_share=capture_share(environ),
         )
 
     @property
@@ -248,6 +251,22 @@ def _lambda_endpoint(environ: Mapping[str, str]) -> str | None:
 def is_snapshot(environ: Mapping[str, str]) -> bool:
     """Return whether Lambda will take a snapshot of this environment; also where settings are wrong."""
     return _init_type(environ) == "snap-start"
+
+
+def capture_share(environ: Mapping[str, str]) -> float:
+    """Return the share of the requests that are kept, 0 to 1.
+
+    Raises:
+        SettingsError: It is no such number.
+    """
+    text = environ.get("HOTPLATE_CAPTURE_SHARE") or "0"
+    try:
+        share = float(text)
+    except ValueError as fault:
+        raise SettingsError(f"HOTPLATE_CAPTURE_SHARE is {text[:40]!r}, not a number") from fault
+    if not 0 <= share <= 1:
+        raise SettingsError(f"HOTPLATE_CAPTURE_SHARE is {text[:40]!r}, not of 0 to 1")
+    return share
 
 
 def _init_type(environ: Mapping[str, str]) -> str:

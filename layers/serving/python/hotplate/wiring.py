@@ -17,13 +17,14 @@ import hotplate.lean  # noqa: F401 - before whatever imports msgspec
 from hotplate.errors import SettingsError, StepError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
 from hotplate.runtime.ledger import Ledger, end_of_imports
-from hotplate.settings import PipelineSettings, Settings, is_snapshot
+from hotplate.settings import PipelineSettings, Settings, capture_share, is_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hotplate.aws.functions import FunctionCaller
     from hotplate.aws.s3_reader import S3Reader
+    from hotplate.aws.s3_writer import S3Writer
     from hotplate.batch.handler import BatchHandler
     from hotplate.http.endpoint import Endpoint
     from hotplate.manifest.schema import Manifest
@@ -207,8 +208,10 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
         load,
         card,
         _read_input,
-        _submit,
-        _work_on_files,
+        submit=_submit,
+        work_on_files=_work_on_files,
+        keep=_keep,
+        capture=_capture(),
         late=source.is_late,
         strict=is_snapshot(os.environ),
     )
@@ -278,6 +281,46 @@ def _batch_handler() -> BatchHandler:
 
     bucket = _data_bucket(Settings.from_environ(os.environ))
     return BatchHandler(_open_data_reader, BatchFiles(s3_client(), bucket))
+
+
+def _capture() -> tuple[float, Callable[[str, bytes, str], None]] | None:
+    """Return the share of the requests that are kept, and what puts them into the data bucket; None: none."""
+    try:
+        share = capture_share(os.environ)
+    except SettingsError:
+        return None  # the load meets it too, and the endpoint answers it
+    return (share, lambda key, body, kind: _writer().put(key, body, kind)) if share else None
+
+
+def _keep(body: bytes, content_type: str, tenant: str | None) -> str:
+    """Return the address of an answer that was put into the data bucket.
+
+    Raises:
+        StoreError: It could not be put there.
+    """
+    from hotplate.limits import OUTPUT_LIFE_S
+    from hotplate.tenants.uploads import new_output_key
+    from hotplate.tenants.usage import INTERNAL
+
+    writer = _writer()
+    key = new_output_key(tenant or INTERNAL)
+    writer.put(key, body, content_type)
+    return writer.url(key, life_s=OUTPUT_LIFE_S)
+
+
+def _writer() -> S3Writer:
+    from hotplate.aws.credentials import current_credentials
+    from hotplate.aws.s3_writer import S3Writer
+
+    settings = Settings.from_environ(os.environ)
+    if settings.data_bucket is None:
+        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and something is to be kept there")
+    return S3Writer(
+        bucket=settings.data_bucket,
+        region=settings.region,
+        endpoint=settings.s3_endpoint,
+        credentials=current_credentials(os.environ),
+    )
 
 
 def _submit(event: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -43,7 +43,7 @@ from hotplate.limits import STORE_ATTEMPTS, STORE_BACKOFF_S
 if TYPE_CHECKING:
     from hotplate.settings import Settings
 
-__all__ = ["S3Reader"]
+__all__ = ["S3Reader", "bucket_address"]
 
 # Threads that take bytes at the same time, of all that wait for some.
 _READING = 2
@@ -70,7 +70,7 @@ class S3Reader:
         self._region = region
         self._credentials = credentials
         self._deadline = time.monotonic() + deadline_s
-        self._scheme, self._host, self._prefix = _address(bucket, region, endpoint)
+        self._scheme, self._host, self._prefix = bucket_address(bucket, region, endpoint)
         self._local = threading.local()
         self._reading = threading.Semaphore(_READING)
         self._connections: list[http.client.HTTPConnection] = []
@@ -276,7 +276,7 @@ def _raise_for_status(status: int, key: str) -> None:
     raise StoreError(f"{key}: S3 answered {status}")
 
 
-def _address(bucket: str, region: str, endpoint: str | None) -> tuple[str, str, str]:
+def bucket_address(bucket: str, region: str, endpoint: str | None) -> tuple[str, str, str]:
     """Return (scheme, host, path prefix): path style at a given endpoint, virtual-hosted at AWS."""
     if endpoint:
         parts = urlsplit(endpoint)

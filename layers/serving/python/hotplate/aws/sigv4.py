@@ -1,4 +1,4 @@
-"""AWS Signature Version 4: what reading a model needs, and calling another function.
+"""AWS Signature Version 4: what reading a model needs, calling another function, and keeping an answer.
 
 Written by hand because importing botocore's signer costs a cold start more than everything else
 it does; botocore is the oracle in the tests instead.
@@ -14,10 +14,11 @@ import hmac
 import time
 from collections.abc import Mapping
 from typing import NamedTuple, Self
+from urllib.parse import quote
 
 from hotplate.errors import SettingsError
 
-__all__ = ["Credentials", "domain_of", "signed_headers"]
+__all__ = ["Credentials", "domain_of", "presigned_query", "signed_headers"]
 
 # SHA-256 of no bytes: the body of a GET.
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -97,13 +98,46 @@ def signed_headers(
         ]
     )
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
-    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{credentials.secret_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    signature = _signature(credentials, stamp, scope, canonical)
     headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
         f"SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     return headers
+
+
+def presigned_query(
+    credentials: Credentials, *, host: str, path: str, region: str, life_s: int, now_s: float | None = None
+) -> str:
+    """Return the query by which whoever has it may `GET path` at S3 for `life_s` seconds.
+
+    Args:
+        credentials: Whose right it is; it ends with them, if that is earlier.
+        host: As in the Host header.
+        path: Already percent-encoded, as sent.
+        region: Of the bucket.
+        life_s: Seconds, at most 604,800.
+        now_s: Seconds since the epoch; default now.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
+    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    members = {
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"{credentials.access_key}/{scope}",
+        "X-Amz-Date": stamp,
+        "X-Amz-Expires": str(life_s),
+        "X-Amz-SignedHeaders": "host",
+    }
+    if credentials.session_token:
+        members["X-Amz-Security-Token"] = credentials.session_token
+    query = "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in sorted(members.items()))
+    canonical = "\n".join(["GET", path, query, f"host:{host}", "", "host", "UNSIGNED-PAYLOAD"])
+    return f"{query}&X-Amz-Signature={_signature(credentials, stamp, scope, canonical)}"
+
+
+def _signature(credentials: Credentials, stamp: str, scope: str, canonical: str) -> str:
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    key = f"AWS4{credentials.secret_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.digest(key, to_sign.encode(), "sha256").hex()

@@ -111,16 +111,34 @@ def infer(
 ) -> Conversation[Prediction]:
     """Return what the model under `path` answers; all outputs if none is named.
 
+    What is too large for an answer is asked for again by reference, and fetched.
+
     Raises:
         ApiError, UnreachableError: There was no such answer.
     """
     request = yield from request_of(path, tensors, outputs, retries)
+    try:
+        answer = yield from exchange(request, retries)
+    except ApiError as fault:
+        if fault.status != _TOO_LARGE or not fault.detail.startswith("answer:"):
+            raise
+    else:
+        return read_prediction(answer.body, answer.headers)
+    request = yield from request_of(path, tensors, outputs, retries, by_reference=True)
     answer = yield from exchange(request, retries)
-    return read_prediction(answer.body, answer.headers)
+    told = read_json(answer)["parameters"]
+    whole = yield from exchange(Send("GET", str(told["output_uri"])), retries)
+    headers = {**told["output_headers"], "x-request-id": answer.headers.get("x-request-id", "")}
+    return read_prediction(whole.body, headers)
 
 
 def request_of(
-    path: str, tensors: Sequence[Tensor], outputs: Sequence[str], retries: Retries
+    path: str,
+    tensors: Sequence[Tensor],
+    outputs: Sequence[str],
+    retries: Retries,
+    *,
+    by_reference: bool = False,
 ) -> Conversation[Send]:
     """Return the request that asks the model under `path`; all outputs if none is named.
 
@@ -131,7 +149,8 @@ def request_of(
     """
     wanted = [RequestOutput(name, binary=True) for name in outputs]
     references = yield from _upload_large(tensors, retries)
-    body, length = encode_request(tensors, outputs=wanted, references=references)
+    more = {"output_by_reference": True} if by_reference else {}
+    body, length = encode_request(tensors, outputs=wanted, references=references, parameters=more)
     headers = _JSON if length is None else {_LENGTH: str(length), "content-type": _BYTES}
     return Send("POST", f"{path}/infer", headers, body)
 
@@ -169,6 +188,8 @@ _BYTES = "application/octet-stream"
 _JSON = {"content-type": "application/json"}
 # What the JSON part of a body may need beside the elements, in bytes; a tensor's entry is about a hundred.
 _HEAD_BYTES = 64 * 1024
+# How a server says that a body, or its answer, is too large for a call.
+_TOO_LARGE = 413
 # How a server says that it takes no uploads: one of the protocol that is not hotplate.
 _NO_UPLOADS = (404, 405)
 

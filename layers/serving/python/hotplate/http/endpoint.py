@@ -61,7 +61,9 @@ class Endpoint:
         read_input: Callable[[Reference, str | None], memoryview] | None = None,
         submit: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None,
         work_on_files: WorkOnFiles | None = None,
+        keep: Callable[[bytes, str, str | None], str] | None = None,
         *,
+        capture: tuple[float, Callable[[str, bytes, str], None]] | None = None,
         late: bool = False,
         strict: bool = False,
     ) -> None:
@@ -74,6 +76,9 @@ class Endpoint:
             submit: Hands an event on to be worked on later and returns the result that its caller gets; None,
                 as what it returns: nobody takes such, and the request is answered at once.
             work_on_files: Answers what is asked by `batch` of an event, which no request of API Gateway has.
+            keep: Keeps an answer that does not fit a call, of a content type, for a tenant, and returns its
+                address; None: such answers are refused.
+            capture: Share of the requests that is kept with their answers, and what puts an object for that.
             late: Load with the first request.
             strict: Raise what loading now raises.
         """
@@ -82,6 +87,8 @@ class Endpoint:
         self._read_input = read_input
         self._submit = submit
         self._work_on_files = work_on_files
+        self._keep = keep
+        self._capture = capture
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -108,6 +115,9 @@ class Endpoint:
                 return taken  # its usage line comes from who works on it
             response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
+            # What one function asks another for is part of a request that is kept where it came.
+            if self._capture and self._model and "requestContext" in event and request.method == "POST":
+                self._kept(self._capture, request, response, usage, self._model)
         except Exception as fault:  # the edge: whatever went wrong below has an answer
             log_fault(fault, usage.request_id)
             response = answer_error(fault, request, usage.request_id)
@@ -157,6 +167,21 @@ class Endpoint:
         )
         self._cold = self._cold and model is None
 
+    @staticmethod
+    def _kept(
+        capture: tuple[float, Callable[[str, bytes, str], None]],
+        request: HttpRequest,
+        response: HttpResponse,
+        usage: UsageLine,
+        model: Model,
+    ) -> None:
+        """Keep the request with its answer, if it is of those that are kept."""
+        from hotplate.http import captures
+
+        share, put = capture
+        if captures.is_sampled(usage.request_id, share):
+            captures.capture(request, response, usage, model, put)
+
     def _taken(self, request: HttpRequest, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the result for a caller who does not wait; None for one who does."""
         from hotplate.http.preferences import prefers_async
@@ -204,11 +229,20 @@ class Endpoint:
         return answer_alias(request, model.manifest, predict, explain)
 
     def _infer(self, request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
-        body, header_length = encode_response(model.predict(self._decoded(request, model, usage)))
+        decoded = self._decoded(request, model, usage)
+        predicted = model.predict(decoded)
+        body, header_length = encode_response(predicted)
         if header_length is None:
-            return HttpResponse(200, body)
-        return HttpResponse(
-            200, body, {"inference-header-content-length": str(header_length)}, "application/octet-stream"
+            answer = HttpResponse(200, body)
+        else:
+            answer = HttpResponse(200, body, {_LENGTH_HEADER: str(header_length)}, "application/octet-stream")
+        keep = self._keep
+        if keep is None or "output_by_reference" not in decoded.parameters:
+            return answer
+        from hotplate.http.outputs import fitting
+
+        return fitting(
+            answer, predicted, decoded.parameters, lambda body, kind: keep(body, kind, usage.caller.tenant)
         )
 
     def _decoded(self, request: HttpRequest, model: Model, usage: UsageLine) -> InferenceRequest:

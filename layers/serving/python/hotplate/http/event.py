@@ -18,7 +18,15 @@ from hotplate.limits import LAMBDA_PAYLOAD_BYTES, MAX_BODY_BYTES
 if TYPE_CHECKING:
     from collections.abc import Mapping  # noqa: TC004 - nobody reads these annotations at run time
 
-__all__ = ["HttpRequest", "HttpResponse", "LambdaContext", "read_event", "write_result"]
+__all__ = [
+    "MAX_RESULT_BYTES",
+    "HttpRequest",
+    "HttpResponse",
+    "LambdaContext",
+    "read_event",
+    "size_of",
+    "write_result",
+]
 
 
 class LambdaContext(Protocol):
@@ -58,6 +66,8 @@ class HttpResponse(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
 
 
+# What is left for a body of what Lambda lets a function return, in bytes: the rest is headers.
+MAX_RESULT_BYTES = LAMBDA_PAYLOAD_BYTES - 4096
 # What travels as text; everything else as base64, whatever its name ends with.
 _TEXT_TYPES = ("application/json", "application/problem+json")
 
@@ -92,15 +102,12 @@ def write_result(response: HttpResponse) -> dict[str, Any]:
         PayloadTooLargeError: The result is over what Lambda lets a function return.
     """
     headers = {"content-type": response.content_type, **response.headers}
-    binary = response.content_type not in _TEXT_TYPES
-    body = response.body
-    # A JSON body is escaped inside the result: each quote and backslash costs one byte more.
-    size = (len(body) + 2) // 3 * 4 if binary else len(body) + body.count(b'"') + body.count(b"\\")
-    if size > LAMBDA_PAYLOAD_BYTES - 4096:
+    binary, body = _is_binary(response), response.body
+    if (size := size_of(response)) > MAX_RESULT_BYTES:
         raise PayloadTooLargeError(
             "answer",
-            expected=f"at most {LAMBDA_PAYLOAD_BYTES - 4096} bytes as Lambda counts them; "
-            "ask for fewer rows, fewer outputs, or binary output",
+            expected=f"at most {MAX_RESULT_BYTES} bytes as Lambda counts them; ask for fewer rows, fewer "
+            "outputs, binary output, or with parameters.output_by_reference",
             received=f"{size} bytes",
         )
     return {
@@ -115,6 +122,19 @@ def _unquoted(segments: tuple[str, ...]) -> tuple[str, ...]:
     from urllib.parse import unquote  # costs a cold start 3 ms, and few paths need it
 
     return tuple(map(unquote, segments))
+
+
+def size_of(response: HttpResponse) -> int:
+    """Return the bytes that the body takes in a result, as Lambda counts them."""
+    body = response.body
+    if _is_binary(response):
+        return (len(body) + 2) // 3 * 4
+    # A JSON body is escaped inside the result: each quote and backslash costs one byte more.
+    return len(body) + body.count(b'"') + body.count(b"\\")
+
+
+def _is_binary(response: HttpResponse) -> bool:
+    return response.content_type not in _TEXT_TYPES
 
 
 def _body(event: Mapping[str, Any]) -> bytes:

@@ -100,6 +100,7 @@ def encode_request(
     id: str | None = None,  # noqa: A002 - the protocol's word
     binary: bool = True,
     references: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> tuple[bytes, int | None]:
     """Return a request's body and the length of its JSON part (None if all of it is JSON).
 
@@ -109,6 +110,7 @@ def encode_request(
         id: To be echoed.
         binary: Send the inputs as binary data.
         references: By name, where the elements of some inputs are; those are not sent.
+        parameters: Of the request, besides what the other arguments say.
 
     Raises:
         DatatypeMismatchError: FP16 in JSON.
@@ -116,10 +118,13 @@ def encode_request(
         InferenceError: An array is not of its tensor's datatype.
     """
     head: dict[str, Any] = {} if id is None else {"id": id}
+    more = dict(parameters or {})
     if outputs:
         head["outputs"] = [{"name": one.name, "parameters": {"binary_data": one.binary}} for one in outputs]
     elif binary:
-        head["parameters"] = {"binary_data_output": True}
+        more["binary_data_output"] = True
+    if more:
+        head["parameters"] = more
     names = frozenset(tensor.name for tensor in inputs) if binary else frozenset[str]()
     return encode_body(head, "inputs", inputs, names, references)
 

@@ -14,7 +14,7 @@ import secrets
 from hotplate.errors import ForeignInputError
 from hotplate.tenants.folders import folder_of
 
-__all__ = ["CONTENT_TYPES", "new_key", "own_key", "uri_of"]
+__all__ = ["CONTENT_TYPES", "new_key", "new_output_key", "own_key", "uri_of"]
 
 # What an upload may be. Ours: tensors, and the files that models read.
 CONTENT_TYPES = ("application/octet-stream", "image/png", "image/jpeg", "application/json")
@@ -25,6 +25,11 @@ _SHOWN = 120
 def new_key(tenant: str) -> str:
     """Return a key that no upload has."""
     return f"uploads/{folder_of(tenant)}/{secrets.token_hex(16)}"
+
+
+def new_output_key(tenant: str) -> str:
+    """Return a key that no answer has; answers are the tenant's too, and are fetched by a signed address."""
+    return f"outputs/{folder_of(tenant)}/{secrets.token_hex(16)}"
 
 
 def uri_of(bucket: str, key: str) -> str:
