@@ -2,7 +2,8 @@
 
 hotplate's loop and onnxruntime-genai's, which runs the same graph out of the same folder, each in a process
 of its own, asked by turns: both on one thread, always by the likeliest token. Their words are compared; the
-bench stops if they differ. Processor time is told beside the clock's, because it says the same on a busy machine.
+bench stops if they differ. Processor time is told beside the clock's, because it says the same on a busy
+machine.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def bench_chat(*, rounds: int, console: Console) -> ChatBench:
             Loop(loop.load_ms, child.said["peak_mb"], loop.first_ms, loop.rate, loop.cpu_rate)
             for loop, child in zip(loops, (ours, genai), strict=True)
         ]
-        return ChatBench(*loops, words[0]["text"])
+        return ChatBench(loops[0], loops[1], words[0]["text"])
 
 
 def genai_config(file: Path) -> dict[str, Any]:
