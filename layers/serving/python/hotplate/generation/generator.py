@@ -47,6 +47,9 @@ class Graph(Protocol):
     def step(self, index: int) -> Array:
         """Return the logits after one token more, float32 [V]."""
 
+    def forget(self) -> None:
+        """Use nothing of earlier prompts again."""
+
 
 class Asked(NamedTuple):
     """How an answer is to be made.
