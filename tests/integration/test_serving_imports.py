@@ -12,6 +12,7 @@ import pytest
 from tests.support.faulty_s3 import BUCKET, FaultyS3, faulty_s3
 from tests.support.published import Published, published, published_program
 from tests.support.signing import SeedSigner
+from tests.support.tiny_llama import published_llama
 
 # Each has a lean stand-in on the serving path; see docs/03-cold-start.md.
 BANNED = {
@@ -37,7 +38,7 @@ SPARED = {"base64", "hashlib", "tempfile", "typing_extensions", "urllib"}
 
 # How many modules a cold start imports: ours and other people's, exactly, and the standard library's at most,
 # which differ by its version. One more is a decision: change the number in the same change, and say why.
-MODULES = {"graph": (173, 88), "python": (157, 100)}
+MODULES = {"graph": (173, 88), "python": (157, 100), "chat": (189, 118)}
 
 PROGRAM = """
 import sys; started = {*sys.modules}
@@ -45,6 +46,8 @@ import json
 import functions.digits.app as app
 print(json.dumps(sorted({*sys.modules} - started)))
 """
+
+CHAT_PROGRAM = PROGRAM.replace("functions.digits.app", "functions.chat.app")
 
 PYTHON_PROGRAM = """
 import sys; started = {*sys.modules}
@@ -103,6 +106,13 @@ def test_digits_handler_imports_nothing_heavy(s3: FaultyS3) -> None:
     assert packages & (BANNED | SPARED) == set()
     assert_count(modules, *MODULES["graph"])
     assert "onnxruntime" in packages
+
+
+def test_chat_imports_nothing_heavy_either(s3: FaultyS3) -> None:
+    modules = cold_start(s3, {"HOTPLATE_SIGNING_KEYS": SeedSigner().pinned}, published_llama(), CHAT_PROGRAM)
+    packages = packages_of(modules)
+    assert packages & (BANNED | {"jinja2", "tokenizers"}) == set()
+    assert_count(modules, *MODULES["chat"])
 
 
 def test_what_is_for_pipelines_is_imported_by_pipelines_only(s3: FaultyS3) -> None:

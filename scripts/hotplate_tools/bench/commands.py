@@ -126,6 +126,24 @@ def _batch_memory(rows: int, formats: tuple[str, ...], console: Console) -> None
 
 
 @bench.command()
+@click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True, help="Of both by turns.")
+@as_json_option
+def chat(rounds: int, *, as_json: bool) -> None:
+    """Time answers of smollm2: hotplate's loop against onnxruntime-genai's, on one thread each.
+
+    Exit code 1 if hotplate's makes fewer tokens than it may.
+    """
+    from hotplate_tools.bench.chat import BAR, bench_chat, chat_data, chat_text
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    seen = bench_chat(rounds=rounds, console=console)
+    console.result(chat_data(seen), chat_text(seen))
+    if seen.ratio < BAR:
+        raise SystemExit(1)
+
+
+@bench.command()
 @click.argument("case", type=click.Choice(["small", "image"]))
 @click.option(
     "--starts", type=click.IntRange(min=1), default=3, show_default=True, help="Starts of everything."

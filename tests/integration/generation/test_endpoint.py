@@ -46,6 +46,9 @@ class Failing:
     def step(self, index: int) -> np.ndarray:
         return self._counted(self._graph.step(index))
 
+    def forget(self) -> None:
+        self._graph.forget()
+
     def _counted(self, logits: np.ndarray) -> np.ndarray:
         self._left -= 1
         if self._left < 0:
@@ -179,6 +182,16 @@ def test_a_second_question_reads_only_what_is_new(endpoint: GenerationEndpoint) 
     more = [*history, {"role": "user", "content": "b c d e f g h i j k l m n o p q r s t u v w x y z" * 2}]
     got = whole(endpoint, CHAT, chat(messages=more))
     assert got["usage"]["prompt_tokens_details"]["cached_tokens"] > 90
+
+
+def test_another_tenant_finds_nothing_of_what_was_asked(endpoint: GenerationEndpoint) -> None:
+    messages = [{"role": "user", "content": "a secret " * 12}]
+
+    def cached(tenant: str) -> int:
+        got = whole(endpoint, CHAT, chat(messages=messages), tenant=tenant, scopes="infer:*", key="k")
+        return int(got["usage"]["prompt_tokens_details"]["cached_tokens"])
+
+    assert [cached(tenant) > 0 for tenant in ("acme", "acme", "globex", "globex")] == [False, True] * 2
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ class Scripted:
         self.rooms.append(room)
         return self.step(0)
 
+    def forget(self) -> None:
+        pass
+
     def step(self, index: int) -> np.ndarray:
         logits = np.zeros(SHAPE.words, np.float32)
         logits[self.left.pop(0)] = 9

@@ -109,29 +109,12 @@ class ValueRangeError(RequestError):
 
 
 class ContextLengthExceededError(RequestError):
-    """A prompt and its answer have more tokens than the model reads at once; in OpenAI's words."""
+    """A prompt and its answer have more tokens than the model reads at once."""
 
-    def __init__(self, what: str, *, context: int, prompt: int, answer: int | None) -> None:
-        """Tell it.
-
-        Args:
-            what: What the prompt came in: `messages` or `prompt`.
-            context: Tokens that the model reads at once.
-            prompt: Tokens of the prompt.
-            answer: Tokens that were asked for; None if no number was.
-        """
-        if answer is None:
-            came = f"your {what} resulted in {prompt} tokens. Please reduce the length of the {what}."
-        else:
-            came = (
-                f"you requested {prompt + answer} tokens ({prompt} in the {what}, {answer} in the "
-                f"completion). Please reduce the length of the {what} or completion."
-            )
-        super().__init__(
-            what, expected=f"at most {context} tokens", received=f"{prompt + (answer or 0)} tokens"
-        )
-        # What clients look for in the text.
-        self.args = (f"This model's maximum context length is {context} tokens. However, {came}",)
+    def __init__(self, what: str, *, expected: str, received: str, words: str | None = None) -> None:
+        super().__init__(what, expected=expected, received=received)
+        if words:  # another protocol's own, for which its clients look
+            self.args = (words,)
 
 
 class UnsupportedOptionError(RequestError):

@@ -95,16 +95,19 @@ def write_graph(shape: Shape, weights: Mapping[str, Any], file: Path) -> None:
     _lengths(make)
     make.constant("cos", shape.rotations()[0])
     make.constant("sin", shape.rotations()[1])
-    # (V, blocks, 32) as (V, features) for the look-up; the product has it in blocks. The bytes are the same.
-    flat = make.add("Reshape", [table[0], make.constant("table_shape", np.array([0, -1], np.int64))], "table")
-    stream = make.add(
+    # In blocks as the product has them, and put together after the look-up: a table of another shape would be
+    # kept twice. Its scales are, which is an eighth of that.
+    scales = make.constant("embedding.look_up_scales", weights["embedding"].scales[..., None])
+    looked_up = make.add(
         "GatherBlockQuantized",
-        [flat, "input_ids", table[1]],
-        "embedded",
+        [table[0], "input_ids", scales],
+        "looked_up",
         bits=8,
         block_size=BLOCK,
-        quantize_axis=1,
-    )
+        quantize_axis=2,
+    )  # (1, S, blocks, 32)
+    whole = make.constant("stream_shape", np.array([0, 0, -1], np.int64))
+    stream = make.add("Reshape", [looked_up, whole], "embedded")
     norm = make.constant("0.input_norm", weights["0.input_norm"])
     normed = make.add("RMSNormalization", [stream, norm], "0.normed", epsilon=shape.epsilon, axis=-1)
     for layer in range(shape.layers):

@@ -47,6 +47,9 @@ class Graph(Protocol):
     def step(self, index: int) -> Array:
         """Return the logits after one token more, float32 [V]."""
 
+    def forget(self) -> None:
+        """Use nothing of earlier prompts again."""
+
 
 class Asked(NamedTuple):
     """How an answer is to be made.
@@ -100,8 +103,25 @@ class Vocabulary(NamedTuple):
     def _room(self, ids: Sequence[int], most: int | None, what: str) -> int:
         context, least = self.config.context, 1 if most is None else most
         if len(ids) + least > context:
-            raise ContextLengthExceededError(what, context=context, prompt=len(ids), answer=most)
+            raise _too_long(what, context, len(ids), most)
         return min(DEFAULT_TOKENS, context - len(ids)) if most is None else most
+
+
+def _too_long(what: str, context: int, prompt: int, answer: int | None) -> ContextLengthExceededError:
+    """Return the refusal, in OpenAI's words; `answer` is None where no number was asked for."""
+    if answer is None:
+        came = f"your {what} resulted in {prompt} tokens. Please reduce the length of the {what}."
+    else:
+        came = (
+            f"you requested {prompt + answer} tokens ({prompt} in the {what}, {answer} in the completion). "
+            f"Please reduce the length of the {what} or completion."
+        )
+    return ContextLengthExceededError(
+        what,
+        expected=f"at most {context} tokens",
+        received=f"{prompt + (answer or 0)} tokens",
+        words=f"This model's maximum context length is {context} tokens. However, {came}",
+    )
 
 
 class Answer:

@@ -48,6 +48,9 @@ class PlainGraph:
         self._past = {f"past_key_values.{name}": np.zeros(self._shape, np.float32) for name in self._names}
         return self._more(ids)
 
+    def forget(self) -> None:
+        """Do nothing: no prompt is remembered."""
+
     def step(self, index: int) -> Array:
         """Return the logits after one token more, float32 [V]."""
         return self._more([index])

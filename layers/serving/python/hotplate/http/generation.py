@@ -66,6 +66,10 @@ class _Work(NamedTuple):
 class GenerationEndpoint(Endpoint):
     """Callable as the handler of a streaming function: returns a proxy result, or a `StreamedResponse`."""
 
+    # Whose prompt the graph remembers: by the time and the count of cached tokens another tenant could tell
+    # what was asked.
+    _tenant: str | None = None
+
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> Any:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
         if not _is_generation(event):
@@ -98,6 +102,9 @@ class GenerationEndpoint(Endpoint):
         # The way here is open to whoever may ask some model, so whether it is this one is asked here.
         if scopes is not None and not read_scopes(scopes.split()).allow("infer", model.manifest.name):
             raise ModelNotFoundError("unknown model; this server has: none that you may ask")
+        if usage.caller.tenant != self._tenant:
+            model.graph.forget()
+            self._tenant = usage.caller.tenant
         return model
 
     def _whole(self, work: _Work, answer: Answer, usage: UsageLine) -> HttpResponse:

@@ -10,7 +10,7 @@ Rules kept here:
 2. The same prompt gives the same logits, to the last bit, whatever was asked before. Only what a prompt's
    own runs have computed is used again: a single token goes through other kernels than several, which round
    otherwise, so an answer's own tokens are read again with the next prompt, and so are its last `_AT_LEAST`.
-3. A fault leaves nothing behind that is believed.
+3. A fault leaves nothing behind that is believed; nor does `forget`.
 
 Axes: S tokens of a run, T tokens so far, V the vocabulary.
 """
@@ -106,6 +106,10 @@ class CachedGraph:
         if len(ids) >= _AT_LEAST:
             self._known = list(ids)
         return self._last()
+
+    def forget(self) -> None:
+        """Read the next prompt as a whole: it is another caller's, who must not find out what was asked."""
+        self._known = []
 
     def step(self, index: int) -> Array:
         """Return the logits after one token more, float32 [V], valid until the next call.
