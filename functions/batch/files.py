@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +15,7 @@ import msgspec
 from hotplate.aws.batch_files import BatchFiles, ObjectSource
 from hotplate.batch.join import extension, finish
 from hotplate.batch.layout import Chunk, Layout
+from hotplate.batch.seekable import MemorySource
 from hotplate.batch.split import chunks, find_layout
 from hotplate.limits import MAX_MANIFEST_BYTES
 
@@ -34,6 +38,10 @@ class Formats:
     extension: Callable[[Layout], str] = extension
 
 
+# Objects that are read ahead of time: so many answers of S3 are waited for at once.
+_AHEAD = 8
+# Longest file of errors of one piece that is read, in bytes. Ours: a line is a few hundred, a chunk 8 MiB.
+MAX_ERRORS_BYTES = 256 * 2**20
 # Longest list of chunks that is read, in bytes. Ours: chunks of about a terabyte.
 MAX_CHUNKS_BYTES = 64 * 2**20
 MAX_PLAN_BYTES = 4 * 2**20
@@ -65,13 +73,23 @@ class RunFiles(BatchFiles):
             reader.close()
 
     @contextmanager
-    def parts(self, keys: list[str]) -> Iterator[list[ObjectSource]]:
-        """Give parts, to be read."""
+    def parts(self, wanted: Sequence[tuple[str, int]], *, once: bool) -> Iterator[Iterable[Source]]:
+        """Give parts, by key and length in bytes, in order.
+
+        Args:
+            wanted: Of the parts.
+            once: Whether they are gone through once: then each is read whole, and some ahead of time.
+        """
         reader = self._open_reader()
         try:
-            yield [ObjectSource(reader, key, size=self.size(key)) for key in keys]
+            sources = [ObjectSource(reader, key, size=size) for key, size in wanted]
+            yield _ahead(partial(_whole, each) for each in sources) if once else sources
         finally:
             reader.close()
+
+    def errors(self, keys: Sequence[str]) -> Iterator[bytes]:
+        """Yield what was told of the rows that were set aside, in order."""
+        return _ahead(partial(self.get, key, max_bytes=MAX_ERRORS_BYTES) for key in keys)
 
     def put_manifest(self, run: str, manifest: str) -> None:
         """Keep the manifest of a run's model."""
@@ -109,3 +127,19 @@ class RunFiles(BatchFiles):
     def text_key(run: str, chunk: int) -> str:
         """Return where the unpacked text of a chunk is."""
         return f"work/{run}/text/{chunk:09d}"
+
+
+def _whole(source: ObjectSource) -> Source:
+    return MemorySource(source.read(0, source.size))
+
+
+def _ahead[T](tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Yield what the tasks return, in order; some are done ahead of time."""
+    flying: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        for task in tasks:
+            flying.append(pool.submit(task))
+            if len(flying) == _AHEAD:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()

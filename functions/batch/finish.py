@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Finisher"]
 
 _TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
+_TEXTS, _ARRAYS = ("csv", "jsonl"), ("npy", "npz")
 _BYTES = "application/octet-stream"
 
 
@@ -76,6 +77,7 @@ class Finisher:
         if held is not None:
             pieces = list(self._table.pieces(run.id))
             ended = msgspec.structs.replace(held, state="failed", reason=reason, ended=self._table.now())
+            self._reports.remove_others(run, {})
             self._reports.write(ended, pieces)
             self._table.end(held, "failed", reason)
         return held is not None
@@ -93,42 +95,42 @@ class Finisher:
             state, reason = "failed_chunks", f"{len(failed)} of {run.chunks} chunks failed"
         try:
             if state == "succeeded":
-                written["predictions"] = self._join(run, pieces)
-            else:
-                self._remove(run)
-            written |= self._errors(run, pieces)
+                written = self._written(run, pieces)
         except BatchError as fault:  # parts that are none: nothing that comes again would mend them
-            state, reason = "failed", str(fault)
+            state, reason, written = "failed", str(fault), {}
+        self._reports.remove_others(run, written)
         ended = msgspec.structs.replace(run, state=state, reason=reason, ended=self._table.now())
         self._reports.write(ended, pieces, written)
         self._table.end(run, state, reason)
 
-    def _join(self, run: Run, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def _written(self, run: Run, pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:
+        """Write predictions and errors, where there are any; return what was written."""
+        found = {"predictions": self._join(run, pieces), "errors": self._errors(run, pieces)}
+        return {name: each for name, each in found.items() if each}
+
+    def _join(self, run: Run, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+        """Write the predictions; None where a file without rows is none at all, as of Parquet."""
         layout = self._files.plan(run.id).layout
+        if not pieces and layout.format not in _TEXTS:
+            return None
         manifest = decode(self._files.manifest(run.id).encode())
         suffix = self._formats.extension(layout)
         key = f"{folder_of_run(run)}/predictions.{suffix}"
+        parts_of = [(each.part, each.usage["bytes_out"]) for each in pieces]
         with (
-            self._files.parts([each.part for each in pieces]) as parts,
+            self._files.parts(parts_of, once=layout.format not in _ARRAYS) as parts,
             self._files.writer(key, _TYPES.get(suffix, _BYTES)) as sink,
         ):
             self._formats.finish(parts, layout, manifest, sink)
         return {"key": key, "bytes": sink.written, "sha256": sink.sha256}
 
-    def _errors(self, run: Run, pieces: Sequence[Piece]) -> dict[str, dict[str, Any]]:
-        """Join the rows that were set aside; of none, remove what an earlier run left there."""
+    def _errors(self, run: Run, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+        """Join what was told of the rows that were set aside; None if none was."""
         key = f"{folder_of_run(run)}/errors.jsonl"
         keys = [each.errors for each in pieces if each.errors]
         if not keys:
-            self._files.remove(key)
-            return {}
+            return None
         with self._files.writer(key, "application/jsonl") as sink:
-            for each in keys:
-                for some in self._files.stream(each):
-                    sink.write(some)
-        return {"errors": {"key": key, "bytes": sink.written, "sha256": sink.sha256}}
-
-    def _remove(self, run: Run) -> None:
-        """Remove an earlier run's predictions, which are not those of the report that is written now."""
-        layout = self._files.plan(run.id).layout
-        self._files.remove(f"{folder_of_run(run)}/predictions.{self._formats.extension(layout)}")
+            for each in self._files.errors(keys):
+                sink.write(each)
+        return {"key": key, "bytes": sink.written, "sha256": sink.sha256}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reports", "folder_of_run", "status_of_run"]
 
+_WRITTEN = (*(f"predictions.{suffix}" for suffix in ("csv", "jsonl", "parquet", "npz")), "errors.jsonl")
 _NANO = 1_000_000_000
 # Chunks that failed, named one by one; the rest is counted. Ours.
 MAX_NAMED = 100
@@ -51,6 +52,17 @@ class Reports:
         body = orjson.dumps(report, option=orjson.OPT_INDENT_2)
         self._files.put(f"{folder_of_run(run)}/report.json", body, "application/json")
         return report
+
+    def remove_others(self, run: Run, written: dict[str, dict[str, Any]]) -> None:
+        """Remove what an earlier run of the same key left, and this one has not: it is not of this report.
+
+        Raises:
+            StoreError: The bucket cannot be written.
+        """
+        kept = {each["key"] for each in written.values()}
+        for name in _WRITTEN:
+            if (key := f"{folder_of_run(run)}/{name}") not in kept:
+                self._files.remove(key)
 
 
 def folder_of_run(run: Run) -> str:

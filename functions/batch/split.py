@@ -70,8 +70,8 @@ class Splitter:
             StoreError: Table, bucket or queue are not to be had.
         """
         named = self._named(found)
-        if named is None:
-            return None
+        if named is None or self._files.etag(found.key) != found.etag:
+            return None  # also of one that was replaced or removed since: its event came late, or again
         before = self._table.latest(found.key)
         run = self._begin(found, named)
         self._table.point(run)
@@ -133,7 +133,7 @@ class Splitter:
     def refuse(self, found: Created, reason: str) -> None:
         """End the run of an object whose message came too often."""
         named = self._named(found)
-        if named is not None:
+        if named is not None and self._files.etag(found.key) == found.etag:
             run = self._table.begin(self._run(found, named, version="", function="", options="{}"))
             self._table.point(run)
             self._fail(run, reason)
@@ -186,6 +186,7 @@ class Splitter:
     def _ended(self, run: Run, reason: str) -> Run:
         """Return a run that has ended before it began: it has no version."""
         begun = self._table.begin(msgspec.structs.replace(run, version=""))
+        self._table.point(begun)
         if begun.state == "splitting":
             self._fail(begun, reason)
             return self._table.get(run.id)
@@ -193,7 +194,10 @@ class Splitter:
 
     def _fail(self, run: Run, reason: str) -> None:
         ended = self._table.fail(run, reason) or self._table.get(run.id)
-        if ended.state == "failed":
+        latest = self._table.latest(run.key)
+        # The folder of its predictions belongs to what lies there now.
+        if ended.state == "failed" and (latest is None or latest[0] == run.id):
+            self._reports.remove_others(ended, {})
             self._reports.write(ended, [])
 
     def _find(self, run: Run) -> int:

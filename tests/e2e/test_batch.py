@@ -161,7 +161,7 @@ def test_broken_file_is_a_report(stack: BatchOfStack) -> None:
 
 
 def test_run_is_cancelled_and_goes_on(stack: BatchOfStack, cloud: LocalCloud) -> None:
-    many = np.resize(ROWS, (8000, 30))
+    many = np.resize(ROWS, (4000, 30))
     key = put(stack, "many.csv", as_csv(many), {"batch_rows": 1, "keep": ["id"]})
     run = begun(stack, key)["run"]
     arguments = [run, "--endpoint", cloud.endpoint, "--json"]

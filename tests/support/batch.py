@@ -11,6 +11,7 @@ import json
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -335,6 +336,12 @@ def double_lines(rows_at_once: int | None) -> Callable[..., ChunkReport]:
     return predict
 
 
+@cache
+def clients() -> tuple[Any, Any]:
+    """Return clients of DynamoDB and S3; to make one takes longer than most tests here."""
+    return boto3.client("dynamodb", REGION), boto3.client("s3", REGION)
+
+
 @contextmanager
 def world(
     *,
@@ -348,7 +355,7 @@ def world(
     """Make table, bucket, queue and function; with a model, files are what they are everywhere."""
     with mock_aws():
         moments = Moments(set(kill_at))
-        client, s3 = boto3.client("dynamodb", REGION), boto3.client("s3", REGION)
+        client, s3 = clients()
         properties = RESOURCES["BatchTable"]["Properties"]
         taken = ("AttributeDefinitions", "BillingMode", "KeySchema")
         client.create_table(TableName="BatchTable", **{each: properties[each] for each in taken})

@@ -61,7 +61,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             assert asked_for == tenant
             return predict(model, function, "acme", asked)
 
-        found.models.predict = of_the_owner  # type: ignore[method-assign]
+        found.models.predict = of_the_owner  # type: ignore[assignment,method-assign]
         yield found
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 
+import numpy as np
 import pytest
+from arro3.core import Array, Table
+from arro3.io import write_parquet
 
 from functions.batch.work import MAX_WAITS
 from hotplate.aws.batch_files import SIDECAR
@@ -254,3 +258,70 @@ def test_message_that_is_none_is_told_of_and_left_to_the_queue_of_what_was_given
         assert len(batch.queue.given_up) == 1
         assert "DecodeError" in batch.logged[-1] or "ValidationError" in batch.logged[-1]
         assert batch.names() == []
+
+
+def parquet_of(rows: int) -> bytes:
+    columns = {f"x[{n}]": Array(np.arange(rows, dtype=np.float32)) for n in range(3)}
+    body = io.BytesIO()
+    write_parquet(Table.from_pydict(dict(columns)), body)
+    return body.getvalue()
+
+
+HEAD = b"x[0],x[1],x[2]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "state", "rows"),
+    [
+        ("empty.csv", b"", "failed", 0),
+        ("header.csv", HEAD, "succeeded", 0),
+        ("one.csv", HEAD + b"1,2,3", "succeeded", 1),
+        ("newlines.csv", HEAD + b"1,2,3\r\n4,5,6\r7,8,9\n", "succeeded", 3),
+        ("quotes.csv", HEAD + b'1,2,3\n4,"5,6\n', "failed", 0),
+        ("utf16.csv", (HEAD + b"1,2,3\n").decode().encode("utf-16"), "failed", 0),
+        ("columns.csv", b"a,b\n1,2\n", "failed", 0),
+        ("none.parquet", parquet_of(0), "succeeded", 0),
+        ("one.parquet", parquet_of(1), "succeeded", 1),
+        ("truncated.parquet", parquet_of(1000)[:-500], "failed", 0),
+        ("truncated.csv.gz", gzip.compress(HEAD + b"1,2,3\n" * 1000)[:-20], "failed", 0),
+        ("x.jsonl", b'{"x": [1, 2, 3]}\n{"x": 1}\n\n{"x": [4, 5, 6]}', "succeeded", 2),
+    ],
+)
+def test_odd_files_have_a_report_and_nothing_half_written(
+    name: str, body: bytes, state: str, rows: int
+) -> None:
+    key = f"in/acme/affine/{name}"
+    with world(model=loaded_affine(), rows_in_chunk=2**20) as batch:
+        batch.put(body, key)
+        batch.work()
+        report = batch.report(key)
+        assert (report["state"], report["rows"]["predicted"]) == (state, rows)
+        assert (report["reason"] is None) == (state == "succeeded")
+        there = {key.rpartition("/")[2] for key in batch.names()} - {"report.json"}
+        assert {each["key"].rpartition("/")[2] for each in report["files"].values()} == there
+        assert there == set() or state == "succeeded"
+        assert batch.queue.given_up == []
+
+
+def test_run_that_fails_leaves_nothing_of_an_earlier_one_beside_its_report() -> None:
+    with world() as batch:
+        batch.put(lines_of(20, bad_every=7))
+        batch.work()
+        assert len(batch.names()) == 3
+        batch.put(b"broken")
+        batch.work()
+        assert batch.names() == ["out/acme/affine/rows.jsonl/report.json"]
+        batch.put(lines_of(5))
+        batch.work()
+        assert [name.rpartition("/")[2] for name in batch.names()] == ["predictions.jsonl", "report.json"]
+
+
+def test_event_that_comes_late_of_what_was_replaced_changes_nothing() -> None:
+    with world() as batch:
+        first = batch.put(lines_of(20), event=False)
+        batch.put(lines_of(30))
+        batch.take_one()
+        batch.queue.put(created(KEY, first, len(lines_of(20))))
+        batch.work()
+        assert batch.run()["state"] == "succeeded"
+        assert batch.out("predictions.jsonl") == doubled(lines_of(30))

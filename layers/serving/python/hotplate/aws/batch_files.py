@@ -144,6 +144,18 @@ class BatchFiles:
                 if length < 0 or attempts == STORE_ATTEMPTS:
                     raise fault if isinstance(fault, StoreError) else StoreError(f"{key}: {fault}") from fault
 
+    def etag(self, key: str) -> str | None:
+        """Return an object's entity tag; None if it is not there.
+
+        Raises:
+            StoreError: It cannot be asked for.
+        """
+        try:
+            with s3_faults(self.bucket, key):
+                return self.client.head_object(Bucket=self.bucket, Key=key)["ETag"].strip('"')
+        except StoreNotFoundError:
+            return None
+
     def size(self, key: str) -> int:
         """Return an object's length in bytes.
 

@@ -130,12 +130,7 @@ class BatchTable:
         return self._step(run, _LIVES, state="cancelled", ended=self.now())
 
     def again(self, run: Run, *, well: bool = False) -> Run | None:
-        """Begin another round of a run that ended; None if it has not, or that has begun.
-
-        Args:
-            run: As it was read.
-            well: Whether one that ended well is meant, or one that did not.
-        """
+        """Begin another round of a run that ended, `well` or not; None if it has not, or that has begun."""
         ended = ":succeeded" if well else ":failed, :failed_chunks, :cancelled"
         return self._step(
             run,

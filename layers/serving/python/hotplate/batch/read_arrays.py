@@ -152,7 +152,7 @@ def _member(source: Source, member: zipfile.ZipInfo) -> StoredArray:
             f"{member.filename!r} is deflated: rows can be read of arrays that are stored (np.savez)"
         )
     header = member.header_offset
-    if header + 30 > source.size:
+    if not 0 <= header <= source.size - _LOCAL.size:
         raise UnreadableFileError("broken NPZ: a member that does not lie in the file")
     name_length, extra = _LOCAL.unpack(source.read(header, header + _LOCAL.size))
     start = header + _LOCAL.size + name_length + extra
@@ -173,7 +173,7 @@ def _array(source: Source, name: str, start: int, stop: int) -> StoredArray:
         raise UnreadableFileError(f"{what} is no NPY array", byte=start) from fault
     if dtype.hasobject:
         raise UnreadableFileError(f"{what} holds Python objects, which are pickles and never opened")
-    if dtype.kind not in "fiubSU" or not shape:
+    if dtype.kind not in "fiubSU" or not shape or min(shape) < 0:
         raise UnreadableFileError(
             f"{what} is {dtype} {list(shape)}: an array of numbers or texts was expected"
         )
