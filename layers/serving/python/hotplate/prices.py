@@ -17,6 +17,7 @@ __all__ = [
     "PRICES_DATE",
     "PRICES_REGION",
     "REST_API_MILLION_REQUESTS",
+    "instance_nano_usd",
     "request_nano_usd",
 ]
 
@@ -44,3 +45,12 @@ def request_nano_usd(billed_ms: int, memory_mb: int) -> int:
         memory_mb: Memory of the function in MB.
     """
     return round(billed_ms * memory_mb * _GB_SECOND * 1e6 / 1024 + _CALLS_NANO_USD)
+
+
+def instance_nano_usd(ms: int, usd_per_hour: float) -> int:
+    """Return what one request costs on an instance that works on it for `ms`, and the calls that brought it.
+
+    What the instance asks while it has nothing to do is in no request. Requests that it works on at once are
+    each reckoned as if it were alone, so their sum may be more than the instance asks.
+    """
+    return round(ms * usd_per_hour * 1e9 / 3_600_000 + _CALLS_NANO_USD)

@@ -101,6 +101,19 @@ class Endpoint:
         self._cold = self._cold and self._model is None
         return result
 
+    def respond(self, request: HttpRequest, usage: UsageLine) -> HttpResponse:
+        """Answer a request that did not come by Lambda, and whose caller `usage` knows; else as a call."""
+        usage.bytes_in = len(request.body)
+        try:
+            response = self._answer(request, usage)
+        except Exception as fault:  # the edge, as above
+            log_fault(fault, usage.request_id)
+            response = answer_error(fault, request, usage.request_id)
+        self._write(usage, response)
+        finished = self._finish(response, usage, usage.started)
+        self._cold = self._cold and self._model is None
+        return finished
+
     def after_restore(self, check: Callable[[Manifest], None]) -> None:
         """Begin again in an environment restored from a snapshot.
 

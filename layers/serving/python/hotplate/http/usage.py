@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UsageLine"]
 
-# Where this code runs; other tiers have edges of their own.
+# Of Lambda's functions; other tiers have usage lines of their own kind.
 TIER = "lambda-zip"
 
 
@@ -33,7 +33,10 @@ class UsageLine:
         bytes_in: Of the body.
         rows: Of the first input.
         started: When it came, on the performance counter.
+        tier: Where this code runs.
     """
+
+    tier = TIER
 
     __slots__ = ("bytes_in", "caller", "memory_mb", "request_id", "rows", "started")
 
@@ -76,7 +79,7 @@ class UsageLine:
                 "key": self.caller.key,
                 "model": model,
                 "version": version,
-                "tier": TIER,
+                "tier": self.tier,
                 "status": status,
                 "rows": self.rows,
                 "bytes_in": self.bytes_in,
@@ -86,7 +89,11 @@ class UsageLine:
                 "billed_ms": billed_ms,
                 "memory_mb": self.memory_mb,
                 "cold": cold,
-                "nano_usd": request_nano_usd(billed_ms, self.memory_mb),
+                "nano_usd": self.nano_usd(billed_ms),
                 "prices": PRICES_DATE,
             },
         )
+
+    def nano_usd(self, billed_ms: int) -> int:
+        """Return about what so many milliseconds cost, in billionths of a USD."""
+        return request_nano_usd(billed_ms, self.memory_mb)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from hotplate.manifest.schema import Arena, Prepacking
 
-__all__ = ["RUNTIME_VERSION", "Session"]
+__all__ = ["CPU", "CUDA", "RUNTIME_VERSION", "Session", "providers_here"]
 
 type Array = np.ndarray[Any, Any]
 
 RUNTIME_VERSION: str = ort.__version__
+# Execution providers. Source: ONNX Runtime documentation, "Execution Providers".
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 # Session options by the plan's word. An ONNX Runtime that does not know one ignores it.
 _PREPACKING: dict[Prepacking, tuple[str, ...]] = {
@@ -59,6 +61,7 @@ class Session:
     Attributes:
         inputs: (name, shape with -1 for an open dimension, dtype) of the graph's inputs, in its order.
         output_names: The graph's, in its order.
+        providers: Those that ONNX Runtime runs it on; it drops one that does not work here.
     """
 
     def __init__(
@@ -70,8 +73,9 @@ class Session:
         prepacking: Prepacking = "on",
         level: Literal["all", "none"] = "all",
         arena: Arena = "on",
+        providers: Sequence[str] = (CPU,),
     ) -> None:
-        """Build the session on the CPU.
+        """Build the session.
 
         Args:
             graph: The ONNX file.
@@ -82,6 +86,7 @@ class Session:
                 `later` is `parallel` here, see `hotplate.runtime.staged`.
             level: How far the graph is optimised now; `none` for one that was before.
             arena: `on` keeps the memory of a run for the next.
+            providers: Where it may run, the best first.
 
         Raises:
             GraphError: ONNX Runtime refuses the graph or its weights.
@@ -106,7 +111,7 @@ class Session:
                 options.add_external_initializers_from_files_in_memory(
                     list(weights), list(weights.values()), [len(view) for view in weights.values()]
                 )
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(graph, options, providers=list(providers))
         except _ORT_ERRORS as fault:
             raise GraphError(f"the graph could not be loaded: {fault}") from fault
         self.inputs = [
@@ -114,6 +119,7 @@ class Session:
             for node in self._session.get_inputs()
         ]
         self.output_names = [node.name for node in self._session.get_outputs()]
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return every output; otherwise as `run`."""
@@ -137,6 +143,14 @@ class Session:
         except _ORT_ERRORS as fault:
             raise _failed(fault, ready) from fault
         return {name: _taken(array) for name, array in zip(names, results, strict=True)}
+
+
+def providers_here() -> tuple[str, ...]:
+    """Return the execution providers of the ONNX Runtime that is installed here, CUDA before the CPU."""
+    if CUDA not in ort.get_available_providers():
+        return (CPU,)
+    ort.preload_dlls()  # CUDA's libraries lie in packages of their own, where nothing else looks
+    return CUDA, CPU
 
 
 def _failed(fault: Exception, feeds: Mapping[str, Array]) -> HotplateError:
