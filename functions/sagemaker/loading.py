@@ -116,11 +116,12 @@ def load_here(settings: Settings) -> Model:
         fetched = fetch_here(settings, reader, ledger, native=CUDA not in providers)
     if CUDA not in providers:
         ledger.note("this ONNX Runtime knows no CUDA: the graph runs on the CPU")
-    return build_model(fetched, settings, ledger, steps_of(settings.model), providers)
+    steps = steps_of(settings.model) if fetched.manifest.has_graph else None
+    return build_model(fetched, settings, ledger, steps, providers)
 
 
 def steps_of(model: str) -> Transforms | MakeTransforms | None:
-    """Return the steps that the model's function has around the graph; None if it has none."""
+    """Return the steps that a graph's function has around it; None if it has none."""
     name = f"functions.{model.replace('-', '_')}"
     # Asked of the parent first, because of a module whose parent is not there `find_spec` raises.
     if not find_spec(name) or not find_spec(f"{name}.model"):
@@ -129,8 +130,6 @@ def steps_of(model: str) -> Transforms | MakeTransforms | None:
     if hasattr(code, "transforms"):
         make: MakeTransforms = code.transforms
         return make
-    if not hasattr(code, "preprocess"):  # a program, which `build_model` refuses by its manifest
-        return None
     return Transforms(code.preprocess, code.postprocess, getattr(code, "rollout", None))
 
 

@@ -21,4 +21,3 @@ def test_steps_made_of_assets_are_left_to_the_loader() -> None:
 
 def test_model_without_a_function_of_its_own_has_none() -> None:
     assert steps_of("affine") is None
-    assert steps_of("sift") is None, "a program; its manifest says so and is refused"
