@@ -39,7 +39,7 @@ WAIT_S = 27.0
 
 @cache
 def _manifest() -> Manifest:
-    settings = Settings.from_environ(os.environ)
+    settings = Settings.from_environ({**os.environ, "HOTPLATE_MODEL": _settings.model})
     with closing(S3Reader.from_settings(settings, current_credentials(os.environ))) as reader:
         return pinned_manifest(settings, reader, Ledger())[0]
 

@@ -2,7 +2,7 @@
 
 | variable | meaning |
 |---|---|
-| `HOTPLATE_MODEL`, `HOTPLATE_VERSION` | what the endpoint serves |
+| `HOTPLATE_ENDPOINT_MODEL`, `HOTPLATE_VERSION` | what the endpoint serves |
 | `HOTPLATE_MANIFEST_SHA256`, `HOTPLATE_BUCKET` | as of a model's function |
 | `HOTPLATE_ENDPOINT` | name of the endpoint on SageMaker |
 | `HOTPLATE_TIER` | `sagemaker-async`: requests become jobs; `sagemaker-realtime`: they wait |
@@ -45,7 +45,7 @@ class ProxySettings:
         Raises:
             SettingsError: Naming the variable that is missing or wrong.
         """
-        names = ("MODEL", "VERSION", "ENDPOINT", "TIER", "JOB_TABLE", "DATA_BUCKET")
+        names = ("ENDPOINT_MODEL", "VERSION", "ENDPOINT", "TIER", "JOB_TABLE", "DATA_BUCKET")
         found = {name: environ.get(f"HOTPLATE_{name}", "") for name in names}
         if missing := [name for name, value in found.items() if not value]:
             raise SettingsError(f"HOTPLATE_{missing[0]} is not set")
@@ -55,7 +55,7 @@ class ProxySettings:
                 f"HOTPLATE_TIER is {tier[:40]!r}, neither 'sagemaker-async' nor 'sagemaker-realtime'"
             )
         return cls(
-            found["MODEL"],
+            found["ENDPOINT_MODEL"],
             found["VERSION"],
             found["ENDPOINT"],
             tier == "sagemaker-realtime",

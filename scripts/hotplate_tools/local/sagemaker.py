@@ -102,10 +102,7 @@ class LocalRuntime:
             "failure": f"{config['S3FailurePath'].rstrip('/')}/{file}",
         }
         self._queued.put(asked)
-        places = {
-            f"{_HEADER}OutputLocation": asked["output"],
-            f"{_HEADER}FailureLocation": asked["failure"],
-        }
+        places = {f"{_HEADER}{name}Location": str(asked[name.lower()]) for name in ("Output", "Failure")}
         return 202, places, json.dumps({"InferenceId": inference}).encode()
 
     def work(self) -> None:
@@ -193,9 +190,9 @@ def local_runtime(runtime: LocalRuntime, port: int = 0) -> Iterator[LocalRuntime
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             match self.path.strip("/").split("/"):
                 case ["endpoints", name, "invocations"]:
-                    status, headers, answer = runtime.invoke(name, self.headers, body)
+                    status, headers, answer = runtime.invoke(name, dict(self.headers.items()), body)
                 case ["endpoints", name, "async-invocations"]:
-                    status, headers, answer = runtime.enqueue(name, self.headers)
+                    status, headers, answer = runtime.enqueue(name, dict(self.headers.items()))
                 case _:
                     status, headers, answer = _error("UnknownOperationException", 404, self.path)
             self.send_response(status)

@@ -74,9 +74,7 @@ class Cloud:
             Tags=[{"Key": f"hotplate:{name}", "Value": each} for name, each in leased.items()],
         )
 
-    def ask(
-        self, body: Any, path: str = INFER, headers: dict[str, str] | None = None, **caller: str
-    ) -> dict[str, Any]:
+    def ask(self, body: Any, path: str = INFER, headers: Any = None, **caller: str) -> dict[str, Any]:
         """Return the proxy's result for a request of the tenant `acme`."""
         assert self.app
         method = "GET" if body is None else "POST"
@@ -119,7 +117,7 @@ def settings(moto: str, version: Published) -> dict[str, str]:
         "HOTPLATE_ENDPOINT": NAME,
         "HOTPLATE_JOB_TABLE": "JobTable",
         "HOTPLATE_MANIFEST_SHA256": version.settings.manifest_sha256,
-        "HOTPLATE_MODEL": "affine",
+        "HOTPLATE_ENDPOINT_MODEL": "affine",
         "HOTPLATE_SIGNING_KEYS": SeedSigner().pinned,
         "HOTPLATE_STACK": STACK,
         "HOTPLATE_VERSION": version.settings.version,

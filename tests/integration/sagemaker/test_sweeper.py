@@ -36,8 +36,7 @@ class Flaky:
 
     def delete_endpoint(self, EndpointName: str) -> Any:  # noqa: N803 - boto3's name
         if EndpointName in self.stubborn:
-            error = {"Code": "ValidationException", "Message": "it is being updated"}
-            raise ClientError({"Error": error}, "DeleteEndpoint")
+            raise ClientError({"Error": {"Code": "ValidationException"}}, "DeleteEndpoint")
         return self._client.delete_endpoint(EndpointName=EndpointName)
 
 
@@ -70,18 +69,23 @@ def made() -> Iterator[SageMaker]:
 
 
 def test_what_is_past_its_lease_is_deleted_and_nothing_else(made: SageMaker) -> None:
-    made.add("prod-old", stack="prod", deadline=PAST)
-    made.add("prod-new", stack="prod", deadline=FUTURE)
-    made.add("prod-none", stack="prod")
-    made.add("prod-odd", stack="prod", deadline="tomorrow")
-    made.add("prod-2-gpu", stack="prod-2", deadline=PAST)
-    made.add("prod-theirs")
-    made.add("other", stack="other", deadline=PAST)
+    made.add("prod-gpu-old", stack="prod", deadline=PAST)
+    made.add("prod-gpu-new", stack="prod", deadline=FUTURE)
+    made.add("prod-gpu-none", stack="prod")
+    made.add("prod-gpu-odd", stack="prod", deadline="tomorrow")
+    made.add("prod-gpu-2-gpu", stack="prod-gpu-2", deadline=PAST)
+    made.add("prod-gpu-theirs")
+    made.add("not-prod-gpu", stack="prod", deadline=PAST)
     done = {each.name: each.outcome for each in sweep(made.leases, time.time())}
-    assert done == {"prod-old": "deleted", "prod-new": "kept", "prod-none": "deleted", "prod-odd": "deleted"}
-    assert made.names() == {"prod-new", "prod-2-gpu", "prod-theirs", "other"}
+    assert done == {
+        "prod-gpu-old": "deleted",
+        "prod-gpu-new": "kept",
+        "prod-gpu-none": "deleted",
+        "prod-gpu-odd": "deleted",
+    }
+    assert made.names() == {"prod-gpu-new", "prod-gpu-2-gpu", "prod-gpu-theirs", "not-prod-gpu"}
     configs = made.client.list_endpoint_configs()["EndpointConfigs"]
-    assert "prod-old" in {each["EndpointConfigName"] for each in configs}, "to make it again of"
+    assert "prod-gpu-old" in {each["EndpointConfigName"] for each in configs}, "to make it again of"
 
 
 def test_money_is_counted_by_what_runs_and_ends_it_when_it_is_spent(made: SageMaker) -> None:
@@ -103,11 +107,11 @@ def test_money_is_counted_by_what_runs_and_ends_it_when_it_is_spent(made: SageMa
 
 
 def test_what_is_not_deleted_keeps_no_other_and_is_tried_again(made: SageMaker) -> None:
-    made.add("prod-a", stack="prod", deadline=PAST)
-    made.add("prod-b", stack="prod", deadline=PAST)
-    made.client.stubborn = {"prod-a"}
+    made.add("prod-gpu-a", stack="prod", deadline=PAST)
+    made.add("prod-gpu-b", stack="prod", deadline=PAST)
+    made.client.stubborn = {"prod-gpu-a"}
     done = {each.name: each.outcome for each in sweep(made.leases, time.time())}
-    assert done == {"prod-a": "failed", "prod-b": "deleted"}
+    assert done == {"prod-gpu-a": "failed", "prod-gpu-b": "deleted"}
     made.client.stubborn = set()
     assert [each.outcome for each in sweep(made.leases, time.time())] == ["deleted"]
     assert sweep(made.leases, time.time()) == []
@@ -122,9 +126,9 @@ def test_round_that_is_not_done_is_an_error_of_the_function(
 
     app = importlib.reload(module)
     monkeypatch.setattr(app, "_leases", made.leases)
-    made.add("prod-a", stack="prod", deadline=PAST)
-    made.client.stubborn = {"prod-a"}
-    with pytest.raises(StoreError, match="prod-a; the next round"):
+    made.add("prod-gpu-a", stack="prod", deadline=PAST)
+    made.client.stubborn = {"prod-gpu-a"}
+    with pytest.raises(StoreError, match="prod-gpu-a; the next round"):
         app.lambda_handler({}, None)
     made.client.stubborn = set()
     assert app.lambda_handler({}, None) == {"kept": 0, "deleted": 1}

@@ -1,4 +1,4 @@
-"""The endpoints of a stack on SageMaker and their leases, which are their tags.
+"""The endpoints of a stack on SageMaker, `STACK-gpu…`, and their leases, which are their tags.
 
 | tag | meaning |
 |---|---|
@@ -100,10 +100,13 @@ class Leases:
 
     def _named(self) -> list[tuple[str, str]]:
         with _faults(self._stack):
-            pages = self._client.get_paginator("list_endpoints").paginate(NameContains=self._stack)
-            return [
+            begin = f"{self._stack}-gpu"
+            pages = self._client.get_paginator("list_endpoints").paginate(NameContains=begin)
+            found = [
                 (each["EndpointName"], each["EndpointArn"]) for page in pages for each in page["Endpoints"]
             ]
+            # The tags of others may not even be read.
+            return [each for each in found if each[0].startswith(begin)]
 
 
 @contextmanager
