@@ -89,6 +89,9 @@ lock: .venv/.complete ## Pin all requirements again, with hashes
 	@for folder in functions/entities functions/sift tests/convert/programs/functions/entities; do \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	    -c layers/codecs/requirements.txt $$folder/requirements.in -o $$folder/requirements.txt; done
+	@$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.13 \
+	  --python-platform x86_64-manylinux_2_28 -c layers/onnxruntime/requirements.txt \
+	  functions/sagemaker/requirements.in -o functions/sagemaker/requirements.txt
 
 clean: ## Remove what the tasks made in this folder
 	rm -rf .venv .aws-sam .hotplate .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -200,9 +200,11 @@ def wanted(event: Mapping[str, Any]) -> tuple[Verb | None, str | None]:
     if not any(resource == prefix or resource.startswith(f"{prefix}/") for prefix in _PREFIXES):
         return None, None
     if parts[:2] == ["v2", "models"] and len(parts) > 2:
+        # A route for a model that a parameter names: its function knows which, and asks the scopes again.
+        model = None if parts[2] == "{model}" else parts[2]
         if method == "POST":
-            return ("infer" if parts[-1] in _ASKS else None), parts[2]
-        return ("read" if method == "GET" else None), parts[2]
+            return ("infer" if parts[-1] in _ASKS else None), model
+        return ("read" if method == "GET" else None), model
     # The catalogue's: it shows what may be read, and answers what is not there.
     return ("read" if method in ("GET", "POST") else None), None
 

@@ -144,15 +144,22 @@ def test_role_names_actions_and_resources(name: str) -> None:
         assert not [action for action in as_list(statement["Action"]) if "*" in action]
         for resource in as_list(statement["Resource"]):
             keys = ["models/*/versions/*/manifest.json"] if name == "CatalogueRole" else ["blobs/sha256/*"]
-            allowed = [{"Fn::Sub": f"${{ModelBucket.Arn}}/{key}"} for key in keys]
+            allowed: list[Any] = [{"Fn::Sub": f"${{ModelBucket.Arn}}/{key}"} for key in keys]
             allowed += [{"Fn::Sub": "${DataBucket.Arn}/uploads/*"}]
-            if name == "JobsRole":
+            if name in ("JobsRole", "GpuProxyRole", "GpuContainerRole"):
                 allowed.append({"Fn::Sub": "${DataBucket.Arn}/results/*"})
             allowed += [{"Fn::Sub": f"${{DataBucket.Arn}}/{folder}/*"} for folder in ("in", "work")]
             if name == "BatchRole":
                 allowed.append({"Fn::Sub": "${DataBucket.Arn}/out/*"})
                 # A run ends with the version of a model's function that it began with.
                 allowed += [{"Fn::Sub": f"${{{each.function}.Arn}}:*"} for each in served_models(DOCUMENT)]
+            if name == "GpuContainerRole":
+                allowed.append({"Fn::Sub": "${DataBucket.Arn}/results/=endpoint/*"})
+            if statement["Action"] in ("ecr:GetAuthorizationToken", "sagemaker:ListEndpoints"):
+                allowed.append("*")  # AWS takes no other resource of these
+            if name == "GpuSweeperRole":
+                arn = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:endpoint"
+                allowed.append({"Fn::Sub": f"{arn}/${{AWS::StackName}}-gpu*"})
             assert resource in allowed or "*" not in str(resource)
 
 
@@ -334,7 +341,14 @@ def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None
 
 def test_callers_reach_the_catalogue_and_the_relay_that_were_deployed_last() -> None:
     # A new pin is a parameter's new value, for which no version would be published.
-    for name in ("CatalogueFunction", "RelayFunction", "JobsFunction", "WebhooksFunction", "BatchFunction"):
+    for name in (
+        "CatalogueFunction",
+        "RelayFunction",
+        "JobsFunction",
+        "WebhooksFunction",
+        "BatchFunction",
+        "GpuProxyFunction",
+    ):
         function = FUNCTIONS[name]
         assert (function["AutoPublishAlias"], "AutoPublishAliasAllProperties" in function) == ("", False)
 
@@ -414,6 +428,7 @@ def test_table_is_on_demand_encrypted_restorable_and_outlives_the_stack(name: st
         "UploadsFunction",
         "JobsFunction",
         "BatchFunction",
+        "GpuProxyFunction",
     ],
 )
 def test_usage_lines_of_every_function_that_answers_tenants_reach_the_ledger(name: str) -> None:

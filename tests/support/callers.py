@@ -25,7 +25,8 @@ DOCUMENT = read_yaml(project_root() / "template.yaml")
 ROUTES = [
     Route(event["Properties"]["Method"], event["Properties"]["Path"], name)
     for name, resource in DOCUMENT["Resources"].items()
-    if resource["Type"] == "AWS::Serverless::Function"
+    # What is there under a condition only is not there by default.
+    if resource["Type"] == "AWS::Serverless::Function" and "Condition" not in resource
     for event in resource["Properties"].get("Events", {}).values()
     if event["Type"] == "Api"
 ]

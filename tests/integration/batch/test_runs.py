@@ -283,7 +283,7 @@ HEAD = b"x[0],x[1],x[2]\n"
         ("none.parquet", parquet_of(0), "succeeded", 0),
         ("one.parquet", parquet_of(1), "succeeded", 1),
         ("truncated.parquet", parquet_of(1000)[:-500], "failed", 0),
-        ("truncated.csv.gz", gzip.compress(HEAD + b"1,2,3\n" * 1000)[:-20], "failed", 0),
+        ("truncated.csv.gz", gzip.compress(HEAD + b"1,2,3\n" * 1000, mtime=0)[:-20], "failed", 0),
         ("x.jsonl", b'{"x": [1, 2, 3]}\n{"x": 1}\n\n{"x": [4, 5, 6]}', "succeeded", 2),
     ],
 )

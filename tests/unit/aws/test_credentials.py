@@ -99,3 +99,24 @@ def test_place_that_nobody_listens_at_is_a_passing_fault() -> None:
         pass
     with pytest.raises(StoreUnavailableError, match="ConnectionRefused"):
         current_credentials(environ(uri, "right"))
+
+
+def test_path_of_a_container_is_asked_at_the_one_host_that_gives_them_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = json.dumps(GIVEN).encode()
+    with answering(body) as uri:
+        monkeypatch.setattr("hotplate.aws.credentials._PATH_HOST", uri)
+        told = {
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/of-the-role",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "right",
+        }
+        assert current_credentials(told) == Credentials("ASIA", "secret", "token")
+
+
+def test_host_that_gives_out_credentials_is_botocores() -> None:
+    from botocore.utils import ContainerMetadataFetcher
+
+    from hotplate.aws.credentials import _PATH_HOST
+
+    assert f"http://{ContainerMetadataFetcher.IP_ADDRESS}" == _PATH_HOST

@@ -31,6 +31,7 @@ HotplateError
 │  ├─ ModelNotFoundError      no such model or version here
 │  ├─ CardNotFoundError       the version was published without a card
 │  └─ ModelNotReadyError      known, but not loaded (yet)
+│     └─ EndpointUnavailableError its endpoint on SageMaker takes no requests now; says why and for how long
 ├─ ArtifactError              bytes that must not be trusted
 │  ├─ ManifestError           not a manifest, or one that contradicts itself
 │  ├─ ManifestFormatError     written by a newer hotplate
@@ -214,6 +215,18 @@ class CardNotFoundError(ModelError):
 
 class ModelNotReadyError(ModelError):
     """The model is known but not loaded."""
+
+
+class EndpointUnavailableError(ModelNotReadyError):
+    """A model's endpoint on SageMaker takes no requests now. Its words are for the caller.
+
+    Attributes:
+        retry_after_s: Seconds after which another try may help.
+    """
+
+    def __init__(self, text: str, retry_after_s: int) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class ArtifactError(HotplateError):

@@ -61,3 +61,7 @@ STORE_BACKOFF_S = 0.1
 # Pixels that the images of one request may have together, counted before any is decoded. Ours: a
 # photograph of 24 MP; decoding it costs about a second and 300 MB at worst.
 MAX_IMAGE_PIXELS = 24_000_000
+
+# SageMaker's cap on the body of a real-time call and on its answer, in bytes.
+# Source: Amazon SageMaker API Reference, "InvokeEndpoint", Body: maximum length 6291456.
+SAGEMAKER_PAYLOAD_BYTES = 6 * MIB

@@ -32,7 +32,8 @@ def write_line(kind: str, record: Mapping[str, Any]) -> None:
     """Write one JSON line `{"hotplate": kind, ...record}` to standard output, Lambda's log.
 
     Kinds in use: `usage` (one a request), `cold` (one an execution environment), `restored` (instead,
-    for one made from a snapshot), `second session` (see `hotplate.runtime.staged`).
+    for one made from a snapshot), `second session` (see `hotplate.runtime.staged`),
+    `listening` (one a container of SageMaker, before its model is there).
     """
     line = orjson.dumps({"hotplate": kind, **record}, option=orjson.OPT_APPEND_NEWLINE)
     sys.stdout.write(line.decode())

@@ -17,6 +17,7 @@ __all__ = [
     "PRICES_DATE",
     "PRICES_REGION",
     "REST_API_MILLION_REQUESTS",
+    "instance_nano_usd",
     "piece_nano_usd",
     "request_nano_usd",
 ]
@@ -60,3 +61,12 @@ def piece_nano_usd(billed_ms: int, memory_mb: int, worker_ms: int, worker_mb: in
     """
     mb_ms = billed_ms * memory_mb + worker_ms * worker_mb
     return round(mb_ms * _GB_SECOND * 1e6 / 1024 + 2 * LAMBDA_MILLION_REQUESTS * 1000)
+
+
+def instance_nano_usd(ms: int, usd_per_hour: float) -> int:
+    """Return what one request costs on an instance that works on it for `ms`, and the calls that brought it.
+
+    What the instance asks while it has nothing to do is in no request. Requests that it works on at once are
+    each reckoned as if it were alone, so their sum may be more than the instance asks.
+    """
+    return round(ms * usd_per_hour * 1e9 / 3_600_000 + _CALLS_NANO_USD)

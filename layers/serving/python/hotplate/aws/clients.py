@@ -18,7 +18,7 @@ from hotplate.errors import SettingsError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["aws_client", "kms_client", "s3_client", "signing_client"]
+__all__ = ["aws_client", "endpoint_client", "kms_client", "s3_client", "signing_client"]
 
 # Seconds, and attempts counting the first. Source: "standard" mode of the AWS SDKs and Tools
 # Reference Guide, "Retry behavior"; a part of an upload is 16 MiB, hence the long read.
@@ -93,6 +93,21 @@ def aws_client(service: str, *, region: str | None = None) -> Any:
         raise SettingsError(f"{fault}: check AWS_PROFILE") from fault
     except NoRegionError as fault:
         raise SettingsError(f"{service}: {fault} Give --region, or set AWS_REGION.") from fault
+
+
+def endpoint_client(timeout_s: float) -> Any:
+    """Return a client of SageMaker's runtime that asks once and waits `timeout_s`: its caller waits too.
+
+    Raises:
+        SettingsError: The configured profile is not there, or no region is configured.
+    """
+    patience = Config(read_timeout=timeout_s, retries={"mode": "standard", "total_max_attempts": 1})
+    try:
+        return boto3.session.Session().client("sagemaker-runtime", config=_config().merge(patience))
+    except ProfileNotFound as fault:
+        raise SettingsError(f"{fault}: check AWS_PROFILE") from fault
+    except NoRegionError as fault:
+        raise SettingsError(f"sagemaker-runtime: {fault} Set AWS_REGION.") from fault
 
 
 def _config() -> Config:

@@ -1,7 +1,8 @@
 """The function's credentials: in its environment, or asked for where a snapshot must not hold any.
 
 Lambda puts keys into the environment of a function, except under SnapStart: a snapshot would keep them
-beyond their end. There it names an address on the machine itself that gives out what is valid now.
+beyond their end. There it names an address on the machine itself that gives out what is valid now, and so do
+the containers of SageMaker.
 
 Source: AWS Lambda developer guide, "Activating and managing Lambda SnapStart"; AWS SDKs and Tools Reference
 Guide, "Container credential provider".
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["current_credentials"]
 
 _URI, _TOKEN = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"
+# A path instead, in containers that ECS or SageMaker runs; the host is always this one.
+_PATH, _PATH_HOST = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "http://169.254.170.2"
 _TIMEOUT_S = 2.0
 _MAX_BYTES = 64 * 1024
 
@@ -44,11 +47,12 @@ def current_credentials(environ: Mapping[str, str]) -> Credentials:
         SettingsError: It holds none and names no place on this machine.
         StoreUnavailableError: The place does not answer, or with something else.
     """
-    if "AWS_ACCESS_KEY_ID" in environ or _URI not in environ:
+    place = environ.get(_URI, f"{_PATH_HOST}{environ[_PATH]}" if _PATH in environ else None)
+    if "AWS_ACCESS_KEY_ID" in environ or place is None:
         return Credentials.from_environ(environ)
-    uri = urlsplit(environ[_URI])
+    uri = urlsplit(place)
     if uri.scheme != "http" or not _is_here(uri.hostname or ""):
-        raise SettingsError(f"{_URI} is not an http address of this machine: {environ[_URI][:80]!r}")
+        raise SettingsError(f"{_URI} is not an http address of this machine: {place[:80]!r}")
     connection = http.client.HTTPConnection(uri.netloc, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", uri.path or "/", headers={"Authorization": environ.get(_TOKEN, "")})

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotplate.aws.faults import s3_faults
+from hotplate.aws.job_queue import JobReference
 from hotplate.errors import StoreConflictError
-from hotplate.tenants.folders import folder_of
+from hotplate.tenants.folders import folder_of, tenant_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,7 +31,7 @@ class JobFiles:
         self._client = client
         self._bucket = bucket
 
-    def put_request(self, job: Job, body: bytes) -> None:
+    def put_request(self, job: Job, body: bytes, content_type: str = "application/json") -> None:
         """Keep what the job is asked.
 
         Raises:
@@ -39,6 +40,36 @@ class JobFiles:
         key, kind = _key(job, "request.json"), job.headers.get("content-type", "application/json")
         with s3_faults(self._bucket, key):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=kind)
+
+    def request_uri(self, job: Job) -> str:
+        """Return where that is, as `s3://BUCKET/KEY`; `reference_of` reads it."""
+        return f"s3://{self._bucket}/{_key(job, 'request.json')}"
+
+    def reference_of(self, uri: str) -> JobReference:
+        """Return the job whose request is at `uri`.
+
+        Raises:
+            ValueError: No job's is.
+        """
+        parts = uri.removeprefix(f"s3://{self._bucket}/").split("/")
+        if len(parts) != 5 or (parts[0], parts[4]) != ("results", "request.json"):
+            raise ValueError(f"{uri[:200]!r} is no job's request")
+        tenant = tenant_of(parts[1])
+        if tenant is None:
+            raise ValueError(f"{uri[:200]!r} is in nobody's folder")
+        return JobReference(tenant, parts[2], parts[3])
+
+    def get_uri(self, uri: str, prefix: str) -> bytes:
+        """Return an object of this bucket under `prefix`.
+
+        Raises:
+            ValueError: It is elsewhere.
+            StoreError: It cannot be read.
+        """
+        key = uri.removeprefix(f"s3://{self._bucket}/")
+        if not key.startswith(prefix):
+            raise ValueError(f"{uri[:200]!r} is not under {prefix!r} of {self._bucket!r}")
+        return self._get(key)
 
     def request(self, job: Job) -> bytes:
         """Return what the job is asked.

@@ -27,6 +27,7 @@ from hotplate.errors import (
     BatchRunNotFoundError,
     BudgetSpentError,
     CallerError,
+    EndpointUnavailableError,
     ForeignInputError,
     HotplateError,
     InferenceError,
@@ -108,7 +109,7 @@ def answer_error(fault: BaseException, request: HttpRequest | None, request_id: 
     status = status_of(fault)
     name = type(fault).__name__ if isinstance(fault, HotplateError) else "InternalError"
     words = _WORDS.sub(" ", name.removesuffix("Error")).lower()
-    is_public = status < 500 or isinstance(fault, StepError)
+    is_public = status < 500 or isinstance(fault, (StepError, EndpointUnavailableError))
     text = str(fault) if is_public else f"{words} (request {request_id}); the function's log says more"
     body: dict[str, Any] = {
         "error": text,
@@ -122,7 +123,8 @@ def answer_error(fault: BaseException, request: HttpRequest | None, request_id: 
         body |= {"expected": fault.expected, "received": fault.received}
     if isinstance(fault, PayloadTooLargeError) and fault.can_upload:
         body["upload"] = UPLOAD
-    headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else {}
+    wait_s = fault.retry_after_s if isinstance(fault, EndpointUnavailableError) else RETRY_AFTER_S
+    headers = {"retry-after": str(wait_s)} if status == 503 else {}
     segments = request.segments if request else ()
     if is_openai(segments):
         body["error"] = openai_error(fault, status, text)

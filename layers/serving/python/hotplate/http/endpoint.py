@@ -125,6 +125,18 @@ class Endpoint:
         self._write(usage, response.status, len(response.body))
         return result
 
+    def respond(self, request: HttpRequest, usage: UsageLine) -> HttpResponse:
+        """Answer a request that did not come by Lambda, and whose caller `usage` knows; else as a call."""
+        usage.bytes_in = len(request.body)
+        try:
+            response = self._answer(request, usage)
+        except Exception as fault:  # the edge, as above
+            log_fault(fault, usage.request_id)
+            response = answer_error(fault, request, usage.request_id)
+        finished = self._finish(response, usage, usage.started)
+        self._write(usage, response.status, len(response.body))
+        return finished
+
     def after_restore(self, check: Callable[[Manifest], None]) -> None:
         """Begin again in an environment restored from a snapshot.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UsageLine"]
 
-# Where this code runs; other tiers have edges of their own.
+# Of Lambda's functions; other tiers have usage lines of their own kind.
 TIER = "lambda-zip"
 
 
@@ -34,9 +34,11 @@ class UsageLine:
         rows: Of the first input.
         tokens: Of a prompt and of its answer; None where nothing is generated.
         started: When it came, on the performance counter.
+        tier: Where this code runs.
     """
 
     __slots__ = ("bytes_in", "caller", "memory_mb", "request_id", "rows", "started", "tokens")
+    tier = TIER
 
     def __init__(self, context: LambdaContext, started: float | None = None) -> None:
         self.request_id = context.aws_request_id
@@ -78,7 +80,7 @@ class UsageLine:
                 "key": self.caller.key,
                 "model": model,
                 "version": version,
-                "tier": TIER,
+                "tier": self.tier,
                 "status": status,
                 "rows": self.rows,
                 **({"tokens_in": self.tokens[0], "tokens_out": self.tokens[1]} if self.tokens else {}),
@@ -89,7 +91,11 @@ class UsageLine:
                 "billed_ms": billed_ms,
                 "memory_mb": self.memory_mb,
                 "cold": cold,
-                "nano_usd": request_nano_usd(billed_ms, self.memory_mb),
+                "nano_usd": self.nano_usd(billed_ms),
                 "prices": PRICES_DATE,
             },
         )
+
+    def nano_usd(self, billed_ms: int) -> int:
+        """Return about what so many milliseconds cost, in billionths of a USD."""
+        return request_nano_usd(billed_ms, self.memory_mb)

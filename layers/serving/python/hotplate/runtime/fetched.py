@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hotplate.runtime.files import Cache, Placed, fetch_files
-from hotplate.runtime.forms import PROGRAM_FORM, choose_form
+from hotplate.runtime.forms import PROGRAM_FORM, choose_form, portable_form
 from hotplate.runtime.memory import private_memory
 from hotplate.runtime.pinned import pinned_manifest
 
@@ -52,8 +52,14 @@ class Fetched(NamedTuple):
         return {path: self.files[path] for path in paths if path in self.files}
 
 
-def fetch_here(settings: Settings, reader: Reader, ledger: Ledger) -> Fetched:
+def fetch_here(settings: Settings, reader: Reader, ledger: Ledger, *, native: bool = True) -> Fetched:
     """Return the version that the settings pin, fetched by this process.
+
+    Args:
+        settings: What to serve.
+        reader: Where the registry lies.
+        ledger: Gets the phases.
+        native: Whether a graph made for this processor is taken; where a GPU runs it the portable one is.
 
     Raises:
         StoreError: Bytes could not be had.
@@ -66,12 +72,17 @@ def fetch_here(settings: Settings, reader: Reader, ledger: Ledger) -> Fetched:
         memory = private_memory(size)
         return memory
 
-    manifest, _, form, placed = fetch_into(settings, reader, ledger, allocate)
+    manifest, _, form, placed = fetch_into(settings, reader, ledger, allocate, native=native)
     return Fetched(manifest, form, files_of(manifest, form, placed, memory))
 
 
 def fetch_into(
-    settings: Settings, reader: Reader, ledger: Ledger, allocate: Callable[[int], memoryview]
+    settings: Settings,
+    reader: Reader,
+    ledger: Ledger,
+    allocate: Callable[[int], memoryview],
+    *,
+    native: bool = True,
 ) -> tuple[Manifest, bytes, Form, list[Placed]]:
     """Return the manifest, its bytes, the form for this machine, and where its files are; see `fetch_files`.
 
@@ -83,7 +94,9 @@ def fetch_into(
     with ledger.phase("fetch"):
         form = PROGRAM_FORM
         if manifest.has_graph:
-            form = choose_form(manifest, ledger, installed_onnxruntime() if manifest.plan.isa else "")
+            form = portable_form(manifest)
+            if native:
+                form = choose_form(manifest, ledger, installed_onnxruntime() if manifest.plan.isa else "")
         entries = [entry for entry in manifest.files if entry.role in form.roles]
         placed = fetch_files(reader, entries, Cache(settings.cache_dir, ledger), allocate)
     return manifest, raw, form, placed

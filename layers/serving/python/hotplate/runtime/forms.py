@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.ledger import Ledger
 
-__all__ = ["PROGRAM_FORM", "Form", "choose_form"]
+__all__ = ["PROGRAM_FORM", "Form", "choose_form", "portable_form"]
 
 
 class Form(NamedTuple):
@@ -39,6 +39,11 @@ class Form(NamedTuple):
 PROGRAM_FORM = Form("", "", "none")
 
 
+def portable_form(manifest: Manifest) -> Form:
+    """Return the form that runs everywhere."""
+    return Form("graph", "weights", manifest.plan.load_level)
+
+
 def choose_form(manifest: Manifest, ledger: Ledger, onnxruntime: str) -> Form:
     """Return the form for this machine; the ledger is told when it is not the native one.
 
@@ -48,7 +53,7 @@ def choose_form(manifest: Manifest, ledger: Ledger, onnxruntime: str) -> Form:
         onnxruntime: Version of the ONNX Runtime that will load it.
     """
     plan = manifest.plan
-    portable = Form("graph", "weights", plan.load_level)
+    portable = portable_form(manifest)
     if plan.isa is None:
         return portable
     here = (this_isa(), onnxruntime)

@@ -24,11 +24,13 @@ from hotplate.errors import ManifestError
 from hotplate.runtime.fetched import fetch_here
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.model import Model, TransformedGraph
-from hotplate.runtime.session import Session
+from hotplate.runtime.session import CPU, Session
 from hotplate.runtime.staged import StagedSession
 from hotplate.runtime.warmup import warm_up
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hotplate.runtime.fetched import Fetched
     from hotplate.runtime.transforms import MakeTransforms, Transforms
     from hotplate.settings import Settings
@@ -60,6 +62,7 @@ def build_model(
     settings: Settings,
     ledger: Ledger,
     transforms: Transforms | MakeTransforms | None = None,
+    providers: Sequence[str] = (CPU,),
     *,
     warms_up: bool = True,
 ) -> Model:
@@ -72,6 +75,7 @@ def build_model(
         transforms: The function's own steps around the graph, or what makes them of the version's
             assets; None serves the graph's tensors.
         warms_up: Whether the graph is run on zeros here; a caller who knows better inputs does it himself.
+        providers: Where the graph may run, the best first; of more than one the ledger is told which.
 
     Raises:
         ManifestError: It is no graph, or its assets are not what the function needs.
@@ -86,7 +90,9 @@ def build_model(
         with ledger.phase("assets"):
             transforms = _made(transforms, fetched)
     with ledger.phase("session"):
-        session = _session(fetched, settings, ledger)
+        session = _session(fetched, settings, ledger, providers)
+    if len(providers) > 1:
+        ledger.note(f"of {', '.join(providers)} the graph has {', '.join(session.providers)}")
     model = Model(manifest, settings.version, TransformedGraph(session, transforms), ledger)
     if warms_up and not settings.is_on_demand:  # else the caller who waits would wait for two first runs
         with ledger.phase("warmup"):
@@ -94,7 +100,9 @@ def build_model(
     return model
 
 
-def _session(fetched: Fetched, settings: Settings, ledger: Ledger) -> Session | StagedSession:
+def _session(
+    fetched: Fetched, settings: Settings, ledger: Ledger, providers: Sequence[str]
+) -> Session | StagedSession:
     plan = fetched.manifest.plan
     (graph,) = fetched.of_role(fetched.form.graph).values()
     build = partial(
@@ -104,6 +112,7 @@ def _session(fetched: Fetched, settings: Settings, ledger: Ledger) -> Session | 
         threads=plan.intra_op_threads or settings.threads,
         level=fetched.form.level,
         arena=plan.arena,
+        providers=providers,
     )
     if plan.prepacking != "later":
         return build(prepacking=plan.prepacking)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from hotplate.manifest.schema import Arena, Prepacking
 
-__all__ = ["RUNTIME_VERSION", "Bound", "Session"]
+__all__ = ["CPU", "CUDA", "RUNTIME_VERSION", "Bound", "Session", "providers_here"]
 
 type Array = np.ndarray[Any, Any]
 
 RUNTIME_VERSION: str = ort.__version__
+# Execution providers. Source: ONNX Runtime documentation, "Execution Providers".
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 # Session options by the plan's word. An ONNX Runtime that does not know one ignores it.
 _PREPACKING: dict[Prepacking, tuple[str, ...]] = {
@@ -60,6 +62,7 @@ class Session:
         inputs: (name, shape with -1 for an open dimension, dtype) of the graph's inputs, in its order.
         output_names: The graph's, in its order.
         output_shapes: By name, with -1 for an open dimension.
+        providers: Those that ONNX Runtime runs it on; it drops one that does not work here.
     """
 
     def __init__(
@@ -71,8 +74,9 @@ class Session:
         prepacking: Prepacking = "on",
         level: Literal["all", "none"] = "all",
         arena: Arena = "on",
+        providers: Sequence[str] = (CPU,),
     ) -> None:
-        """Build the session on the CPU.
+        """Build the session.
 
         Args:
             graph: The ONNX file.
@@ -83,6 +87,7 @@ class Session:
                 `later` is `parallel` here, see `hotplate.runtime.staged`.
             level: How far the graph is optimised now; `none` for one that was before.
             arena: `on` keeps the memory of a run for the next.
+            providers: Where it may run, the best first.
 
         Raises:
             GraphError: ONNX Runtime refuses the graph or its weights.
@@ -107,7 +112,7 @@ class Session:
                 options.add_external_initializers_from_files_in_memory(
                     list(weights), list(weights.values()), [len(view) for view in weights.values()]
                 )
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(graph, options, providers=list(providers))
         except _ORT_ERRORS as fault:
             raise GraphError(f"the graph could not be loaded: {fault}") from fault
         self.inputs = [
@@ -116,6 +121,7 @@ class Session:
         ]
         self.output_names = [node.name for node in self._session.get_outputs()]
         self.output_shapes = {node.name: shape_of(node.shape) for node in self._session.get_outputs()}
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return every output; otherwise as `run`."""
@@ -179,6 +185,14 @@ class Bound:
             self._session.run_with_iobinding(self._binding)
         except _ORT_ERRORS as fault:
             raise InferenceError(f"the graph failed: {fault}") from fault
+
+
+def providers_here() -> tuple[str, ...]:
+    """Return the execution providers of the ONNX Runtime that is installed here, CUDA before the CPU."""
+    if CUDA not in ort.get_available_providers():
+        return (CPU,)
+    ort.preload_dlls()  # CUDA's libraries lie in packages of their own, where nothing else looks
+    return CUDA, CPU
 
 
 def _failed(fault: Exception, feeds: Mapping[str, Array]) -> HotplateError:

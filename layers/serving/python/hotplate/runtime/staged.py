@@ -39,14 +39,14 @@ class StagedSession:
     """Two sessions one after the other, used like one.
 
     Attributes:
-        inputs, output_names: As `Session`'s.
+        inputs, output_names, providers: As `Session`'s.
         stage: 1 while the first answers, then 2.
         fault: Why the second could not be built; empty while there is no reason.
     """
 
     def __init__(self, first: Session, build: Callable[[], Session]) -> None:
         """Serve from `first` until what `build` returns is there."""
-        self.inputs, self.output_names = first.inputs, first.output_names
+        self.inputs, self.output_names, self.providers = first.inputs, first.output_names, first.providers
         self.stage, self.fault = 1, ""  # of the second session
         self._session, self._build = first, build
         self._thread: threading.Thread | None = None

@@ -1,0 +1,1 @@
+"""Requests to the model that runs on SageMaker."""

@@ -1,0 +1,1 @@
+"""Ends endpoints on SageMaker whose lease is over."""

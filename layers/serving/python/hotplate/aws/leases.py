@@ -1,0 +1,121 @@
+"""The endpoints of a stack on SageMaker, `STACK-gpu…`, and their leases, which are their tags.
+
+| tag | meaning |
+|---|---|
+| `hotplate:stack` | whose it is; an endpoint without it is nobody's here and is not touched |
+| `hotplate:deadline` | when it ends, `2026-12-01T18:00:00Z` |
+| `hotplate:budget-usd`, `hotplate:usd-per-hour` | what it may cost in all, what one instance asks |
+| `hotplate:spent-usd`, `hotplate:counted-at` | what was counted so far, and when last (seconds since 1970) |
+
+Source: Amazon SageMaker API Reference, "ListEndpoints", "DescribeEndpoint", "DeleteEndpoint", "AddTags".
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from hotplate.aws.faults import status_of
+from hotplate.errors import StoreError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["LeasedEndpoint", "Leases"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedEndpoint:
+    """One endpoint.
+
+    Attributes:
+        name, arn, status: SageMaker's.
+        created: Seconds since 1970.
+        instances: That run now, of all variants.
+        tags: By name, those of the table above.
+    """
+
+    name: str
+    arn: str
+    status: str
+    created: float
+    instances: int
+    tags: Mapping[str, str]
+
+
+class Leases:
+    """The endpoints of `stack`, reached by a client of SageMaker."""
+
+    def __init__(self, client: Any, stack: str) -> None:
+        self._client = client
+        self._stack = stack
+
+    def all(self) -> Iterator[LeasedEndpoint]:
+        """Yield the stack's endpoints.
+
+        Raises:
+            StoreError: SageMaker does not tell.
+        """
+        for name, arn in self._named():
+            with _faults(name):
+                told = self._client.list_tags(ResourceArn=arn)["Tags"]
+            tags = {tag["Key"]: tag["Value"] for tag in told if tag["Key"].startswith("hotplate:")}
+            if tags.get("hotplate:stack") != self._stack:
+                continue
+            with _faults(name):
+                found = self._client.describe_endpoint(EndpointName=name)
+            variants = found.get("ProductionVariants") or []
+            yield LeasedEndpoint(
+                name,
+                arn,
+                found["EndpointStatus"],
+                found["CreationTime"].timestamp(),
+                sum(int(each.get("CurrentInstanceCount", 0)) for each in variants),
+                tags,
+            )
+
+    def delete(self, endpoint: LeasedEndpoint) -> None:
+        """Delete an endpoint; its configuration stays, so that another can be made of it.
+
+        Raises:
+            StoreError: SageMaker does not, now.
+        """
+        with _faults(endpoint.name):
+            self._client.delete_endpoint(EndpointName=endpoint.name)
+
+    def tag(self, endpoint: LeasedEndpoint, **tags: str) -> None:
+        """Write tags: `spent_usd="1.5"` is `hotplate:spent-usd`.
+
+        Raises:
+            StoreError: SageMaker does not.
+        """
+        written = [
+            {"Key": f"hotplate:{name.replace('_', '-')}", "Value": each} for name, each in tags.items()
+        ]
+        with _faults(endpoint.name):
+            self._client.add_tags(ResourceArn=endpoint.arn, Tags=written)
+
+    def _named(self) -> list[tuple[str, str]]:
+        with _faults(self._stack):
+            begin = f"{self._stack}-gpu"
+            pages = self._client.get_paginator("list_endpoints").paginate(NameContains=begin)
+            found = [
+                (each["EndpointName"], each["EndpointArn"]) for page in pages for each in page["Endpoints"]
+            ]
+            # The tags of others may not even be read.
+            return [each for each in found if each[0].startswith(begin)]
+
+
+@contextmanager
+def _faults(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as fault:
+        code = fault.response.get("Error", {}).get("Code", "")
+        kind = StoreUnavailableError if status_of(fault) >= 500 or "Throttl" in code else StoreError
+        raise kind(f"sagemaker:{what}: {code}") from fault
+    except BotoCoreError as fault:
+        raise StoreUnavailableError(f"sagemaker:{what}: {fault}") from fault
