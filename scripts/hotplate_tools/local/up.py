@@ -186,7 +186,8 @@ def _local(
         region=REGION,
         port=cloud.port,
         pid=cloud.process.pid,
-        functions={name: stack.resources[name] for name in functions},
+        # One whose condition does not hold was built and is not there.
+        functions={name: stack.resources[name] for name in functions if name in stack.resources},
         requests=requests,
         key=key,
         _cloud=cloud,

@@ -14,7 +14,7 @@ from functions.authorizer.decide import wanted
         ("POST", "/v2/models/{model}/versions/{version}/infer", "infer"),
         ("GET", "/v2/models/{model}", "read"),
         ("GET", "/v2/models/{model}/ready", "read"),
-        ("POST", "/v2/models/{model}/explain", None),
+        ("POST", "/v2/models/{model}/train", None),
         ("DELETE", "/v2/models/{model}", None),
     ],
 )
