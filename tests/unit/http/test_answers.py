@@ -21,6 +21,8 @@ CLASSES = [
 def instance(kind: type[errors.HotplateError]) -> errors.HotplateError:
     if issubclass(kind, errors.RequestError):
         return kind("input 'x'", expected="FP32", received="INT64")
+    if issubclass(kind, errors.EndpointUnavailableError):
+        return kind("the endpoint is asleep", 60)
     return kind("s3://bucket/secret/place")
 
 
