@@ -317,7 +317,8 @@ def test_api_stays_within_the_bounds_of_cloudformation_and_api_gateway() -> None
     paths = {path for each in routes for path in _parents(each["Path"])}
     assert len(paths) <= 300 * 0.8  # resources of an API
     # Beside what is written: a permission an event, a version and an alias a function.
-    assert len(RESOURCES) + len(events) + 2 * len(FUNCTIONS) <= 500 * 0.8  # resources of a stack
+    # A model is twelve of them, so there is room for some of the user's own.
+    assert len(RESOURCES) + len(events) + 2 * len(FUNCTIONS) <= 500 * 0.9  # resources of a stack
 
 
 def _parents(path: str) -> Iterator[str]:
