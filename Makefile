@@ -10,7 +10,7 @@ FIND_PYTHON = for name in python3.13 python3.14 python3.12 python3 \
 	$$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[342].*/bin/python 2>/dev/null | sort -r); do \
 	"$$name" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$name" && break; done
 
-.PHONY: help demo test check up unit integration e2e models models-test convert fuzz bench build lock clean
+.PHONY: help demo test inside check up unit integration e2e models models-test convert fuzz bench build lock clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,12 +28,14 @@ help: ## List the tasks
 demo: .venv/.complete ## Publish a model, start the local cloud, ask it cold and warm, stop
 	@$(BIN)/hotplate demo
 
-# Whole files in each of two processes, because servers are started once a process and a file.
-PARALLEL := -n 2 --dist loadfile
-
 test: models ## Run every test but those of frameworks: unit, integration, end to end, each model over HTTP
-	@$(BIN)/pytest $(PARALLEL) --ignore=tests/convert --ignore=tests/models
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target inside e2e
 	@$(BIN)/pytest tests/models
+
+# Beside the end-to-end tests, which wait for other processes half of the time. One local cloud at a time: it holds
+# some 7 GB of unpacked layers.
+inside: .venv/.complete
+	@$(BIN)/pytest tests/unit tests/integration
 
 check: .venv/.complete ## Format, lint, types, imports, template
 	@$(BIN)/ruff format --check
