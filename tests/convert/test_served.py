@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,31 +20,47 @@ if TYPE_CHECKING:
 SOURCES = [*ONNX_SOURCES, *FRAMEWORK_SOURCES]
 # So many fit beside the project's own models: CloudFormation takes 500 resources a stack.
 AT_ONCE = 5
-CASES = [(index // AT_ONCE, source) for index, source in enumerate(SOURCES)]
-each_of_them = pytest.mark.parametrize(
-    ("served", "source"), CASES, indirect=["served"], ids=[source.name for source in SOURCES]
-)
+
+
+class Clouds:
+    """A local cloud with one group of them, ended when another group is asked for."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request, self._stack = request, ExitStack()
+        self._group = -1
+        self._cloud: LocalCloud | None = None
+
+    def __call__(self, source: SourceKind) -> LocalCloud:
+        group = SOURCES.index(source) // AT_ONCE
+        if group != self._group or self._cloud is None:
+            self._stack.close()
+            first = group * AT_ONCE
+            given = [each.given(self._request) for each in SOURCES[first : first + AT_ONCE]]
+            self._cloud = self._stack.enter_context(local_cloud(Console(as_json=True), given))
+            self._group = group
+        return self._cloud
+
+    def close(self) -> None:
+        self._stack.close()
 
 
 @pytest.fixture(scope="session")
-def served(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
-    """A local cloud with one group of them."""
-    given = [source.given(request) for group, source in CASES if group == request.param]
-    with local_cloud(Console(as_json=True), given) as cloud:
-        yield cloud
+def clouds(request: pytest.FixtureRequest) -> Iterator[Clouds]:
+    with closing(Clouds(request)) as made:
+        yield made
 
 
-@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
-@each_of_them
-def test_served_model_answers_as_its_framework_did(
-    request: pytest.FixtureRequest, served: LocalCloud, source: SourceKind, binary: bool
+# In one test, so that a group's come one after the other.
+@pytest.mark.parametrize("how", ["binary", "json", "example"])
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_served_model_answers_as_its_framework_did_and_to_its_example(
+    request: pytest.FixtureRequest, clouds: Clouds, source: SourceKind, how: str
 ) -> None:
-    facts = source.folder(request) / f"{source.facts}.npz"
-    assert_answers_as_its_framework_did(served.url, source.name, facts, binary=binary)
-
-
-@each_of_them
-def test_example_request_of_a_model_is_answered(served: LocalCloud, source: SourceKind) -> None:
+    served = clouds(source)
+    if how != "example":
+        facts = source.folder(request) / f"{source.facts}.npz"
+        assert_answers_as_its_framework_did(served.url, source.name, facts, binary=how == "binary")
+        return
     example = served.requests[source.name]
     assert example is not None
     body = json.dumps(example).encode()
