@@ -82,20 +82,8 @@ class _Context:
 class _InstanceUsage(UsageLine):
     """The usage line of an instance. Its start is nobody's request, so no request pays it."""
 
+    bills_init = False
     usd_per_hour = 0.0
-
-    def write(
-        self,
-        status: int,
-        bytes_out: int,
-        *,
-        model: str | None = None,
-        version: str | None = None,
-        cold: bool = False,
-        init_ms: float = 0,
-    ) -> None:
-        """Write the line; see `UsageLine.write`."""
-        super().write(status, bytes_out, model=model, version=version, cold=cold, init_ms=0)
 
     def nano_usd(self, billed_ms: int) -> int:
         """Return about what so many milliseconds of the instance cost, in billionths of a USD."""

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["PngFile", "as_json_option"]
+__all__ = ["PngFile", "as_json_option", "stack_options"]
 
 as_json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
 )
+
+
+def stack_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which stack is meant; the command gets it as `stack`, a `DeployedStack`."""
+
+    @functools.wraps(command)
+    def with_stack(*given: Any, stack: str, endpoint: str | None, region: str | None, **named: Any) -> None:
+        from hotplate_tools.deployed import DeployedStack  # brings boto3, which no help text needs
+
+        command(*given, stack=DeployedStack(stack, endpoint, region), **named)
+
+    made: Callable[..., None] = with_stack
+    for option in (
+        click.option("--region", help="AWS region; the environment's or the profile's if not given."),
+        click.option("--endpoint", metavar="URL", help="Of the local cloud, as `hotplate up` prints it."),
+        click.option("--stack", default="hotplate", show_default=True, help="Name of the stack."),
+    ):
+        made = option(made)
+    return made
 
 
 class PngFile(click.Path):

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from hotplate_tools.batch.commands import batch
 from hotplate_tools.batch.follow import ENDED
 from hotplate_tools.batch.stack import BatchOfStack, batch_of
+from hotplate_tools.deployed import DeployedStack
 from hotplate_tools.training.stored import source_folder
 from tests.support.http_call import call
 
@@ -41,7 +42,7 @@ ROWS = rows()
 
 @pytest.fixture(scope="module")
 def stack(cloud: LocalCloud) -> BatchOfStack:
-    return batch_of("hotplate", endpoint=cloud.endpoint)
+    return batch_of(DeployedStack("hotplate", cloud.endpoint))
 
 
 @pytest.fixture(scope="module")

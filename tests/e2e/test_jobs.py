@@ -14,6 +14,7 @@ from hotplate.client import Client
 from hotplate.protocol.request import encode_request
 from hotplate.protocol.types import RequestOutput, Tensor
 from hotplate.tenants.webhooks import sign
+from hotplate_tools.deployed import DeployedStack
 from hotplate_tools.keys.manage import webhook_secret
 from hotplate_tools.keys.stack import callers_of
 from tests.support.http_call import call
@@ -89,7 +90,7 @@ def test_caller_who_prefers_not_to_wait_gets_the_same_later(cloud: LocalCloud) -
 
 
 def test_receiver_that_is_down_at_first_is_told_in_the_end(cloud: LocalCloud) -> None:
-    secret = webhook_secret(callers_of("hotplate", endpoint=cloud.endpoint), "-")
+    secret = webhook_secret(callers_of(DeployedStack("hotplate", cloud.endpoint)), "-")
     with receiver(503, 204) as (hook, told):
         body = json.dumps({"model": "digits", "request": ASKED, "webhook": hook}).encode()
         assert call(cloud.url, "PUT", "/jobs/told", body).status == 202

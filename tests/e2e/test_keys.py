@@ -13,6 +13,7 @@ import pytest
 
 from hotplate.tenants.keys import Key, digest_of, new_key, read_scopes
 from hotplate.tenants.usage import Usage
+from hotplate_tools.deployed import DeployedStack
 from hotplate_tools.keys.manage import Limits, create
 from hotplate_tools.keys.stack import CallersOfStack, callers_of
 from tests.support.callers import ROUTES
@@ -48,7 +49,7 @@ SOME = [
 
 @pytest.fixture(scope="module")
 def callers(keyed: LocalCloud) -> CallersOfStack:
-    return callers_of("hotplate", endpoint=keyed.endpoint)
+    return callers_of(DeployedStack("hotplate", keyed.endpoint))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from hotplate.tenants.keys import new_key, read_scopes
+from hotplate_tools.deployed import DeployedStack
 from hotplate_tools.keys.manage import create
 from hotplate_tools.keys.stack import callers_of
 from tests.support.http_call import Answer, call
@@ -54,7 +55,7 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def asked(keyed: LocalCloud) -> Asked:
-    key = create(callers_of("hotplate", endpoint=keyed.endpoint), "marked", read_scopes(["*:*"])).secret
+    key = create(callers_of(DeployedStack("hotplate", keyed.endpoint)), "marked", read_scopes(["*:*"])).secret
     found = Asked(keyed, key)
     _ask_models(found)
     _ask_what_is_refused(found)

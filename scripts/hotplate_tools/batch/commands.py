@@ -10,11 +10,11 @@ import click
 
 from hotplate_tools.console import Console
 from hotplate_tools.failures import FailedError, RefusedError
-from hotplate_tools.keys.commands import stack_options
-from hotplate_tools.options import as_json_option
+from hotplate_tools.options import as_json_option, stack_options
 
 if TYPE_CHECKING:
     from hotplate_tools.batch.stack import BatchOfStack
+    from hotplate_tools.deployed import DeployedStack
 
 __all__ = ["batch"]
 
@@ -53,9 +53,7 @@ def run(
     out: Path | None,
     no_follow: bool,
     dry_run: bool,
-    stack: str,
-    endpoint: str | None,
-    region: str | None,
+    stack: DeployedStack,
     as_json: bool,
 ) -> None:
     """Predict the rows of FILE, follow the run to its end and print its report."""
@@ -64,7 +62,7 @@ def run(
     from hotplate_tools.batch.stack import batch_of
 
     console, told = Console(as_json=as_json), _options(file, options, version)
-    where = batch_of(stack, endpoint=endpoint, region=region)
+    where = batch_of(stack)
     given = files.given_file(where, file)
     key = files.key_of(where, given, model, tenant)
     if dry_run:
@@ -83,11 +81,11 @@ def run(
 @click.argument("run_id", metavar="RUN")
 @stack_options
 @as_json_option
-def status(run_id: str, *, stack: str, endpoint: str | None, region: str | None, as_json: bool) -> None:
+def status(run_id: str, *, stack: DeployedStack, as_json: bool) -> None:
     """Print how far a run is."""
     from hotplate_tools.batch.stack import batch_of
 
-    found = batch_of(stack, endpoint=endpoint, region=region).ask("status", run_id)
+    found = batch_of(stack).ask("status", run_id)
     Console(as_json=as_json).result(found, _words(found))
 
 
@@ -102,16 +100,14 @@ def resume(
     *,
     out: Path | None,
     no_follow: bool,
-    stack: str,
-    endpoint: str | None,
-    region: str | None,
+    stack: DeployedStack,
     as_json: bool,
 ) -> None:
     """Take a run up again that failed, or was cancelled: what failed or is missing, and nothing else."""
     from hotplate_tools.batch.stack import batch_of
 
     console = Console(as_json=as_json)
-    where = batch_of(stack, endpoint=endpoint, region=region)
+    where = batch_of(stack)
     found = where.ask("resume", run_id)
     if no_follow:
         console.result(found, _words(found))
@@ -123,11 +119,11 @@ def resume(
 @click.argument("run_id", metavar="RUN")
 @stack_options
 @as_json_option
-def cancel(run_id: str, *, stack: str, endpoint: str | None, region: str | None, as_json: bool) -> None:
+def cancel(run_id: str, *, stack: DeployedStack, as_json: bool) -> None:
     """End a run. What has begun is not stopped, and without effect but on the bill."""
     from hotplate_tools.batch.stack import batch_of
 
-    found = batch_of(stack, endpoint=endpoint, region=region).ask("cancel", run_id)
+    found = batch_of(stack).ask("cancel", run_id)
     Console(as_json=as_json).result(found, _words(found))
 
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from hotplate.aws.clients import aws_client, s3_client
 from hotplate_tools.failures import FailedError, RefusedError
-from hotplate_tools.local.deploy import client as local_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from hotplate_tools.deployed import DeployedStack
+
 __all__ = ["BatchOfStack", "batch_of"]
 
-_ADVICE = "Name it with --stack; --endpoint is for the local cloud, as `hotplate up` prints it."
 _MISSING, _CONFLICT = 404, 409
 
 
@@ -65,33 +64,17 @@ class BatchOfStack:
         return body
 
 
-def batch_of(stack: str, *, endpoint: str | None = None, region: str | None = None) -> BatchOfStack:
+def batch_of(stack: DeployedStack) -> BatchOfStack:
     """Return the files of a stack.
 
-    Args:
-        stack: Its name.
-        endpoint: Of the local cloud; None for AWS, or where the AWS settings lead.
-        region: None takes the environment's or the profile's.
-
     Raises:
-        FailedError: There is no such stack, or it predicts no files (of an older hotplate).
+        FailedError: There is no such stack, or it has no batch (of an older hotplate).
     """
-
-    def client(service: str) -> Any:
-        return local_client(service, endpoint) if endpoint else aws_client(service, region=region)
-
-    try:
-        described = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    except (BotoCoreError, ClientError) as fault:
-        raise FailedError(f"the stack {stack} cannot be read: {fault}", advice=_ADVICE) from fault
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
-    missing = {"DataBucketName", "BatchFunctionName"} - set(outputs)
-    if missing:
-        raise FailedError(f"the stack {stack} has no output {', '.join(sorted(missing))}", advice=_ADVICE)
+    outputs = stack.outputs("DataBucketName", "BatchFunctionName")
     return BatchOfStack(
-        s3=client("s3") if endpoint else s3_client(region=region),
+        s3=stack.client("s3"),
         bucket=outputs["DataBucketName"],
-        functions=client("lambda"),
+        functions=stack.client("lambda"),
         function=outputs["BatchFunctionName"],
     )
 

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hotplate_tools.console import Console
-from hotplate_tools.options import as_json_option
+from hotplate_tools.options import as_json_option, stack_options
 
 if TYPE_CHECKING:
     from hotplate.tenants.keys import Key, Tenant
+    from hotplate_tools.deployed import DeployedStack
     from hotplate_tools.keys.manage import NewKey
 
-__all__ = ["keys", "stack_options"]
+__all__ = ["keys"]
 
 # A caller who got the new key has this long to take it into use, in hours.
 OVERLAP_HOURS = 24
-
-
-def stack_options[F: Callable[..., Any]](command: F) -> F:
-    """Add the options that say which stack is meant."""
-    for option in (
-        click.option("--region", help="AWS region; the environment's or the profile's if not given."),
-        click.option("--endpoint", metavar="URL", help="Of the local cloud, as `hotplate up` prints it."),
-        click.option("--stack", default="hotplate", show_default=True, help="Name of the stack."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -59,9 +48,7 @@ def create(
     expires_days: int | None,
     note: str,
     dry_run: bool,
-    stack: str,
-    endpoint: str | None,
-    region: str | None,
+    stack: DeployedStack,
     as_json: bool,
 ) -> None:
     """Make a key for TENANT and show it, once."""
@@ -70,7 +57,7 @@ def create(
     from hotplate_tools.keys.stack import callers_of
 
     scopes = read_scopes(allow)
-    callers = callers_of(stack, endpoint=endpoint, region=region)
+    callers = callers_of(stack)
     if dry_run:
         new = "" if callers.table.tenant(tenant) else " (new)"
         would = {"tenant": tenant, "new_tenant": bool(new), "allows": str(scopes).split()}
@@ -84,13 +71,11 @@ def create(
 @click.option("--tenant", help="Only this tenant's.")
 @stack_options
 @as_json_option
-def list_keys(
-    *, tenant: str | None, stack: str, endpoint: str | None, region: str | None, as_json: bool
-) -> None:
+def list_keys(*, tenant: str | None, stack: DeployedStack, as_json: bool) -> None:
     """List keys and tenants, never the keys themselves."""
     from hotplate_tools.keys.stack import callers_of
 
-    callers = callers_of(stack, endpoint=endpoint, region=region)
+    callers = callers_of(stack)
     found = [key for key in callers.table.all_keys() if tenant in (None, key.tenant)]
     tenants = [each for each in callers.table.tenants() if tenant in (None, each.name)]
     value = {"keys": [_key_dict(key) for key in found], "tenants": [_tenant_dict(each) for each in tenants]}
@@ -103,12 +88,12 @@ def list_keys(
 @click.argument("key_id", metavar="KEY_ID")
 @stack_options
 @as_json_option
-def revoke(key_id: str, *, stack: str, endpoint: str | None, region: str | None, as_json: bool) -> None:
+def revoke(key_id: str, *, stack: DeployedStack, as_json: bool) -> None:
     """Refuse a key from now on; within 60 seconds nobody gets in with it."""
     from hotplate_tools.keys import manage
     from hotplate_tools.keys.stack import callers_of
 
-    key = manage.revoke(callers_of(stack, endpoint=endpoint, region=region), key_id)
+    key = manage.revoke(callers_of(stack), key_id)
     text = f"{key.id} of {key.tenant} is revoked; within 60 seconds nobody gets in with it"
     Console(as_json=as_json).result(_key_dict(key), text)
 
@@ -130,16 +115,14 @@ def rotate(
     *,
     overlap_hours: int,
     expires_days: int | None,
-    stack: str,
-    endpoint: str | None,
-    region: str | None,
+    stack: DeployedStack,
     as_json: bool,
 ) -> None:
     """Make a key like KEY_ID and show it, once; the old one ends after a while."""
     from hotplate_tools.keys import manage
     from hotplate_tools.keys.stack import callers_of
 
-    callers = callers_of(stack, endpoint=endpoint, region=region)
+    callers = callers_of(stack)
     made = manage.rotate(callers, key_id, overlap_s=overlap_hours * 3600, expires_days=expires_days)
     _show_new(made, as_json=as_json)
 
@@ -159,16 +142,14 @@ def limits(
     burst: int | None,
     quota: int | None,
     budget: float | None,
-    stack: str,
-    endpoint: str | None,
-    region: str | None,
+    stack: DeployedStack,
     as_json: bool,
 ) -> None:
     """Say what TENANT may use; makes the tenant if it is new. What is not given stays."""
     from hotplate_tools.keys import manage
     from hotplate_tools.keys.stack import callers_of
 
-    callers = callers_of(stack, endpoint=endpoint, region=region)
+    callers = callers_of(stack)
     done = manage.limit(callers, tenant, manage.Limits(rate, burst, quota, budget))
     Console(as_json=as_json).result(_tenant_dict(done), _tenant_text(done))
 
@@ -190,16 +171,14 @@ def webhook_secret(
     *,
     rotate: bool,
     overlap_hours: int,
-    stack: str,
-    endpoint: str | None,
-    region: str | None,
+    stack: DeployedStack,
     as_json: bool,
 ) -> None:
     """Print the secret that TENANT's webhooks are signed with; make it if there is none."""
     from hotplate_tools.keys import manage
     from hotplate_tools.keys.stack import callers_of
 
-    callers = callers_of(stack, endpoint=endpoint, region=region)
+    callers = callers_of(stack)
     overlap_s = overlap_hours * 3600 if rotate else None
     secret = manage.webhook_secret(callers, tenant, overlap_s=overlap_s)
     Console(as_json=as_json).result({"tenant": tenant, "secret": secret}, secret)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hotplate_tools.console import Console
-from hotplate_tools.keys.commands import stack_options
-from hotplate_tools.options import as_json_option
+from hotplate_tools.options import as_json_option, stack_options
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from hotplate_tools.deployed import DeployedStack
 
 __all__ = ["data", "delete_under"]
 
@@ -32,22 +33,16 @@ def delete_by_subject(
     subject: str,
     *,
     dry_run: bool,
-    stack: str,
-    endpoint: str | None,
-    region: str | None,
+    stack: DeployedStack,
     as_json: bool,
 ) -> None:
     """Delete all that was kept of TENANT's requests about SUBJECT, as they said in Hotplate-Subject."""
-    from hotplate.aws.clients import s3_client
     from hotplate.tenants.captures import subject_prefix
-    from hotplate_tools.keys.stack import outputs_of
-    from hotplate_tools.local.deploy import client as local_client
 
     if not subject:
         raise click.BadParameter("is empty", param_hint="SUBJECT")
-    bucket = outputs_of(stack, "DataBucketName", endpoint=endpoint, region=region)["DataBucketName"]
-    client = local_client("s3", endpoint) if endpoint else s3_client(region=region)
-    count = delete_under(client, bucket, subject_prefix(tenant, subject), dry_run=dry_run)
+    bucket = stack.outputs("DataBucketName")["DataBucketName"]
+    count = delete_under(stack.client("s3"), bucket, subject_prefix(tenant, subject), dry_run=dry_run)
     value: dict[str, Any] = {"tenant": tenant, "objects": count, "deleted": not dry_run}
     words = "would be deleted" if dry_run else "are deleted"
     Console(as_json=as_json).result(value, f"{count} requests about this subject of {tenant} {words}")

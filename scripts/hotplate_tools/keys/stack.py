@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from hotplate.aws.clients import aws_client
 from hotplate.aws.key_table import KeyTable
 from hotplate.aws.ledger import Ledger
 from hotplate.aws.webhook_secrets import WebhookSecrets
-from hotplate_tools.failures import FailedError
-from hotplate_tools.local.deploy import client as local_client
 
-__all__ = ["CallersOfStack", "callers_of", "outputs_of"]
+if TYPE_CHECKING:
+    from hotplate_tools.deployed import DeployedStack
 
-_ADVICE = "Name it with --stack; --endpoint is for the local cloud, as `hotplate up` prints it."
+__all__ = ["CallersOfStack", "callers_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,51 +38,21 @@ class CallersOfStack:
     stage: str
 
 
-def callers_of(stack: str, *, endpoint: str | None = None, region: str | None = None) -> CallersOfStack:
+def callers_of(stack: DeployedStack) -> CallersOfStack:
     """Return the callers of a stack.
-
-    Args:
-        stack: Its name.
-        endpoint: Of the local cloud; None for AWS, or where the AWS settings lead.
-        region: None takes the environment's or the profile's.
 
     Raises:
         FailedError: There is no such stack, or it has no keys (of an older hotplate).
     """
-
-    def client(service: str) -> Any:
-        return local_client(service, endpoint) if endpoint else aws_client(service, region=region)
-
-    names = ("ApiUrl", "KeyTableName", "LedgerTableName")
-    outputs = outputs_of(stack, *names, endpoint=endpoint, region=region)
+    outputs = stack.outputs("ApiUrl", "KeyTableName", "LedgerTableName")
     address = urlsplit(outputs["ApiUrl"])
-    tables = client("dynamodb")
+    tables = stack.client("dynamodb")
     return CallersOfStack(
-        name=stack,
+        name=stack.name,
         table=KeyTable(tables, outputs["KeyTableName"]),
         ledger=Ledger(tables, outputs["LedgerTableName"]),
         webhooks=WebhookSecrets(tables, outputs["KeyTableName"]),
-        gateway=client("apigateway"),
+        gateway=stack.client("apigateway"),
         api=(address.hostname or "").split(".")[0],
         stage=address.path.strip("/"),
     )
-
-
-def outputs_of(
-    stack: str, *names: str, endpoint: str | None = None, region: str | None = None
-) -> dict[str, str]:
-    """Return the outputs of a stack, those called `names` among them; the other arguments are as above.
-
-    Raises:
-        FailedError: There is no such stack, or it lacks one of them (of an older hotplate).
-    """
-    service = "cloudformation"
-    client = local_client(service, endpoint) if endpoint else aws_client(service, region=region)
-    try:
-        described = client.describe_stacks(StackName=stack)["Stacks"][0]
-    except (BotoCoreError, ClientError) as fault:
-        raise FailedError(f"the stack {stack} cannot be read: {fault}", advice=_ADVICE) from fault
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
-    if missing := set(names) - set(outputs):
-        raise FailedError(f"the stack {stack} has no output {', '.join(sorted(missing))}", advice=_ADVICE)
-    return outputs

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hotplate_tools.console import Console
-from hotplate_tools.keys.commands import stack_options
-from hotplate_tools.options import as_json_option
+from hotplate_tools.options import as_json_option, stack_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hotplate.aws.ledger import Row
+    from hotplate_tools.deployed import DeployedStack
 
 __all__ = ["usage"]
 
@@ -41,9 +41,7 @@ def usage(
     last: str | None,
     statement: str | None,
     as_csv: bool,
-    stack: str,
-    endpoint: str | None,
-    region: str | None,
+    stack: DeployedStack,
     as_json: bool,
 ) -> None:
     """Print what tenants used, by day, model and version, with about what it cost."""
@@ -58,7 +56,7 @@ def usage(
         period = period_of(query, datetime.now(UTC).date())
     except MalformedRequestError as fault:
         raise click.BadParameter(str(fault)) from fault
-    callers = callers_of(stack, endpoint=endpoint, region=region)
+    callers = callers_of(stack)
     names = [tenant] if tenant else [*(each.name for each in callers.table.tenants()), INTERNAL]
     found = {
         name: [row for row in callers.ledger.days(name, *period) if model in (None, row.model)]

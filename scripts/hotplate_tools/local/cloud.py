@@ -41,9 +41,9 @@ POLL_S = 0.05
 STOP_LIMIT_S = 60.0
 
 # Every execution environment unpacks its layers, about 200 MB of small writes; in memory that takes a
-# quarter of the time. Used where that much is free for several of them (bytes).
+# quarter of the time. All functions together take 7 GB; used where there is room (bytes).
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-MEMORY_NEEDED_BYTES = 6 * 1024**3
+MEMORY_NEEDED_BYTES = 12 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hotplate.aws.s3_store import S3Store
+from hotplate_tools.deployed import DeployedStack
 from hotplate_tools.keys.manage import first_key
 from hotplate_tools.keys.stack import callers_of
 from hotplate_tools.local.cloud import Cloud, run_cloud
@@ -144,7 +145,7 @@ def local_cloud(
         made = prepared.build_in(cloud.folder)
         with console.step("Deploying the template into the local cloud"):
             stack = deploy(cloud, made, prepared.parameters, console)
-        key = first_key(callers_of(STACK, endpoint=cloud.endpoint)) if prepared.has_keys else None
+        key = first_key(callers_of(DeployedStack(STACK, cloud.endpoint))) if prepared.has_keys else None
         local = _local(cloud, stack, made.functions, prepared.requests, key)
         prepared.publish(S3Store(local.client("s3"), local.bucket), console)
         del prepared  # It holds the models' bytes, which are in the registry now.

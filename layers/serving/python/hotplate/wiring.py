@@ -113,6 +113,7 @@ def _spare_blas() -> None:
 def generation_function() -> Endpoint:
     """Return the handler of a streaming function, whose model generates text."""
     source = _Source()
+    _spare_blas()
     from hotplate.generation.loading import build_text_model
     from hotplate.http.generation import GenerationEndpoint
 

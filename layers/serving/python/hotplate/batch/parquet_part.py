@@ -20,7 +20,7 @@ from hotplate.batch.parquet_file import (
     read_structs,
     top_columns,
 )
-from hotplate.batch.seekable import SourceFile
+from hotplate.batch.seekable import Seekable, SourceFile
 from hotplate.batch.tables import ArrowError, arrow_faults
 from hotplate.errors import UnreadableFileError
 
@@ -151,30 +151,17 @@ def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-class _Pieces(io.RawIOBase):
+class _Pieces(Seekable):
     """Pieces of a file, each at its place; nothing is copied until it is read, and then only that."""
 
     def __init__(self, pieces: list[tuple[int, memoryview]]) -> None:
         """Take them, ascending."""
+        super().__init__(pieces[-1][0] + len(pieces[-1][1]))
         self._pieces = pieces
         self._starts = [start for start, _ in pieces]
-        self._size = pieces[-1][0] + len(pieces[-1][1])
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
 
     def read(self, size: int = -1, /) -> bytes:
+        """Return what lies here, `size` bytes at most, less at the end of a piece."""
         number = bisect_right(self._starts, self._at) - 1
         start, piece = self._pieces[max(0, number)]
         inside = self._at - start

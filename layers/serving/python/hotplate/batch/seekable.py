@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from hotplate.batch.layout import Source
 
-__all__ = ["MemorySource", "SourceFile"]
+__all__ = ["MemorySource", "Seekable", "SourceFile"]
 
 # What one read from the source fetches at least, in bytes, and how many such windows are kept. Ours: a
 # request to S3 takes 20 ms, in which it could have given a megabyte.
@@ -36,30 +36,13 @@ class MemorySource:
         return self._data[start:stop]
 
 
-class SourceFile(io.RawIOBase):
-    """Reads whole windows of the source, and remembers the last few."""
+class Seekable(io.RawIOBase):
+    """A file of known length that is read from wherever it is sought; who inherits it reads from `_at`."""
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        window_bytes: int = WINDOW_BYTES,
-        windows: int = WINDOWS,
-        size: int | None = None,
-    ) -> None:
-        """Begin at byte 0.
-
-        Args:
-            source: What is read.
-            window_bytes: What one read fetches.
-            windows: How many are kept.
-            size: Where the file ends, if before the source does.
-        """
-        self._source = source
-        self._size = source.size if size is None else size
+    def __init__(self, size: int) -> None:
+        """Begin at byte 0 of `size`."""
+        self._size = size
         self._at = 0
-        self._window_bytes, self._most = window_bytes, windows
-        self._windows: OrderedDict[int, memoryview] = OrderedDict()
 
     def readable(self) -> bool:
         """Return True."""
@@ -78,6 +61,31 @@ class SourceFile(io.RawIOBase):
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
+
+
+class SourceFile(Seekable):
+    """Reads whole windows of the source, and remembers the last few."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        window_bytes: int = WINDOW_BYTES,
+        windows: int = WINDOWS,
+        size: int | None = None,
+    ) -> None:
+        """Begin at byte 0.
+
+        Args:
+            source: What is read.
+            window_bytes: What one read fetches.
+            windows: How many are kept.
+            size: Where the file ends, if before the source does.
+        """
+        super().__init__(source.size if size is None else size)
+        self._source = source
+        self._window_bytes, self._most = window_bytes, windows
+        self._windows: OrderedDict[int, memoryview] = OrderedDict()
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill `buffer`, less only at the end."""

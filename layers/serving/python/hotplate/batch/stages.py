@@ -40,15 +40,12 @@ class _End:
 _END = _End()
 
 
-class Ahead[T]:
-    """Goes through an iterator in a thread; iterating gives what it gives, and raises what it raises."""
+class _InThread:
+    """Works in a thread while it is entered."""
 
-    def __init__(self, items: Iterator[T]) -> None:
-        """Keep the iterator; it is begun on entering."""
-        self._items = items
-        self._queue: queue.Queue[T | _End | BaseException] = queue.Queue(_DEPTH)
+    def __init__(self, name: str) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="batch-ahead", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -56,9 +53,22 @@ class Ahead[T]:
         return self
 
     def __exit__(self, *fault: object) -> None:
-        """Stop, however far it is."""
+        """Stop, however far it is, after the item that is worked on."""
         self._stop.set()
         self._thread.join()
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Ahead[T](_InThread):
+    """Goes through an iterator in a thread; iterating gives what it gives, and raises what it raises."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        """Keep the iterator; it is begun on entering."""
+        super().__init__("batch-ahead")
+        self._items = items
+        self._queue: queue.Queue[T | _End | BaseException] = queue.Queue(_DEPTH)
 
     def __iter__(self) -> Iterator[T]:
         """Yield the items."""
@@ -80,26 +90,15 @@ class Ahead[T]:
             _put(self._queue, fault, self._stop)
 
 
-class Behind[T]:
+class Behind[T](_InThread):
     """Calls a function with each item in a thread, in order; raises what it raised, at the next item."""
 
     def __init__(self, call: Callable[[T], None]) -> None:
         """Keep the function."""
+        super().__init__("batch-behind")
         self._call = call
         self._queue: queue.Queue[T | _End] = queue.Queue(_DEPTH)
         self._fault: BaseException | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="batch-behind", daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        """Stop, after the item that is worked on."""
-        self._stop.set()
-        self._thread.join()
 
     def put(self, item: T) -> None:
         """Hand an item on; waits if too many do."""

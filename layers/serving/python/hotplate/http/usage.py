@@ -35,10 +35,12 @@ class UsageLine:
         tokens: Of a prompt and of its answer; None where nothing is generated.
         started: When it came, on the performance counter.
         tier: Where this code runs.
+        bills_init: Whether the request that began an environment pays for its start.
     """
 
     __slots__ = ("bytes_in", "caller", "memory_mb", "request_id", "rows", "started", "tokens")
     tier = TIER
+    bills_init = True
 
     def __init__(self, context: LambdaContext, started: float | None = None) -> None:
         self.request_id = context.aws_request_id
@@ -67,8 +69,9 @@ class UsageLine:
             model: What was asked; None where none is loaded, or it was about none.
             version: Of the model.
             cold: Whether this was the first request of the environment that a model answered.
-            init_ms: What the cold start took, if it was; Lambda bills it too.
+            init_ms: What the cold start took, if it was.
         """
+        init_ms = init_ms if self.bills_init else 0
         ms = (time.perf_counter() - self.started) * 1000
         billed_ms = math.ceil(ms) + math.ceil(init_ms)
         write_line(
