@@ -8,6 +8,7 @@ import msgspec
 
 from hotplate.aws.batch_queue import PieceMessage, read_message
 from hotplate.errors import HotplateError
+from hotplate.observability import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,7 +61,7 @@ class Messages:
                 return self._give_up(message, _KILLED)
             return self._work(message, record["receiptHandle"])
         except Exception as fault:  # the others' messages are done, whatever is wrong with this one
-            reason = f"{type(fault).__name__}: {fault}"
+            reason = words_of(fault)
             self._log("a message stays in its queue", message_id=record["messageId"], error=reason)
             return False if given_up else self._later(record, tries, reason)
 
@@ -90,7 +91,7 @@ class Messages:
                 return self._give_up(read_message(record["body"]), reason)
             self._queue.hide(record["receiptHandle"], _AGAIN_S * tries)
         except (HotplateError, msgspec.DecodeError) as fault:  # it comes again by itself, later
-            self._log("a message is not put back", message_id=record["messageId"], error=str(fault))
+            self._log("a message is not put back", message_id=record["messageId"], error=words_of(fault))
         return False
 
     def _give_up(self, message: list[Created] | Message, reason: str) -> bool:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from hotplate.tenants.keys import new_key, read_scopes
+from hotplate_tools.batch.stack import batch_of
 from hotplate_tools.deployed import DeployedStack
 from hotplate_tools.keys.manage import create
 from hotplate_tools.keys.stack import callers_of
@@ -42,6 +43,7 @@ class Asked:
     def __init__(self, cloud: LocalCloud, key: str) -> None:
         self.cloud, self.key = cloud, key
         self.statuses: dict[str, int] = {}
+        self.states: dict[str, str] = {}
         self.secrets = [WORD, str(NUMBER), str(INDEX), key]
 
     def __call__(
@@ -62,6 +64,8 @@ def asked(keyed: LocalCloud) -> Asked:
     _ask_other_protocols(found)
     _ask_jobs(found)
     _upload(found)
+    _chat(found)
+    _drop_a_file(found)
     time.sleep(SETTLED_S)
     return found
 
@@ -147,6 +151,38 @@ def _upload(ask: Asked) -> None:
     ask("bad upload", "POST", "/uploads", {"size": WORD, "content_type": WORD})
 
 
+def _chat(ask: Asked) -> None:
+    path, said = "/v1/chat/completions", [{"role": "user", "content": f"Say {WORD}."}]
+    short = {"model": "smollm2", "messages": said, "max_tokens": 2}
+    ask("chat", "POST", path, short)
+    ask("streamed chat", "POST", path, short | {"stream": True})
+    ask("bad chat", "POST", path, short | {WORD: WORD})
+    ask(
+        "generate",
+        "POST",
+        "/v2/models/smollm2/generate_stream",
+        {"text_input": WORD, "parameters": {WORD: 1}},
+    )
+
+
+def _drop_a_file(ask: Asked) -> None:
+    """Have a good and a bad row predicted, and a file that is none refused."""
+    batch = batch_of(DeployedStack("hotplate", ask.cloud.endpoint))
+    rows = [json.dumps({"text": WORD}), json.dumps({"text": {WORD: WORD}})]
+    for name, body in (("marked.jsonl", "\n".join(rows)), ("marked.csv", f'text\n"{WORD}')):
+        key = f"in/-/spam/{name}"
+        etag = batch.s3.put_object(Bucket=batch.bucket, Key=key, Body=body.encode())["ETag"]
+        until = time.monotonic() + 60
+        while (told := batch.find(key, etag.strip('"'))) is None or told["state"] in (
+            "splitting",
+            "running",
+            "finishing",
+        ):
+            assert time.monotonic() < until, f"not done after 60 s: {told}"
+            time.sleep(0.5)
+        ask.states[name] = told["state"]
+
+
 def test_what_was_asked_went_the_ways_that_it_should(asked: Asked) -> None:
     assert asked.statuses == {
         "infer": 200,
@@ -177,14 +213,21 @@ def test_what_was_asked_went_the_ways_that_it_should(asked: Asked) -> None:
         "sign": 201,
         "by reference": 200,
         "bad upload": 400,
+        "chat": 200,
+        "streamed chat": 200,
+        "bad chat": 400,
+        "generate": 400,
     }
+    assert asked.states == {"marked.jsonl": "succeeded", "marked.csv": "failed"}
 
 
 def test_every_function_that_was_asked_logged_something(asked: Asked) -> None:
     silent = [name for name, lines in _logs(asked.cloud).items() if not lines.strip()]
     # Of those of models only some were asked.
     assert not {"AuthorizerLogGroup", "DigitsLogGroup", "SpamLogGroup", "PickerLogGroup"} & set(silent)
-    assert not {"RelayLogGroup", "JobsLogGroup", "UploadsLogGroup"} & set(silent)
+    assert not {"RelayLogGroup", "JobsLogGroup", "UploadsLogGroup", "Smollm2LogGroup", "BatchLogGroup"} & set(
+        silent
+    )
 
 
 def test_fault_of_a_model_is_in_its_log(asked: Asked) -> None:

@@ -52,7 +52,7 @@ class Failing:
     def _counted(self, logits: np.ndarray) -> np.ndarray:
         self._left -= 1
         if self._left < 0:
-            raise InferenceError("a secret of the graph")
+            raise InferenceError("the graph failed", quoted="a secret of the graph")
         return logits
 
 
@@ -384,6 +384,8 @@ def test_a_fault_within_a_stream_is_an_event(
     assert told.endswith(b"\n\n")
     assert json.loads(told[6:])["error"]
     assert b"secret" not in told
+    # What runs the function writes this to its log.
+    assert str(fault.value) == "InferenceError: the graph failed"
     (line,) = usage_lines(capsys)
     assert (line["status"], line["tokens_out"]) == (500, 3)
 

@@ -23,7 +23,7 @@ import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hotplate.errors import ModelNotFoundError, UnknownPathError
+from hotplate.errors import InferenceError, ModelNotFoundError, UnknownPathError
 from hotplate.generation.loading import TextModel
 from hotplate.http.answers import answer_error, log_fault, status_of
 from hotplate.http.caller import caller_of, refuse_spent
@@ -33,6 +33,7 @@ from hotplate.http.endpoint import Endpoint
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.generation_bodies import GenerateStyle, generate_error_event, read_generate
 from hotplate.http.usage import UsageLine
+from hotplate.observability import words_of
 from hotplate.streaming import StreamedResponse
 from hotplate.tenants.keys import read_scopes
 
@@ -143,7 +144,10 @@ class GenerationEndpoint(Endpoint):
         except Exception as fault:
             status = max(status_of(fault), 500)
             log_fault(fault, usage.request_id)
-            raise
+            if isinstance(fault, TimeoutError):  # of who runs the function
+                raise
+            # That one writes what is raised to the log once more, where foreign words may quote the caller.
+            raise InferenceError(words_of(fault)) from None
         finally:
             usage.tokens = (answer.prompt_tokens, answer.tokens)
             self._write(usage, status, sent)
