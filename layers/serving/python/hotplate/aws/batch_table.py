@@ -27,7 +27,6 @@ transactions".
 from __future__ import annotations
 
 import random
-import re
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -38,6 +37,7 @@ from botocore.exceptions import ClientError
 
 from hotplate.aws.batch_rows import ENDED, RUN_S, Piece, Run, piece_of, run_item, run_of
 from hotplate.aws.faults import table_faults
+from hotplate.aws.row_step import step_row
 from hotplate.errors import BatchRunNotFoundError, StoreConflictError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ HELD_S = 930
 _ATTEMPTS = 8
 _FIRST_PAUSE_S = 0.05
 _COUNTED = ("done", "failed", "predicted", "bad")
-_WORD = re.compile(r"[:#]\w+")
 _TO = TypeSerializer()
 
 
@@ -119,7 +118,7 @@ class BatchTable:
 
     def sent(self, run: Run) -> None:
         """Say that every piece which is to be done in this round has its message."""
-        self._step(run, "round = :round", sent=True)
+        self._step(run, "#round = :round", sent=True)
 
     def fail(self, run: Run, reason: str) -> Run | None:
         """End a run that cannot go on; None if it has ended."""
@@ -134,7 +133,7 @@ class BatchTable:
         ended = ":succeeded" if well else ":failed, :failed_chunks, :cancelled"
         return self._step(
             run,
-            f"round = :round AND #state IN ({ended})",
+            f"#round = :round AND #state IN ({ended})",
             state="running" if run.chunks >= 0 else "splitting",
             round=run.round + 1,
             failed=0,
@@ -250,28 +249,12 @@ class BatchTable:
 
     def _step(self, run: Run, condition: str, **changed: Any) -> Run | None:
         now = self.now()
-        known = {":round": run.round, ":holder": run.holder, ":now": now}
-        known |= {f":{state}": state for state in ("splitting", "running", "finishing", *ENDED)}
+        known = {"round": run.round, "holder": run.holder, "now": now}
+        known |= {state: state for state in ("splitting", "running", "finishing", *ENDED)}
         changed["updated"] = now
-        condition = condition.replace("round =", "#round =")
-        words = _WORD.findall(condition)
-        values = {name: value for name, value in known.items() if name in words}
-        values |= {f":to_{name}": value for name, value in changed.items()}
-        used = [word[1:] for word in words if word.startswith("#")]
-        try:
-            with table_faults(self._name):
-                answer = self._client.update_item(
-                    TableName=self._name,
-                    Key=_key(run.id, "run"),
-                    UpdateExpression="SET " + ", ".join(f"#{name} = :to_{name}" for name in changed),
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames={f"#{name}": name for name in {*changed, *used}},
-                    ExpressionAttributeValues={name: _TO.serialize(each) for name, each in values.items()},
-                    ReturnValues="ALL_NEW",
-                )
-        except StoreConflictError:
-            return None
-        return run_of(answer["Attributes"])
+        key = _key(run.id, "run")
+        row = step_row(self._client, self._name, key, condition, known=known, changed=changed)
+        return None if row is None else run_of(row)
 
 
 _LIVES = "#state IN (:splitting, :running, :finishing)"

@@ -19,7 +19,6 @@ Source: Amazon DynamoDB Developer Guide, "Condition expressions".
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from dataclasses import dataclass, field, fields
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from hotplate.aws.faults import table_faults
+from hotplate.aws.row_step import step_row
 from hotplate.errors import JobConflictError, JobNotFoundError, StoreConflictError
 
 if TYPE_CHECKING:
@@ -232,29 +232,19 @@ class JobTable:
         self, job: Job, condition: str, *, count: bool = False, touch: bool = True, **changed: Any
     ) -> Job | None:
         now = int(self._now())
-        known = {":made": job.made, ":run": job.run, ":queued": "queued", ":running": "running", ":now": now}
-        changed |= {"updated": now} if touch else {}
-        sets = ", ".join(f"#{name} = :to_{name}" for name in changed)
-        values = {name: value for name, value in known.items() if name in _WORD.findall(condition)}
-        values |= {f":to_{name}": value for name, value in changed.items()} | ({":one": 1} if count else {})
-        used = [word[1:] for word in _WORD.findall(condition) if word.startswith("#")]
-        try:
-            with table_faults(self._name):
-                answer = self._client.update_item(
-                    TableName=self._name,
-                    Key=_key(job.tenant, job.id),
-                    UpdateExpression=f"SET {sets}" + (" ADD attempts :one" if count else ""),
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames={f"#{name}": name for name in {*changed, *used}},
-                    ExpressionAttributeValues={name: _TO.serialize(each) for name, each in values.items()},
-                    ReturnValues="ALL_NEW",
-                )
-        except StoreConflictError:
-            return None
-        return _job(answer["Attributes"])
+        known = {"made": job.made, "run": job.run, "queued": "queued", "running": "running", "now": now}
+        row = step_row(
+            self._client,
+            self._name,
+            _key(job.tenant, job.id),
+            condition,
+            known=known,
+            changed=changed | ({"updated": now} if touch else {}),
+            counted="attempts" if count else "",
+        )
+        return None if row is None else _job(row)
 
 
-_WORD = re.compile(r"[:#]\w+")
 _TO, _FROM = TypeSerializer(), TypeDeserializer()
 _FREE = "(#state = :queued OR (#state = :running AND held_until <= :now))"
 _HELD = "#run = :run AND #state = :running"
