@@ -6,26 +6,21 @@ deployment that is wrong) ends the process, so that SageMaker says that the endp
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import closing
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from hotplate.aws.credentials import current_credentials
-from hotplate.aws.s3_reader import S3Reader
-from hotplate.errors import ModelNotReadyError, SettingsError, StoreUnavailableError
+from hotplate.errors import ModelNotReadyError, StoreUnavailableError
 from hotplate.http.answers import log_fault
 from hotplate.http.endpoint import Endpoint
-from hotplate.http.references import read_reference
 from hotplate.runtime.card import read_card
 from hotplate.runtime.fetched import fetch_here
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.loader import build_model
 from hotplate.runtime.session import CUDA, providers_here
-from hotplate.runtime.transforms import Transforms
+from hotplate.services import open_reader, read_input, steps_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +28,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.protocol.references import Reference
     from hotplate.runtime.model import Model
-    from hotplate.runtime.transforms import MakeTransforms
+    from hotplate.runtime.transforms import MakeTransforms, Transforms
     from hotplate.settings import Settings
 
 __all__ = ["Loading", "load_here", "steps_of"]
@@ -83,25 +78,11 @@ class Loading:
                 return
 
     def _card(self, manifest: Manifest) -> bytes:
-        with closing(_reader(self._settings)) as reader:
+        with closing(open_reader(self._settings)) as reader:
             return read_card(manifest, reader)
 
     def _input(self, reference: Reference, tenant: str | None) -> memoryview:
-        settings = self._settings
-        bucket = settings.data_bucket
-        if bucket is None:
-            raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and an input came by reference")
-
-        def reader() -> S3Reader:
-            return S3Reader(
-                bucket=bucket,
-                region=settings.region,
-                endpoint=settings.s3_endpoint,
-                credentials=current_credentials(os.environ),
-                deadline_s=INPUT_TIMEOUT_S,
-            )
-
-        return read_reference(reference, bucket=bucket, tenant=tenant, open_reader=reader)
+        return read_input(self._settings, INPUT_TIMEOUT_S, reference, tenant)
 
 
 def load_here(settings: Settings) -> Model:
@@ -111,7 +92,7 @@ def load_here(settings: Settings) -> Model:
         StoreError, ArtifactError: As `fetch_here` and `build_model`.
     """
     ledger, providers = Ledger(), providers_here()
-    with closing(_reader(settings)) as reader:
+    with closing(open_reader(settings)) as reader:
         # A graph made for one processor has operators that no GPU knows.
         fetched = fetch_here(settings, reader, ledger, native=CUDA not in providers)
     if CUDA not in providers:
@@ -126,16 +107,8 @@ def steps_of(model: str) -> Transforms | MakeTransforms | None:
     # Asked of the parent first, because of a module whose parent is not there `find_spec` raises.
     if not find_spec(name) or not find_spec(f"{name}.model"):
         return None
-    code = import_module(f"{name}.model")
-    if hasattr(code, "transforms"):
-        make: MakeTransforms = code.transforms
-        return make
-    return Transforms(code.preprocess, code.postprocess, getattr(code, "rollout", None))
+    return steps_in(f"{name}.model")
 
 
 def _same(model: Model) -> Model:
     return model
-
-
-def _reader(settings: Settings) -> S3Reader:
-    return S3Reader.from_settings(settings, current_credentials(os.environ))

@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import hotplate.lean  # noqa: F401 - before whatever imports msgspec
-from hotplate.errors import SettingsError, StepError
+from hotplate import services
+from hotplate.errors import SettingsError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
 from hotplate.runtime.ledger import Ledger, end_of_imports
 from hotplate.settings import PipelineSettings, Settings, capture_share, is_snapshot
@@ -22,9 +23,7 @@ from hotplate.settings import PipelineSettings, Settings, capture_share, is_snap
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hotplate.aws.functions import FunctionCaller
     from hotplate.aws.s3_reader import S3Reader
-    from hotplate.aws.s3_writer import S3Writer
     from hotplate.batch.handler import BatchHandler
     from hotplate.http.endpoint import Endpoint
     from hotplate.manifest.schema import Manifest
@@ -32,14 +31,11 @@ if TYPE_CHECKING:
     from hotplate.protocol.references import Reference
     from hotplate.runtime.fetched import Fetched
     from hotplate.runtime.model import Model, Predictor
-    from hotplate.runtime.transforms import MakeTransforms, Transforms
 
     type Build = Callable[[Fetched, Settings, Ledger], Model]
 
 # Seconds that one input by reference may take; API Gateway waits 29 for all of a request.
 INPUT_TIMEOUT_S = 10.0
-# Seconds that the function of jobs may take to accept a request; it may start cold.
-SUBMIT_TIMEOUT_S = 20.0
 
 __all__ = ["generation_function", "model_function", "pipeline_function", "program_function"]
 
@@ -57,7 +53,7 @@ def model_function(module: str | None = None) -> Endpoint:
     # Here, because a function that runs no graph has no ONNX Runtime to import.
     from hotplate.runtime.loader import build_model
 
-    steps = _steps(module)
+    steps = services.steps_in(module) if module else None
     return _endpoint(source, lambda fetched, settings, ledger: build_model(fetched, settings, ledger, steps))
 
 
@@ -134,20 +130,8 @@ def _members(settings: Settings, ledger: Ledger, stack: ExitStack) -> Callable[[
 def _remote_members(settings: Settings, own: PipelineSettings) -> Callable[[Member], Predictor]:
     from hotplate.runtime.remote import RemoteMember
 
-    caller = _function_caller(settings, own.endpoint, own.timeout_s)
+    caller = services.function_caller(settings, own.endpoint, own.timeout_s)
     return lambda member: RemoteMember(member, partial(caller.call, own.function_of(member.name)))
-
-
-def _function_caller(settings: Settings, endpoint: str | None, timeout_s: float) -> FunctionCaller:
-    from hotplate.aws.credentials import current_credentials
-    from hotplate.aws.functions import FunctionCaller
-
-    return FunctionCaller(
-        region=settings.region,
-        endpoint=endpoint,
-        credentials=lambda: current_credentials(os.environ),
-        timeout_s=timeout_s,
-    )
 
 
 class _Source:
@@ -158,7 +142,7 @@ class _Source:
         self._why_not = ""
         self.is_late = False
         try:
-            settings = Settings.from_environ(os.environ)
+            settings = _settings()
             # Before the first request Lambda may halt the environment for long, and a child with it.
             self.is_late = settings.loads_late
             if not self.is_late:
@@ -193,7 +177,7 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
     from hotplate.http.marshaller import install_marshaller
 
     def load() -> Model:
-        settings, ledger = Settings.from_environ(os.environ), Ledger()
+        settings, ledger = _settings(), Ledger()
         return build(source.fetch(settings, ledger), settings, ledger)
 
     def card(manifest: Manifest) -> bytes:
@@ -228,60 +212,28 @@ def _refuse_other(manifest: Manifest) -> None:
     from hotplate.runtime.pinned import check_pin
 
     # Its words are ASCII: awslambdaric cannot report others.
-    check_pin(encode(manifest), Settings.from_environ(os.environ))
+    check_pin(encode(manifest), _settings())
 
 
 def _open_reader() -> S3Reader:
-    from hotplate.aws.credentials import current_credentials
-    from hotplate.aws.s3_reader import S3Reader
-
-    return S3Reader.from_settings(Settings.from_environ(os.environ), current_credentials(os.environ))
+    return services.open_reader(_settings())
 
 
-def _open_data_reader(deadline_s: float) -> S3Reader:
-    from hotplate.aws.credentials import current_credentials
-    from hotplate.aws.s3_reader import S3Reader
-
-    settings = Settings.from_environ(os.environ)
-    return S3Reader(
-        bucket=_data_bucket(settings),
-        region=settings.region,
-        endpoint=settings.s3_endpoint,
-        credentials=current_credentials(os.environ),
-        deadline_s=deadline_s,
-    )
-
-
-def _data_bucket(settings: Settings) -> str:
-    if settings.data_bucket is None:
-        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and an input came by reference, or in a file")
-    return settings.data_bucket
+def _settings() -> Settings:
+    return Settings.from_environ(os.environ)
 
 
 def _read_input(reference: Reference, tenant: str | None) -> memoryview:
-    """Return what an input refers to; see `read_reference`."""
-    from hotplate.http.references import read_reference
-
-    bucket = _data_bucket(Settings.from_environ(os.environ))
-    return read_reference(
-        reference, bucket=bucket, tenant=tenant, open_reader=lambda: _open_data_reader(INPUT_TIMEOUT_S)
-    )
+    return services.read_input(_settings(), INPUT_TIMEOUT_S, reference, tenant)
 
 
 def _work_on_files(asked: Mapping[str, Any], model: Model, context: Any, init_ms: float) -> dict[str, Any]:
-    """Answer what the function of batch asks; see `BatchHandler`."""
     return _batch_handler().answer(asked, model, context, init_ms)
 
 
 @cache
 def _batch_handler() -> BatchHandler:
-    """Return the handler. Imported when first asked for: no cold start needs it."""
-    from hotplate.aws.batch_files import BatchFiles
-    from hotplate.aws.clients import s3_client
-    from hotplate.batch.handler import BatchHandler
-
-    bucket = _data_bucket(Settings.from_environ(os.environ))
-    return BatchHandler(_open_data_reader, BatchFiles(s3_client(), bucket))
+    return services.make_batch_handler(_settings())
 
 
 def _capture() -> tuple[float, Callable[[str, bytes, str], None]] | None:
@@ -290,67 +242,16 @@ def _capture() -> tuple[float, Callable[[str, bytes, str], None]] | None:
         share = capture_share(os.environ)
     except SettingsError:
         return None  # the load meets it too, and the endpoint answers it
-    return (share, lambda key, body, kind: _writer().put(key, body, kind)) if share else None
+
+    def put(key: str, body: bytes, kind: str) -> None:
+        services.open_data_writer(_settings()).put(key, body, kind)
+
+    return (share, put) if share else None
 
 
 def _keep(body: bytes, content_type: str, tenant: str | None) -> str:
-    """Return the address of an answer that was put into the data bucket.
-
-    Raises:
-        StoreError: It could not be put there.
-    """
-    from hotplate.limits import OUTPUT_LIFE_S
-    from hotplate.tenants.uploads import new_output_key
-    from hotplate.tenants.usage import INTERNAL
-
-    writer = _writer()
-    key = new_output_key(tenant or INTERNAL)
-    writer.put(key, body, content_type)
-    return writer.url(key, life_s=OUTPUT_LIFE_S)
-
-
-def _writer() -> S3Writer:
-    from hotplate.aws.credentials import current_credentials
-    from hotplate.aws.s3_writer import S3Writer
-
-    settings = Settings.from_environ(os.environ)
-    if settings.data_bucket is None:
-        raise SettingsError("HOTPLATE_DATA_BUCKET is not set, and something is to be kept there")
-    return S3Writer(
-        bucket=settings.data_bucket,
-        region=settings.region,
-        endpoint=settings.s3_endpoint,
-        credentials=current_credentials(os.environ),
-    )
+    return services.keep_answer(_settings(), body, content_type, tenant)
 
 
 def _submit(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the function of jobs answers to an event that it is to have worked on; None: there is none.
-
-    Raises:
-        StepError: It did not answer.
-    """
-    settings = Settings.from_environ(os.environ)
-    if settings.jobs_function is None:
-        return None
-    import orjson
-
-    caller = _function_caller(settings, PipelineSettings.from_environ(os.environ).endpoint, SUBMIT_TIMEOUT_S)
-    with closing(caller):
-        try:
-            result: dict[str, Any] = orjson.loads(caller.call(settings.jobs_function, orjson.dumps(event)))
-        except StepError as fault:
-            raise type(fault)(f"the request was not taken: {fault}") from fault
-    return result
-
-
-def _steps(module: str | None) -> Transforms | MakeTransforms | None:
-    if module is None:
-        return None
-    from hotplate.runtime.transforms import Transforms
-
-    code = import_module(module)
-    if hasattr(code, "transforms"):
-        make: MakeTransforms = code.transforms
-        return make
-    return Transforms(code.preprocess, code.postprocess, getattr(code, "rollout", None))
+    return services.hand_on(_settings(), event)
