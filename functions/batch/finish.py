@@ -49,11 +49,8 @@ class Finisher:
         Raises:
             StoreError: Table or bucket are not to be had; the message is to come again.
         """
-        try:
-            run = self._table.get(message.run)
-        except BatchRunNotFoundError:
-            return True
-        if run.round != message.round or run.state in ENDED or not run.is_complete:
+        run = self._unended(message)
+        if run is None or not run.is_complete:
             return True
         held = self._table.hold(run)
         if held is None:
@@ -67,11 +64,8 @@ class Finisher:
         Raises:
             StoreError: Table or bucket are not to be had; the message is to come again.
         """
-        try:
-            run = self._table.get(message.run)
-        except BatchRunNotFoundError:
-            return True
-        if run.round != message.round or run.state in ENDED:
+        run = self._unended(message)
+        if run is None:
             return True
         held = self._table.hold(run)
         if held is not None:
@@ -81,6 +75,14 @@ class Finisher:
             self._reports.write(ended, pieces)
             self._table.end(held, "failed", reason)
         return held is not None
+
+    def _unended(self, message: RunMessage) -> Run | None:
+        """Return the run of a message; None if it has ended, is in another round, or is gone."""
+        try:
+            run = self._table.get(message.run)
+        except BatchRunNotFoundError:
+            return None
+        return None if run.round != message.round or run.state in ENDED else run
 
     def _end(self, run: Run) -> None:
         latest = self._table.latest(run.key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from hotplate.http.endpoint import Endpoint
 from hotplate_tools.bench.batch_rows import loaded, rows_of, written
 from hotplate_tools.console import Console
 from tests.support.batch_rows import Outcome, predict_file, table_of
+from tests.support.lambda_context import Context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 ROWS = 1500
-
-
-@dataclass
-class Context:
-    aws_request_id: str = "req-1"
-    memory_limit_in_mb: str = "1769"
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +17,7 @@ from hotplate.runtime.fetched import fetch_here
 from hotplate.runtime.ledger import Ledger
 from hotplate.streaming import StreamedResponse
 from hotplate.tenants.usage import read_usage
+from tests.support.lambda_context import Context
 from tests.support.tiny_llama import CONTEXT, published_llama
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 MESSAGES = [{"role": "user", "content": "hello"}]
 CHAT = "/v1/chat/completions"
 GENERATE = "/v2/models/tiny/generate"
-
-
-@dataclass
-class Context:
-    aws_request_id: str = "req-1"
-    memory_limit_in_mb: str = "1769"
 
 
 class Failing:

@@ -16,15 +16,10 @@ from hotplate.http.endpoint import Endpoint
 from hotplate.protocol.types import MetadataTensor
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.model import Arrays, Model
+from tests.support.lambda_context import Context
 from tests.support.published import published
 
 TRITON = "application/vnd.sagemaker-triton.binary+json"
-
-
-@dataclass
-class Context:
-    aws_request_id: str = "req-1"
-    memory_limit_in_mb: str = "1769"
 
 
 @dataclass

@@ -18,7 +18,8 @@ from hotplate.manifest.layout import blob_key
 from hotplate.manifest.schema import FileEntry, OutputParity, Parity, Provenance
 from hotplate.runtime.card import read_card
 from hotplate.runtime.loader import load_model
-from tests.integration.http.test_endpoint import Context, event
+from tests.integration.http.test_endpoint import event
+from tests.support.lambda_context import Context
 from tests.support.published import Published, published, republished, sha256_of
 
 CARD = "---\nlicense: mit\n---\n\n# Affine\n\nZwölf Größen.\n".encode()

@@ -6,7 +6,6 @@ import base64
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,16 +20,11 @@ from hotplate.runtime.loader import load_model
 from hotplate.runtime.transforms import Transforms
 from hotplate.tenants.captures import subject_prefix
 from hotplate.tenants.usage import read_usage
+from tests.support.lambda_context import Context
 from tests.support.published import published
 
 if TYPE_CHECKING:
     from hotplate.runtime.model import Model
-
-
-@dataclass
-class Context:
-    aws_request_id: str = "req-1"
-    memory_limit_in_mb: str = "1769"
 
 
 def event(method: str = "POST", path: str = "/v2/models/affine/infer", body: Any = None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,6 +28,7 @@ from hotplate.store.filesystem import FilesystemStore
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.overview import overviews
 from hotplate_tools.publish.pipeline import describe, publish_model
+from tests.support.lambda_context import Context
 from tests.support.pipelines import (
     CONSOLE,
     pipeline_spec,
@@ -69,12 +69,6 @@ KINDS: dict[str, tuple[list[dict[str, Any]], str, list[list[float]], float]] = {
     "switch to one": (SWITCH, "scale.y", [[9.0, 2.0, 3.0]], 2),
     "switch to another": (SWITCH, "scale.y", [[1.0, 2.0, 3.0]], 3),
 }
-
-
-@dataclass
-class Context:
-    aws_request_id: str = "req-1"
-    memory_limit_in_mb: str = "1769"
 
 
 @pytest.fixture

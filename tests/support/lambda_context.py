@@ -1,0 +1,15 @@
+"""What a handler needs of Lambda's context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Context"]
+
+
+@dataclass
+class Context:
+    """A context of one request, of a function with one vCPU."""
+
+    aws_request_id: str = "req-1"
+    memory_limit_in_mb: str = "1769"
