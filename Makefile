@@ -32,8 +32,7 @@ test: models ## Run every test but those of frameworks: unit, integration, end t
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target inside e2e
 	@$(BIN)/pytest tests/models
 
-# Beside the end-to-end tests, which wait for other processes half of the time. One local cloud at a time: it holds
-# some 7 GB of unpacked layers.
+# Beside the end-to-end tests, which wait for other processes half of the time.
 inside: .venv/.complete
 	@$(BIN)/pytest tests/unit tests/integration
 

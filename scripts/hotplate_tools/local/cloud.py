@@ -40,10 +40,10 @@ POLL_S = 0.05
 # The supervisor gives its child two seconds before it kills; a full disk's cache may take longer.
 STOP_LIMIT_S = 60.0
 
-# Every execution environment unpacks its layers, about 200 MB of small writes; in memory that takes a
-# quarter of the time. All functions together take 7 GB; used where there is room (bytes).
+# Functions and layers are unpacked there, some hundred MB of small writes; in memory that takes a quarter of
+# the time. Used where there is room for it and for the functions' processes (bytes).
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-MEMORY_NEEDED_BYTES = 12 * 1024**3
+MEMORY_NEEDED_BYTES = 4 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A program: the local cloud as its own command starts it, with six things that AWS does and it does not.
+"""A program: the local cloud as its own command starts it, with things that AWS does and it does not.
 
 - API Gateway takes a request without `Content-Type` or `Accept` for one with `application/json`, which
   `BinaryMediaTypes: ["*/*"]` covers, so bodies are bytes both ways. ministack 1.5 takes it for text,
@@ -13,6 +13,8 @@
 - CloudFormation gives a mapping's `MaximumConcurrency` to Lambda as a number, also if it is a parameter's
   value. ministack 1.5 keeps the text, compares it with a number, and takes no more messages from any queue.
 - Streaming functions and streaming methods of an API (`hotplate_tools.local.streaming.cloud`).
+- A function and its layers are unpacked once (`hotplate_tools.local.shared_zips`). ministack 1.5 unpacks them
+  for every execution environment.
 
 Runs in the environment `cloud` (requirements/cloud.txt, where the version is pinned); nothing else
 imports it.
@@ -23,6 +25,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
@@ -40,6 +43,7 @@ from ministack.services import (  # type: ignore[import-not-found]
 # This environment knows nothing of the project; of it, only what needs nothing else is imported.
 sys.path.append(str(Path(__file__).parents[2]))
 
+from hotplate_tools.local.shared_zips import SharedZips
 from hotplate_tools.local.streaming.cloud import (
     with_exec_wrapper,
     with_streaming_methods,
@@ -172,6 +176,7 @@ if __name__ == "__main__":
     )
     lambda_svc._sqs_esm_concurrency = with_numbers(lambda_svc._sqs_esm_concurrency)
     lambda_svc._reserved_concurrency = with_shared_concurrency(lambda_svc._reserved_concurrency)
+    lambda_runtime.zipfile = SharedZips(Path(tempfile.gettempdir()) / "unpacked")
     lambda_runtime._detect_runtime_binary = with_exec_wrapper(lambda_runtime._detect_runtime_binary)
     lambda_runtime._worker_class_for = with_streaming_workers(lambda_runtime._worker_class_for)
     apigateway_v1._invoke_lambda_proxy_v1 = with_streaming_methods(apigateway_v1._invoke_lambda_proxy_v1)
