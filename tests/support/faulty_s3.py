@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 from collections import defaultdict, deque
@@ -44,8 +45,8 @@ class FaultyS3:
 
 
 @contextmanager
-def faulty_s3() -> Iterator[FaultyS3]:
-    """Serve until the block ends."""
+def faulty_s3(tls: ssl.SSLContext | None = None) -> Iterator[FaultyS3]:
+    """Serve until the block ends, by TLS if a certificate is given."""
     state = FaultyS3()
 
     class Handler(BaseHTTPRequestHandler):
@@ -107,7 +108,9 @@ def faulty_s3() -> Iterator[FaultyS3]:
             """A client that hangs up is part of the test."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    state.endpoint = f"http://127.0.0.1:{server.server_port}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    state.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -17,7 +17,7 @@ WRAPPER = "/opt/python/hotplate/streaming/bootstrap"
 def streaming_layer() -> dict[str, Path]:
     """Return files by path: the runtime loop from the serving layer, and its codec from the other."""
     package = Path(hotplate.__file__).parent
-    files = [package / "__init__.py", *(package / "streaming").iterdir()]
+    files = [package / "__init__.py", package / "http1.py", *(package / "streaming").iterdir()]
     found = {f"python/hotplate/{file.relative_to(package)}": file for file in files if file.is_file()}
     codec = [file for file in Path(orjson.__file__).parent.iterdir() if file.is_file()]
     return found | {f"python/orjson/{file.name}": file for file in codec}

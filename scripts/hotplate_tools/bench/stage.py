@@ -4,6 +4,9 @@ with Stage(console, mbps=600) as stage:
     published = stage.publish(file)
     with stage.environment(HOTPLATE, published) as started:
         started.invoke(event)
+
+S3's certificate signs itself. Each side gets it with the authorities that it would read on AWS: hotplate
+those in `hotplate/aws/roots.pem`, boto3 those in `botocore/cacert.pem`.
 """
 
 from __future__ import annotations
@@ -21,10 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import botocore
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hotplate.aws.roots import ROOTS
 from hotplate.errors import LengthMismatchError
 from hotplate.limits import MEMORY_MB_PER_VCPU
 from hotplate.manifest.layout import manifest_key
@@ -50,7 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["FolderReader", "Stage", "Staged"]
 
 BUCKET = "models"
-CA_FILE = "ca.pem"
+CA_FILE, BOTO3_CA_FILE = "ca.pem", "boto3-ca.pem"
 TIMEOUT_S = 120
 
 
@@ -167,7 +172,7 @@ class Stage:
             given = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
             variables = {
                 **lambda_variables(function, given),
-                "AWS_CA_BUNDLE": str(function.code / CA_FILE),
+                "AWS_CA_BUNDLE": str(function.code / BOTO3_CA_FILE),
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": os.pathsep.join(map(str, code)),
                 "SSL_CERT_FILE": str(function.code / CA_FILE),
@@ -195,11 +200,13 @@ class Stage:
         if not code.exists():
             code.mkdir()
             (code / "app.py").write_text(program, encoding="utf-8")
-            (code / CA_FILE).write_bytes((self._folder / "certificate.pem").read_bytes())
+            own = (self._folder / "certificate.pem").read_bytes()
+            (code / CA_FILE).write_bytes(ROOTS.read_bytes() + own)
+            (code / BOTO3_CA_FILE).write_bytes(_boto3_authorities().read_bytes() + own)
             compileall.compile_dir(str(code), quiet=1)
         task = "/var/task" if self._workspace.has_walls else str(code)
         variables = {
-            "AWS_CA_BUNDLE": f"{task}/{CA_FILE}",
+            "AWS_CA_BUNDLE": f"{task}/{BOTO3_CA_FILE}",
             "SSL_CERT_FILE": f"{task}/{CA_FILE}",
             "AWS_ENDPOINT_URL_S3": self.endpoint,
         }
@@ -260,6 +267,10 @@ def answer_of(payload: bytes) -> dict[str, Any]:
     if answer.get("statusCode") != 200:
         raise ValueError(f"the function answered {payload[:500]!r}")
     return dict(json.loads(answer["body"]))
+
+
+def _boto3_authorities() -> Path:
+    return Path(botocore.__file__).with_name("cacert.pem")
 
 
 def _write_certificate(folder: Path) -> None:

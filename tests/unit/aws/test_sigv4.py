@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import botocore.auth
 import botocore.session
@@ -14,7 +14,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotplate.aws.sigv4 import Credentials, domain_of, presigned_query, signed_headers
+from hotplate.aws.sigv4 import Credentials, domain_of, percent_encoded, presigned_query, signed_headers
 from hotplate.errors import SettingsError
 
 STAMP = "20261122T101112Z"
@@ -138,3 +138,8 @@ def test_presigned_query_is_botocores(secret: str, token: str | None, name: str,
     signature = signer.signature(signer.string_to_sign(request, canonical), request)
     theirs = parse_qs(urlsplit(request.url).query) | {"X-Amz-Signature": [signature]}
     assert parse_qs(ours) == theirs
+
+
+@given(st.text())
+def test_percent_encoding_is_that_of_the_standard_library(key: str) -> None:
+    assert percent_encoded(key) == quote(key)

@@ -10,10 +10,7 @@ Guide, "Container credential provider".
 
 from __future__ import annotations
 
-import http.client
-import ipaddress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -50,12 +47,20 @@ def current_credentials(environ: Mapping[str, str]) -> Credentials:
     place = environ.get(_URI, f"{_PATH_HOST}{environ[_PATH]}" if _PATH in environ else None)
     if "AWS_ACCESS_KEY_ID" in environ or place is None:
         return Credentials.from_environ(environ)
+    return _asked(place, environ.get(_TOKEN, ""))
+
+
+def _asked(place: str, token: str) -> Credentials:
+    # Milliseconds each, which a function whose environment has its keys does not pay.
+    import http.client
+    from urllib.parse import urlsplit
+
     uri = urlsplit(place)
     if uri.scheme != "http" or not _is_here(uri.hostname or ""):
         raise SettingsError(f"{_URI} is not an http address of this machine: {place[:80]!r}")
     connection = http.client.HTTPConnection(uri.netloc, timeout=_TIMEOUT_S)
     try:
-        connection.request("GET", uri.path or "/", headers={"Authorization": environ.get(_TOKEN, "")})
+        connection.request("GET", uri.path or "/", headers={"Authorization": token})
         with connection.getresponse() as answer:
             body = answer.read(_MAX_BYTES)
         if answer.status != http.client.OK:
@@ -72,6 +77,8 @@ def current_credentials(environ: Mapping[str, str]) -> Credentials:
 
 def _is_here(host: str) -> bool:
     """Return whether a host is this machine; secrets come in the clear from nowhere else."""
+    import ipaddress  # as above
+
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

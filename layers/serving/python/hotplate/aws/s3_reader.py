@@ -1,4 +1,4 @@
-"""Reads a model from S3 on the cold path: the standard library's HTTP client and our signature.
+"""Reads a model from S3 on the cold path: HTTP of our own and our signature.
 
 Rules kept:
 
@@ -11,24 +11,24 @@ Rules kept:
 5. All connections are open at once, but no more than two threads take bytes from them: each read gives up
    Python's lock and has to get it back, and four threads spend more time on that than two on reading.
 
-boto3 is not used here: its import alone is longer than this module's whole work.
+boto3 is not used here: its import alone is longer than this module's whole work. Nor is `http.client`
+(see `hotplate.http1`).
 """
 
 from __future__ import annotations
 
-import http.client
 import re
 import select
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
 
-from hotplate.aws.sigv4 import Credentials, domain_of, signed_headers
+from hotplate.aws.connection import Connection
+from hotplate.aws.roots import Trust
+from hotplate.aws.sigv4 import Credentials, domain_of, percent_encoded, signed_headers
 from hotplate.errors import (
     LengthMismatchError,
     SettingsError,
@@ -38,9 +38,12 @@ from hotplate.errors import (
     StoreNotFoundError,
     StoreUnavailableError,
 )
+from hotplate.http1 import Head, MalformedAnswerError
 from hotplate.limits import STORE_ATTEMPTS, STORE_BACKOFF_S
 
 if TYPE_CHECKING:
+    import socket
+
     from hotplate.settings import Settings
 
 __all__ = ["S3Reader", "bucket_address"]
@@ -49,6 +52,11 @@ __all__ = ["S3Reader", "bucket_address"]
 _READING = 2
 # Longest silence on a socket, in seconds, before the read is tried again.
 _SILENCE_S = 5.0
+# `http.HTTPStatus` takes a millisecond to be made.
+_OK, _PARTIAL_CONTENT = 200, 206
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_PRECONDITION_FAILED, _RANGE_NOT_SATISFIABLE, _TOO_MANY_REQUESTS = 412, 416, 429
+_INTERNAL_SERVER_ERROR = 500
 _CONTENT_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+)$")
 
 
@@ -73,8 +81,8 @@ class S3Reader:
         self._scheme, self._host, self._prefix = bucket_address(bucket, region, endpoint)
         self._local = threading.local()
         self._reading = threading.Semaphore(_READING)
-        self._connections: list[http.client.HTTPConnection] = []
-        self._tls = ssl.create_default_context() if self._scheme == "https" else None
+        self._connections: list[Connection] = []
+        self._trust = Trust() if self._scheme == "https" else None
         # A time-out on a socket bounds one silence, not the sum of them, so an alarm ends what is open.
         self._alarm = threading.Timer(deadline_s, self._hang_up)
         self._alarm.daemon = True
@@ -94,14 +102,14 @@ class S3Reader:
     def read_small(self, key: str, *, max_bytes: int) -> bytes:
         """Return the whole object; see `Reader.read_small`."""
 
-        def whole(answer: http.client.HTTPResponse) -> bytes:
-            length = answer.length
+        def whole(head: Head) -> bytes:
+            length = head.length
             if length is None:
                 raise _PassingError(f"{key}: no Content-Length")
             if length > max_bytes:
                 raise LengthMismatchError(f"{key}: {length} bytes, at most {max_bytes} are accepted", length)
             body = bytearray(length)
-            self._fill(answer, memoryview(body), key)
+            self._fill(head, memoryview(body), key)
             return bytes(body)
 
         return self._get(key, {}, whole)
@@ -117,16 +125,16 @@ class S3Reader:
         last = start + len(into) - 1
         extra = {"range": f"bytes={start}-{last}", **({"if-match": f'"{etag}"'} if etag else {})}
 
-        def part(answer: http.client.HTTPResponse) -> None:
-            found = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
-            if answer.status != http.client.PARTIAL_CONTENT or not found:
+        def part(head: Head) -> None:
+            found = _CONTENT_RANGE.match(head.headers.get("content-range", ""))
+            if head.status != _PARTIAL_CONTENT or not found:
                 raise _PassingError(f"{key}: a range was asked for, the answer is not one")
             first_sent, last_sent, length = (int(number) for number in found.groups())
             if length != object_bytes:
                 raise LengthMismatchError(f"{key}: {length} bytes, {object_bytes} were published", length)
             if (first_sent, last_sent) != (start, last):
                 raise _PassingError(f"{key}: bytes {first_sent}-{last_sent} came, not {start}-{last}")
-            self._fill(answer, into, key)
+            self._fill(head, into, key)
 
         try:
             self._get(key, extra, part)
@@ -141,21 +149,18 @@ class S3Reader:
 
     def _hang_up(self) -> None:
         for connection in self._connections:
-            if connection.sock:
-                # It may be closing by itself at this moment.
-                with suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.hang_up()
 
-    def _get[T](self, key: str, extra: dict[str, str], use: Callable[[http.client.HTTPResponse], T]) -> T:
+    def _get[T](self, key: str, extra: dict[str, str], use: Callable[[Head], T]) -> T:
         """Return what `use` makes of the answer, trying again after passing faults."""
-        path = self._prefix + quote(key)
+        path = self._prefix + percent_encoded(key)
         pause = STORE_BACKOFF_S
         for attempt in range(1, STORE_ATTEMPTS + 1):
             try:
-                with self._answer(path, extra) as answer:
-                    _raise_for_status(answer.status, key)
-                    return use(answer)
-            except (_PassingError, OSError, http.client.HTTPException) as fault:
+                with self._answer(path, extra) as head:
+                    _raise_for_status(head.status, key)
+                    return use(head)
+            except (_PassingError, OSError, MalformedAnswerError) as fault:
                 remaining = self._deadline - time.monotonic()
                 if attempt == STORE_ATTEMPTS or remaining <= pause:
                     raise StoreUnavailableError(f"{key}: gave up at attempt {attempt}: {fault!r}") from fault
@@ -164,46 +169,36 @@ class S3Reader:
         raise AssertionError("the loop above returns or raises")
 
     @contextmanager
-    def _answer(self, path: str, extra: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
-        """Yield the answer to a signed GET; a connection that was not read to its end is dropped."""
+    def _answer(self, path: str, extra: dict[str, str]) -> Iterator[Head]:
+        """Yield the answer to a signed GET; a connection whose answer was not read to its end is dropped."""
         connection = self._connection()
-        connection.timeout = self._patience()
-        if connection.sock:
-            connection.sock.settimeout(connection.timeout)
         headers = signed_headers(
             self._credentials, host=self._host, path=path, region=self._region, extra=extra
         )
         try:
-            connection.request("GET", path, headers=headers)
-            # Kept here, because a connection forgets its socket when the answer says that it is the last.
-            self._local.socket = connection.sock
-            answer = connection.getresponse()
-            yield answer
-            if not answer.isclosed():
-                connection.close()
+            head = connection.ask(path, headers, self._patience())
+            yield head
         except BaseException:
             connection.close()
             raise
+        if head.is_last:
+            connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            if self._tls:
-                connection = http.client.HTTPSConnection(self._host, context=self._tls)
-            else:
-                connection = http.client.HTTPConnection(self._host)
-            self._local.connection = connection
+            connection = self._local.connection = Connection(self._host, self._trust)
             self._connections.append(connection)
         return connection
 
-    def _fill(self, answer: http.client.HTTPResponse, into: memoryview, key: str) -> None:
+    def _fill(self, head: Head, into: memoryview, key: str) -> None:
         """Read exactly as many bytes as `into` holds, straight into it."""
-        if answer.length != len(into):
-            raise _PassingError(f"{key}: {answer.length} bytes were announced, not {len(into)}")
-        # What came together with the head is in the response's buffer; after that the socket itself is
-        # read: the response's own `readinto` waits until all is there, however slowly the bytes come.
-        done = answer.fp.readinto1(into) if into else 0
-        arrival = _Arrival(self._local.socket)
+        if head.length != len(into):
+            raise _PassingError(f"{key}: {head.length} bytes were announced, not {len(into)}")
+        connection = self._connection()
+        done = connection.receive_ahead(into) if into else 0
+        assert connection.socket  # noqa: S101 - the head came by it
+        arrival = _Arrival(connection.socket)
         while done < len(into):
             arrival.wait(self._patience())
             with self._reading:
@@ -211,7 +206,6 @@ class S3Reader:
             if not count:
                 raise _PassingError(f"{key}: the body ended after {done} of {len(into)} bytes")
             done += count
-        answer.close()
 
     def _patience(self) -> float:
         """Return how long the next read may be silent, in seconds."""
@@ -259,19 +253,19 @@ class _OutOfRangeError(StoreError):
 
 
 def _raise_for_status(status: int, key: str) -> None:
-    if status < http.client.MULTIPLE_CHOICES:
+    if status in (_OK, _PARTIAL_CONTENT):
         return
-    if status == http.client.NOT_FOUND:
+    if status == _NOT_FOUND:
         raise StoreNotFoundError(f"{key}: not in the bucket")
-    if status in (http.client.FORBIDDEN, http.client.UNAUTHORIZED):
+    if status in (_FORBIDDEN, _UNAUTHORIZED):
         raise StoreDeniedError(
             f"{key}: access denied (or not in the bucket, for a role that may not list it)"
         )
-    if status == http.client.PRECONDITION_FAILED:
+    if status == _PRECONDITION_FAILED:
         raise StoreConflictError(f"{key}: was replaced by another object")
-    if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+    if status == _RANGE_NOT_SATISFIABLE:
         raise _OutOfRangeError(key)
-    if status >= http.client.INTERNAL_SERVER_ERROR or status == http.client.TOO_MANY_REQUESTS:
+    if status >= _INTERNAL_SERVER_ERROR or status == _TOO_MANY_REQUESTS:
         raise _PassingError(f"{key}: S3 answered {status}")
     raise StoreError(f"{key}: S3 answered {status}")
 
@@ -279,11 +273,13 @@ def _raise_for_status(status: int, key: str) -> None:
 def bucket_address(bucket: str, region: str, endpoint: str | None) -> tuple[str, str, str]:
     """Return (scheme, host, path prefix): path style at a given endpoint, virtual-hosted at AWS."""
     if endpoint:
+        from urllib.parse import urlsplit  # milliseconds, which only who has an S3 of his own pays
+
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             raise SettingsError(f"the S3 endpoint {endpoint!r} is not an http(s) address")
-        return parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{quote(bucket)}/"
+        return parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{percent_encoded(bucket)}/"
     domain = domain_of(region)
     if "." in bucket:  # the wildcard certificate does not cover a bucket name with dots
-        return "https", f"s3.{region}.{domain}", f"/{quote(bucket)}/"
+        return "https", f"s3.{region}.{domain}", f"/{percent_encoded(bucket)}/"
     return "https", f"{bucket}.s3.{region}.{domain}", "/"

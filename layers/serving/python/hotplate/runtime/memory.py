@@ -2,19 +2,23 @@
 
 Two kinds: private to this process, and a memory file that a child process fills and its parent maps.
 Both on huge pages where the kernel gives them: touching a fresh page of 4 KiB for the first time costs
-more than receiving its bytes.
+more than receiving its bytes. The pages of a memory file, which are rarely huge, are made ahead of the bytes,
+many at a time.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["PAGE", "SharedMemory", "aligned", "memory_use_mb", "private_memory"]
 
 PAGE = 4096
+# Pages made at once, in bytes: what one range of the store has.
+_STEP = 8 * 1024 * 1024
 
 
 def aligned(size: int) -> int:
@@ -59,11 +63,23 @@ class SharedMemory:
         self._file = os.memfd_create("hotplate-model", os.MFD_CLOEXEC)
 
     def allocate(self, size: int) -> memoryview:
-        """Return `size` writable bytes; called once, by the child."""
+        """Return `size` writable bytes; called once, by the child.
+
+        Their pages are made in a thread, without Python's lock. Who writes to one before it is there
+        makes it himself, for several times the processor time.
+        """
         os.ftruncate(self._file, max(size, PAGE))
         memory = mmap.mmap(self._file, max(size, PAGE))
         _advise(memory)
+        if size > _STEP:
+            threading.Thread(target=self._make_pages, args=[size], daemon=True).start()
         return memoryview(memory)[:size]
+
+    def _make_pages(self, size: int) -> None:
+        # Where there is no room for them, writing will say so.
+        with suppress(OSError):
+            for start in range(0, size, _STEP):
+                os.posix_fallocate(self._file, start, min(_STEP, size - start))
 
     def view(self, size: int) -> memoryview:
         """Return the first `size` bytes, read-only; they stay as long as the view."""

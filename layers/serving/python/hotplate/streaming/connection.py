@@ -10,9 +10,9 @@ from __future__ import annotations
 import socket
 from typing import IO
 
-__all__ = ["Connection", "ProtocolError"]
+from hotplate.http1 import MalformedAnswerError, read_head, read_line
 
-_MAX_LINE_BYTES = 65536
+__all__ = ["Connection", "ProtocolError"]
 
 
 class ProtocolError(Exception):
@@ -60,21 +60,20 @@ class Connection:
         Raises:
             OSError, ProtocolError: There is none, or it is no success.
         """
-        status = self._line().split(maxsplit=2)
-        headers: dict[str, str] = {}
-        while line := self._line():
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        body = (
-            self._chunks()
-            if "chunked" in headers.get("transfer-encoding", "")
-            else self._exactly(int(headers.get("content-length", 0)))
-        )
-        if headers.get("connection", "").lower() == "close":
+        try:
+            head = read_head(self._due())
+            body = (
+                self._chunks()
+                if "chunked" in head.headers.get("transfer-encoding", "")
+                else self._exactly(head.length or 0)
+            )
+        except MalformedAnswerError as fault:
+            raise ProtocolError(f"the Runtime API: {fault}") from fault
+        if head.is_last:
             self.close()
-        if len(status) < 2 or not status[1].startswith("2"):
-            raise ProtocolError(f"the Runtime API answered {' '.join(status)}: {body[:300]!r}")
-        return headers, body
+        if not 200 <= head.status < 300:
+            raise ProtocolError(f"the Runtime API answered {head.status} {head.reason}: {body[:300]!r}")
+        return head.headers, body
 
     def close(self) -> None:
         """End the connection; the next request opens another."""
@@ -95,25 +94,21 @@ class Connection:
             return True
         return True
 
-    def _line(self) -> str:
+    def _due(self) -> IO[bytes]:
         assert self._answers  # noqa: S101 - something was just sent
-        line = self._answers.readline(_MAX_LINE_BYTES)
-        if not line.endswith(b"\n"):
-            raise ConnectionResetError("the Runtime API hung up")
-        return line.decode("latin-1").rstrip("\r\n")
+        return self._answers
 
     def _exactly(self, length: int) -> bytes:
-        assert self._answers  # noqa: S101 - as above
-        body = self._answers.read(length)
+        body = self._due().read(length)
         if len(body) < length:
             raise ConnectionResetError("the Runtime API hung up")
         return body
 
     def _chunks(self) -> bytes:
         parts = []
-        while size := int(self._line().split(";")[0], 16):
+        while size := int(read_line(self._due()).split(";")[0], 16):
             parts.append(self._exactly(size))
-            self._line()
-        while self._line():
+            read_line(self._due())
+        while read_line(self._due()):
             pass  # trailers
         return b"".join(parts)

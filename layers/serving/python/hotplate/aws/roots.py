@@ -1,0 +1,62 @@
+"""Whose certificates are believed: AWS's own authorities first, the system's when another one signed.
+
+Reading the system's hundred and forty authorities takes a cold start twenty milliseconds of processor time,
+and every host of AWS is signed by one of the four in `roots.pem`, which are among them. A host that is not
+(an S3 of the user's own, a proxy that opens TLS) costs one more handshake, once.
+
+Where `SSL_CERT_FILE` or `SSL_CERT_DIR` name authorities, those are believed and no others.
+
+Source: Amazon Trust Services, https://www.amazontrust.com/repository/; a test holds that certifi has each.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+__all__ = ["ROOTS", "Trust"]
+
+ROOTS = Path(__file__).with_name("roots.pem")
+
+
+class Trust:
+    """Makes TLS of connections; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._is_whole = "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ
+        self._context = _system() if self._is_whole else ssl.create_default_context(cafile=str(ROOTS))
+
+    def secured(self, connect: Callable[[], socket.socket], host: str) -> ssl.SSLSocket:
+        """Return a connection to `host` whose certificate was believed.
+
+        Args:
+            connect: Opens a connection; called again where AWS's authorities are not enough.
+            host: Its name, as its certificate has it.
+
+        Raises:
+            OSError: There is no connection, or nobody who is believed signed.
+        """
+        try:
+            return self._secured(connect(), host)
+        except ssl.SSLCertVerificationError:
+            if self._is_whole:
+                raise
+        self._context, self._is_whole = _system(), True
+        return self._secured(connect(), host)
+
+    def _secured(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
+        try:
+            return self._context.wrap_socket(plain, server_hostname=host)
+        except OSError:
+            plain.close()
+            raise
+
+
+def _system() -> ssl.SSLContext:
+    return ssl.create_default_context()
