@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_job"]
 
-NAMES = {"hotplate": "hotplate", "usual": "usual handler", "floor": "imports alone"}
+NAMES = {"hotplate": "hotplate", "usual": "usual handler", "floor": "imports and bytes alone"}
 
 
 def plot_job(seen: Cold) -> dict[str, Any]:

@@ -236,6 +236,7 @@ class Stage:
             "HOTPLATE_SIGNING_KEYS": pinned(self._signer.public_key),
             "HOTPLATE_VERSION": model.version,
             "MODEL_BUCKET": BUCKET,
+            "MODEL_BYTES": str(model.source_bytes),
             "MODEL_KEY": model.source_key,
         }
 

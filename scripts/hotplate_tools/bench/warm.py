@@ -25,7 +25,7 @@ from hotplate.protocol.request import encode_request
 from hotplate.protocol.response import decode_response
 from hotplate.protocol.types import Tensor
 from hotplate_tools.bench.graphs import write_mlp
-from hotplate_tools.bench.rivals import FLOOR, HOTPLATE_TIMED, RUN_ALONE, USUAL
+from hotplate_tools.bench.rivals import HOTPLATE_TIMED, IMPORTS, RUN_ALONE, USUAL
 from hotplate_tools.bench.servers import SERVERS, served
 from hotplate_tools.bench.stage import Stage, Staged
 from hotplate_tools.bench.times import OURS, Times, Warm
@@ -156,7 +156,7 @@ class _Field:
         )
 
     def _nothing(self) -> Ask:
-        environment = self._stack.enter_context(self._stage.environment(FLOOR, None))
+        environment = self._stack.enter_context(self._stage.environment(IMPORTS, None))
         none = np.empty(0, np.float32)
         return _invoked(environment, b"{}", lambda _: none)
 
