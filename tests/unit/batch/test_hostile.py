@@ -10,7 +10,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hotplate.errors import BatchError
@@ -45,6 +45,7 @@ DAMAGE = st.lists(
 @pytest.mark.parametrize("name", FILES)
 @settings(max_examples=40, deadline=None)
 @given(damage=DAMAGE, overwrite=st.booleans())
+@example(damage=[(0.91015625, b"\xff")], overwrite=True)  # of the NPZ its version
 def test_a_damaged_file_is_told_or_adds_up(
     name: str, damage: list[tuple[float, bytes]], overwrite: bool
 ) -> None:

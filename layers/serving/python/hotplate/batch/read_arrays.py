@@ -53,7 +53,8 @@ def find_arrays(source: Source, *, is_zip: bool) -> tuple[StoredArray, ...]:
     try:
         with zipfile.ZipFile(SourceFile(source)) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as fault:
+    # The second for a version of ZIP, or a way to compress, that Python does not know.
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, OSError, ValueError) as fault:
         raise UnreadableFileError(f"broken NPZ: {fault}") from fault
     return tuple(_member(source, member) for member in members)
 
