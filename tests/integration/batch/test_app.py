@@ -44,6 +44,8 @@ def app(monkeypatch: pytest.MonkeyPatch, made: World) -> ModuleType:
         "HOTPLATE_BATCH_TABLE": "BatchTable",
         "HOTPLATE_BATCH_QUEUE_URL": "http://127.0.0.1:9/queue",
         "HOTPLATE_BATCH_FAILED_QUEUE_ARN": GIVEN_UP,
+        "HOTPLATE_BATCH_MAP_ARN": "arn:aws:states:us-east-1:1:stateMachine:batch",
+        "HOTPLATE_BATCH_MAP_ABOVE_CHUNKS": "1000",
         "HOTPLATE_DATA_BUCKET": BUCKET,
     }
     for name, value in settings.items():
