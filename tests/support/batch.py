@@ -119,6 +119,7 @@ class MemoryQueue:
     waiting: list[dict[str, Any]] = field(default_factory=list)
     given_up: list[dict[str, Any]] = field(default_factory=list)
     delays: list[int] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
     throttled: float = 0.0
 
     def send(self, messages: Iterable[Any], *, delay_s: int = 0) -> None:
@@ -126,7 +127,8 @@ class MemoryQueue:
             raise StoreUnavailableError("sqs: throttled")
         self.delays.append(delay_s)
         for message in messages:
-            self.put(msgspec.json.encode(message).decode())
+            self.sent.append(msgspec.json.encode(message).decode())
+            self.put(self.sent[-1])
 
     def hide(self, receipt: str, seconds: int) -> None:
         """Do nothing: a test does not wait."""
@@ -407,9 +409,10 @@ def world(
     kill_at: Iterable[int] = (),
     model: Model | None = None,
     map_above: int = 1_000_000,
+    config: Any = None,
 ) -> Iterator[World]:
     """Make table, bucket, queue and function; with a model, files are what they are everywhere."""
-    with mock_aws():
+    with mock_aws(config=config):
         moments = Moments(set(kill_at))
         client, s3 = clients()
         properties = RESOURCES["BatchTable"]["Properties"]
