@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.protocol.types import MetadataTensor
 
-__all__ = ["bind_columns", "kept_places", "wanted_outputs"]
+__all__ = ["bind_columns", "bytes_input", "kept_places", "wanted_outputs"]
 
 _ELEMENT = re.compile(r"(.*)\[([0-9]{1,9})\]", re.DOTALL)
 # Names that an error lists. Ours.
@@ -61,6 +61,19 @@ def bind_columns(
         bound[found.input] = found
     _check_complete(bound, names, manifest)
     return tuple(bound[spec.name] for spec in manifest.inputs if spec.name in bound)
+
+
+def bytes_input(manifest: Manifest) -> str:
+    """Return the one input of a model of which a row is bytes: a picture, a sound, a text.
+
+    Raises:
+        UnfitFileError: There is none, or several.
+    """
+    fits = [spec.name for spec in manifest.inputs if spec.datatype == "BYTES" and spec.shape[1:] in ((), (1,))]
+    if len(fits) != 1:
+        which = f"has several ({_list(fits)}): say which by `columns`" if fits else "has none"
+        raise UnfitFileError(f"an input of which a row is a file was expected, {manifest.name} {which}")
+    return fits[0]
 
 
 def kept_places(names: Sequence[str], options: BatchOptions) -> tuple[int, ...]:
