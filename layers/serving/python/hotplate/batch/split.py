@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hotplate.batch.bind import bind_columns, bytes_input, kept_places, wanted_outputs
+from hotplate.batch.bind import bind_columns, bytes_column, kept_places, wanted_outputs
 from hotplate.batch.features import features_of
 from hotplate.batch.layout import Chunk, Layout
 from hotplate.batch.text_chunks import text_chunks
@@ -206,7 +206,7 @@ def _zip_layout(
     from hotplate.batch.read_zip import CONTENT, NAME, check_zip
 
     names = [NAME, CONTENT]
-    told = options.columns or {CONTENT: bytes_input(manifest)}
+    told = bytes_column(CONTENT, options, manifest)
     bindings = bind_columns(names, msgspec.structs.replace(options, columns=told), manifest, by_place=False)
     named = options if options.keep else msgspec.structs.replace(options, keep=(NAME,))
     return Layout(
