@@ -64,8 +64,8 @@ def given_file(stack: BatchOfStack, text: str) -> Given:
         if not path.is_file():
             raise RefusedError(f"no file {text!r}")
         return Given(path.name, path.stat().st_size, path=path)
-    bucket, _, key = text.removeprefix(_S3).partition("/")
-    if not bucket:
+    bucket, slash, key = text.removeprefix(_S3).partition("/")
+    if not bucket or not slash:
         raise RefusedError(f"{text!r} names no object", advice="It is s3://BUCKET/KEY, or s3://BUCKET/PREFIX/.")
     name = key.rpartition("/")[2]
     if not name:
