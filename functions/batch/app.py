@@ -10,12 +10,12 @@ from aws_lambda_powertools import Logger
 from functions.batch.asked import RunRequests
 from functions.batch.files import RunFiles
 from functions.batch.finish import Finisher
+from functions.batch.mapped import MappedPieces
 from functions.batch.messages import Messages
 from functions.batch.models import ModelFunctions
 from functions.batch.reports import Reports
 from functions.batch.split import Splitter
 from functions.batch.work import PieceWorker
-from functions.batch.mapped import MappedPieces
 from hotplate.aws.batch_files import BatchFiles
 from hotplate.aws.batch_map import ChunkMap
 from hotplate.aws.batch_queue import BatchQueue

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_S", "MappedPieces", "PieceFailedError"]
 
-# How long one call goes on with what is left over of its chunk, in seconds. Ours: an item's own execution ends
-# after 300, whatever it does, and the last piece may take 60.
+# How long one call goes on with what is left over of its chunk, in seconds. Ours: an item's own execution
+# ends after 300, whatever it does, and the last piece may take 60.
 LONGEST_S = 120.0
 
 

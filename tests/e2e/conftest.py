@@ -44,9 +44,7 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
     # So that a file of some megabytes is a large one; two cores work on so many chunks at once.
     large = {"BatchMapAboveChunks": "2", "BatchMapConcurrency": "3"}
     console = Console(as_json=True)
-    with local_cloud(
-        console, given, reserved_concurrency=RESERVED_CONCURRENCY, parameters=large
-    ) as local:
+    with local_cloud(console, given, reserved_concurrency=RESERVED_CONCURRENCY, parameters=large) as local:
         yield local
 
 

@@ -187,7 +187,9 @@ def test_large_file_goes_through_the_state_machine(
     assert told["chunks"]["all"] == told["chunks"]["done"] > 2
     assert read_csv(out(stack, key, "predictions.csv")) == numbered(online * 1000)
     states = DeployedStack("hotplate", cloud.endpoint).client("stepfunctions")
-    (machine,) = [each for each in states.list_state_machines()["stateMachines"] if each["name"] == "hotplate-batch"]
+    (machine,) = [
+        each for each in states.list_state_machines()["stateMachines"] if each["name"] == "hotplate-batch"
+    ]
     (execution,) = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
     assert execution["name"] == f"{told['run']}-0"
     (run,) = states.list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
@@ -198,11 +200,21 @@ def test_large_file_goes_through_the_state_machine(
 def test_folder_of_pictures_is_predicted_as_the_endpoint_does(cloud: LocalCloud, tmp_path: Path) -> None:
     line = (source_folder("digits") / "golden.jsonl").read_text().splitlines()[0]
     images = np.asarray(json.loads(line)["inputs"]["image"], np.float32)
-    pictures = {f"{n % 2}/{n:02d}.png": draw(np.roll(images[0], n, axis=1), side=90, kind="PNG") for n in range(8)}
+    pictures = {
+        f"{n % 2}/{n:02d}.png": draw(np.roll(images[0], n, axis=1), side=90, kind="PNG") for n in range(8)
+    }
     for name, content in {**pictures, "0/broken.png": b"no picture"}.items():
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).write_bytes(content)
-    arguments = ["run", str(tmp_path / "set"), "--model", "digits", "--json", "--options", '{"batch_rows": 1}']
+    arguments = [
+        "run",
+        str(tmp_path / "set"),
+        "--model",
+        "digits",
+        "--json",
+        "--options",
+        '{"batch_rows": 1}',
+    ]
     arguments += ["--endpoint", cloud.endpoint, "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(batch, arguments, catch_exceptions=False)
     assert json.loads(done.stdout)["rows"] == {"read": 9, "predicted": 8, "failed": 1}
@@ -216,7 +228,12 @@ def test_folder_of_pictures_is_predicted_as_the_endpoint_does(cloud: LocalCloud,
 
 def pictured(cloud: LocalCloud, content: bytes) -> dict[str, Any]:
     """Return what is answered at once to a picture."""
-    entry = {"name": "image_file", "datatype": "BYTES", "shape": [1], "parameters": {"content_type": "base64"}}
+    entry = {
+        "name": "image_file",
+        "datatype": "BYTES",
+        "shape": [1],
+        "parameters": {"content_type": "base64"},
+    }
     body = {"inputs": [{**entry, "data": [pybase64.b64encode_as_string(content)]}]}
     answer = call(cloud.url, "POST", "/v2/models/digits/infer", json.dumps(body).encode())
     assert answer.status == 200, answer.body

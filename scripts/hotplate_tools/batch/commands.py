@@ -25,7 +25,7 @@ _WAIT_S = 120
 
 @click.group()
 def batch() -> None:
-    """Predict files of rows: CSV, JSON Lines, Parquet, NPY and NPZ; and pictures, in a ZIP archive or a folder."""
+    """Predict files of rows: CSV, JSON Lines, Parquet, NPY and NPZ, and ZIP archives of pictures."""
 
 
 @batch.command()
@@ -58,7 +58,7 @@ def run(
 ) -> None:
     """Predict the rows of FILE, follow the run to its end and print its report.
 
-    Of a FOLDER, or of the objects under a PREFIX, each file is a row: pictures, or whatever else the model reads.
+    In a FOLDER, or under a PREFIX, each file is a row: pictures, or whatever else the model reads.
     """
     from hotplate_tools.batch import files
     from hotplate_tools.batch.follow import begun

@@ -66,7 +66,9 @@ def given_file(stack: BatchOfStack, text: str) -> Given:
         return Given(path.name, path.stat().st_size, path=path)
     bucket, slash, key = text.removeprefix(_S3).partition("/")
     if not bucket or not slash:
-        raise RefusedError(f"{text!r} names no object", advice="It is s3://BUCKET/KEY, or s3://BUCKET/PREFIX/.")
+        raise RefusedError(
+            f"{text!r} names no object", advice="It is s3://BUCKET/KEY, or s3://BUCKET/PREFIX/."
+        )
     name = key.rpartition("/")[2]
     if not name:
         folder = key.rstrip("/").rpartition("/")[2] or bucket

@@ -1,4 +1,4 @@
-"""The template's state machine, interpreted: items from S3, the real worker behind Lambda, leftovers in SQS."""
+"""The template's state machine, interpreted: items of S3, the real worker as Lambda, leftovers in SQS."""
 
 from __future__ import annotations
 

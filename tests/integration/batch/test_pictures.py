@@ -146,7 +146,9 @@ def test_bad_pictures_are_set_aside_with_their_names_and_reasons(
     batch.work()
     errors = [json.loads(line) for line in batch.out("errors.jsonl", KEY).splitlines()]
     names = sorted(pictures | bad)
-    assert [(each["file"], each["row"]) for each in errors] == [(name, names.index(name)) for name in sorted(bad)]
+    assert [(each["file"], each["row"]) for each in errors] == [
+        (name, names.index(name)) for name in sorted(bad)
+    ]
     assert all(each["reason"].startswith("expected ") and "image_file" in each["field"] for each in errors)
     assert [each["file"] for each in predictions(batch)] == sorted(pictures)
     assert batch.report(KEY)["rows"] == {"read": COUNT + 3, "predicted": COUNT, "failed": 3}
@@ -194,7 +196,10 @@ def test_folder_and_prefix_become_the_same_archive(
         batch.s3.put_object(Bucket=BUCKET, Key=f"pictures/{name}", Body=content)
     batch.s3.put_object(Bucket=BUCKET, Key="pictures/1/", Body=b"")
     where = BatchOfStack(batch.s3, BUCKET, None, "")
-    made = [archive_of(files_of_folder(tmp_path / "set")), archive_of(files_of_prefix(where, BUCKET, "pictures/"))]
+    made = [
+        archive_of(files_of_folder(tmp_path / "set")),
+        archive_of(files_of_prefix(where, BUCKET, "pictures/")),
+    ]
     assert made[0] == made[1]
     with zipfile.ZipFile(io.BytesIO(made[0])) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == pictures
@@ -205,7 +210,8 @@ def test_folder_and_prefix_become_the_same_archive(
 
 
 def archive_of(entries: list[Entry]) -> bytes:
-    into, counted = io.BytesIO(), []
+    into = io.BytesIO()
+    counted: list[int] = []
     pack(entries, into, counted.append)  # type: ignore[arg-type]
     assert sum(counted) == sum(each.size for each in entries)
     return into.getvalue()

@@ -1,4 +1,4 @@
-"""Archives of files: each is a row, in the order in which they lie there, and what is wrong with one is its own."""
+"""Archives of files: each is a row, in the order in which they lie there; what is wrong with one is its own."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_is_left_over_of_a_chunk_is_read_from_there() -> None:
     source = MemorySource(archive(files))
     _, chunk = zip_chunks(source, source.size * 2 // 3)
     blocks = list(read_zip(source, chunk, FEATURE, 2))
-    assert [each for each in rows(source, blocks[1].rest)[0]] == list(files.items())[chunk.first_row + 2 :]
+    assert rows(source, blocks[1].rest)[0] == list(files.items())[chunk.first_row + 2 :]
     assert blocks[1].rest.first_row == chunk.first_row + 2
 
 

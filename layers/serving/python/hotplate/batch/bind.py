@@ -69,7 +69,9 @@ def bytes_column(name: str, options: BatchOptions, manifest: Manifest) -> dict[s
     Raises:
         UnfitFileError: There is none, or several; or the options name another, or another column.
     """
-    fits = [spec.name for spec in manifest.inputs if spec.datatype == "BYTES" and spec.shape[1:] in ((), (1,))]
+    fits = [
+        spec.name for spec in manifest.inputs if spec.datatype == "BYTES" and spec.shape[1:] in ((), (1,))
+    ]
     told = dict(options.columns)
     chosen = told.pop(name, fits[0] if len(fits) == 1 else "")
     if told or chosen not in fits:

@@ -1,4 +1,4 @@
-"""ZIP archives of files to rows: a file a row, its bytes the one input; pictures, sounds, whatever a model reads.
+"""ZIP archives to rows: a file a row, its bytes the one input; pictures, sounds, whatever a model reads.
 
 Rules kept here:
 
@@ -45,7 +45,7 @@ NAME, CONTENT = "file", "content"
 MAX_FILES = 500_000
 # Files of one chunk. Ours: their names fit a list beside their bytes.
 MAX_CHUNK_FILES = 10_000
-# Bytes that files become together, of an archive above the first number; beyond it they are a bomb. As of texts.
+# How many times its length an archive's files may become, and bytes that they may in any case. As of texts.
 MAX_GROWTH, FREE_BYTES = 200, 256 * 2**20
 # Bytes of files that are unpacked at once at most, beyond the first. Ours.
 BATCH_BYTES = 8 * 2**20

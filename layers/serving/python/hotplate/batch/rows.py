@@ -57,7 +57,9 @@ class Block:
 
     def error(self, place: int, reason: str, at: str) -> RowError:
         """Return what is told of a row that is set aside, and at which field."""
-        return RowError(self.first_row + place, reason, at, self.names[place][:MAX_NAME] if self.names else "")
+        return RowError(
+            self.first_row + place, reason, at, self.names[place][:MAX_NAME] if self.names else ""
+        )
 
 
 def others(rows: int, bad: Collection[int]) -> Array:
