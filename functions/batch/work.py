@@ -177,7 +177,7 @@ class PieceWorker:
         return self._table.piece(run.id, piece.chunk, piece.piece) or piece
 
     def _go_on(self, run: Run, piece: Piece) -> PieceMessage | None:
-        """Do what follows a piece; return what is left over. Done again after a kill, it has the same effect."""
+        """Do what follows a piece; return what is left over. Done again, it has the same effect."""
         if piece.state == "done":
             write_usage(run, piece)
             if piece.remainder:

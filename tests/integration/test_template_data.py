@@ -248,7 +248,7 @@ def test_large_runs_are_the_state_machines_which_keeps_no_payload_and_may_work_o
         "DISTRIBUTED",
     )
     work = chunks["ItemProcessor"]["States"]["Work"]
-    # A call ends by itself before it is given up: its last piece begins in time, and takes no longer than this.
+    # A call ends by itself before it is given up: its last piece begins in time.
     assert LONGEST_S + PIECE_HIDDEN_S / 2 < work["TimeoutSeconds"] < EXPRESS_S
     may = {action for each in statements(ROLES["ChunkMapRole"]) for action in as_list(each["Action"])}
     assert {each for each in may if each.partition(":")[0] in ("lambda", "sqs", "dynamodb", "s3")} == {

@@ -1,4 +1,4 @@
-"""Archives of files: each is a row, in the order in which they lie there; what is wrong with one is its own."""
+"""Archives of files: each is a row, in the order in which they lie; what is wrong with one is its own."""
 
 from __future__ import annotations
 
