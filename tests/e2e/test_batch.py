@@ -187,14 +187,36 @@ def test_large_file_goes_through_the_state_machine(
     assert told["chunks"]["all"] == told["chunks"]["done"] > 2
     assert read_csv(out(stack, key, "predictions.csv")) == numbered(online * 1000)
     states = DeployedStack("hotplate", cloud.endpoint).client("stepfunctions")
-    (machine,) = [
-        each for each in states.list_state_machines()["stateMachines"] if each["name"] == "hotplate-batch"
-    ]
-    (execution,) = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
-    assert execution["name"] == f"{told['run']}-0"
+    execution = execution_of(states, f"{told['run']}-0")
     (run,) = states.list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
     counts = states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
     assert (counts["succeeded"], counts["failed"]) == (told["chunks"]["all"], 0)
+
+
+def test_run_of_the_state_machine_is_cancelled_and_goes_on(stack: BatchOfStack, cloud: LocalCloud) -> None:
+    many = np.resize(ROWS, (45_000, 30))
+    key = put(stack, "large and slow.csv", as_csv(many), {"batch_rows": 1, "keep": ["id"]})
+    told, until = begun(stack, key), time.monotonic() + 60
+    while told["engine"] != "map" and time.monotonic() < until:
+        time.sleep(0.1)
+        told = stack.ask("status", told["run"])
+    assert told["engine"] == "map", told
+    assert stack.ask("cancel", told["run"])["state"] == "cancelled"
+    states = DeployedStack("hotplate", cloud.endpoint).client("stepfunctions")
+    assert execution_of(states, f"{told['run']}-0")["status"] == "ABORTED"
+    stack.ask("resume", told["run"])
+    told = ended(stack, key)
+    assert (told["state"], told["round"]) == ("succeeded", 1), told
+    assert [each[0] for each in read_csv(out(stack, key, "predictions.csv"))] == list(range(len(many)))
+
+
+def execution_of(states: Any, name: str) -> dict[str, Any]:
+    """Return what is told of an execution of the state machine."""
+    machines = states.list_state_machines()["stateMachines"]
+    (machine,) = [each["stateMachineArn"] for each in machines if each["name"] == "hotplate-batch"]
+    arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+    found: dict[str, Any] = states.describe_execution(executionArn=arn)
+    return found
 
 
 def test_folder_of_pictures_is_predicted_as_the_endpoint_does(cloud: LocalCloud, tmp_path: Path) -> None:
