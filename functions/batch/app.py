@@ -1,4 +1,4 @@
-"""The function of batch: messages of its queue, those of the queue of what was given up, and questions."""
+"""The function of batch: messages of its queues, items of its state machine, and questions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from aws_lambda_powertools import Logger
 from functions.batch.asked import RunRequests
 from functions.batch.files import RunFiles
 from functions.batch.finish import Finisher
+from functions.batch.mapped import MappedPieces
 from functions.batch.messages import Messages
 from functions.batch.models import ModelFunctions
 from functions.batch.reports import Reports
 from functions.batch.split import Splitter
 from functions.batch.work import PieceWorker
 from hotplate.aws.batch_files import BatchFiles
+from hotplate.aws.batch_map import ChunkMap
 from hotplate.aws.batch_queue import BatchQueue
 from hotplate.aws.batch_table import BatchTable
 from hotplate.aws.clients import aws_client, s3_client
@@ -52,6 +54,11 @@ def _open_reader() -> S3Reader:
 _table = BatchTable(aws_client("dynamodb"), os.environ["HOTPLATE_BATCH_TABLE"])
 _files = RunFiles(BatchFiles(s3_client(), _bucket), _open_reader)
 _queue = BatchQueue(aws_client("sqs"), os.environ["HOTPLATE_BATCH_QUEUE_URL"])
+_map = ChunkMap(
+    aws_client("stepfunctions"),
+    os.environ["HOTPLATE_BATCH_MAP_ARN"],
+    above=int(os.environ["HOTPLATE_BATCH_MAP_ABOVE_CHUNKS"]),
+)
 _models = ModelFunctions(
     _settings.functions,
     FunctionCaller(
@@ -62,18 +69,22 @@ _models = ModelFunctions(
     ),
 )
 _reports = Reports(_files)
+_worker = PieceWorker(_table, _files, _queue, _models, memory_mb=_memory_mb)
 _messages = Messages(
     _queue,
-    Splitter(_table, _files, _queue, _models, _reports),
-    PieceWorker(_table, _files, _queue, _models, memory_mb=_memory_mb),
+    Splitter(_table, _files, _queue, _models, _reports, _map),
+    _worker,
     Finisher(_table, _files, _reports),
     logger.warning,
 )
-_requests = RunRequests(_table, _queue)
+_mapped = MappedPieces(_worker)
+_requests = RunRequests(_table, _queue, _map)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Work on messages, or answer a question."""
+    """Work on messages or on an item of the state machine, or answer a question."""
+    if "piece" in event:
+        return _mapped.work(event["piece"])
     if "Records" not in event:
         return _requests.answer(event)
     left = [

@@ -25,6 +25,7 @@ from hotplate.http.answers import status_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hotplate.aws.batch_map import ChunkMap
     from hotplate.aws.batch_queue import BatchQueue
     from hotplate.aws.batch_rows import Run
     from hotplate.aws.batch_table import BatchTable
@@ -42,9 +43,10 @@ class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RunRequests:
     """Answers what is asked of runs."""
 
-    def __init__(self, table: BatchTable, queue: BatchQueue) -> None:
+    def __init__(self, table: BatchTable, queue: BatchQueue, chunk_map: ChunkMap) -> None:
         self._table = table
         self._queue = queue
+        self._map = chunk_map
 
     def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer.
@@ -78,6 +80,8 @@ class RunRequests:
         done = self._table.cancel(run) or self._table.get(run.id)
         if done.state != "cancelled":
             raise _UnfitError(f"run {run.id} has ended ({done.state}); it cannot be cancelled")
+        if done.mapped:
+            self._map.stop(done)
         return done
 
     def _resume(self, run: Run) -> Run:
@@ -88,8 +92,9 @@ class RunRequests:
         if not run.version:
             raise _UnfitError(f"run {run.id} never began: {run.reason}")
         again = self._table.again(run) or self._table.get(run.id)
-        # One that goes on may have lost the message by which its pieces get theirs.
-        self._queue.send([RunMessage("split", again.id, again.round)])
+        # One that goes on may have lost the message by which its pieces get theirs, or its state machine.
+        what = "missed" if again.sent and again.mapped else "split"
+        self._queue.send([RunMessage(what, again.id, again.round)])
         return again
 
 

@@ -20,6 +20,7 @@ from hotplate.batch.split import chunks, find_layout
 from hotplate.limits import MAX_MANIFEST_BYTES
 
 if TYPE_CHECKING:
+    from hotplate.aws.batch_queue import PieceMessage
     from hotplate.aws.batch_rows import Run
     from hotplate.aws.s3_reader import S3Reader
     from hotplate.batch.layout import BatchOptions, Sink, Source
@@ -118,6 +119,17 @@ class RunFiles(BatchFiles):
         """Return a run's chunks."""
         raw = self.get(f"work/{run}/chunks.jsonl", max_bytes=MAX_CHUNKS_BYTES)
         return msgspec.json.Decoder(Chunk).decode_lines(raw)
+
+    def put_pieces(self, run: Run, pieces: Iterable[PieceMessage]) -> str:
+        """Keep what the state machine is to work on in this round, a JSON array; return its key."""
+        key = f"work/{run.id}/map/{run.round}.json"
+        with self.writer(key, _JSON) as sink:
+            before = b"["
+            for each in pieces:
+                sink.write(before + msgspec.json.encode(each))
+                before = b",\n"
+            sink.write(b"]" if before != b"[" else b"[]")
+        return key
 
     def put_text(self, run: str, chunk: Chunk, text: bytes) -> None:
         """Keep the unpacked text of a chunk of a compressed file."""

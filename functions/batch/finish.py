@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Finisher"]
 
 _TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
-_TEXTS, _ARRAYS = ("csv", "jsonl"), ("npy", "npz")
+_TEXTS = ("csv", "jsonl")
 _BYTES = "application/octet-stream"
 
 
@@ -113,14 +113,14 @@ class Finisher:
     def _join(self, run: Run, pieces: Sequence[Piece]) -> dict[str, Any] | None:
         """Write the predictions; None where a file without rows is none at all, as of Parquet."""
         layout = self._files.plan(run.id).layout
-        if not pieces and layout.format not in _TEXTS:
+        if not pieces and layout.written not in _TEXTS:
             return None
         manifest = decode(self._files.manifest(run.id).encode())
         suffix = self._formats.extension(layout)
         key = f"{folder_of_run(run)}/predictions.{suffix}"
         parts_of = [(each.part, each.usage["bytes_out"]) for each in pieces]
         with (
-            self._files.parts(parts_of, once=layout.format not in _ARRAYS) as parts,
+            self._files.parts(parts_of, once=layout.written != "npz") as parts,
             self._files.writer(key, _TYPES.get(suffix, _BYTES)) as sink,
         ):
             self._formats.finish(parts, layout, manifest, sink)

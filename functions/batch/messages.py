@@ -76,7 +76,10 @@ class Messages:
             return True
         if message.batch == "finish":
             return self._finisher.finish(message) or self._put_back(receipt)
-        self._splitter.again(message)
+        if message.batch == "missed":
+            self._splitter.missed(message)
+        else:
+            self._splitter.again(message)
         return True
 
     def _put_back(self, receipt: str) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from functions.batch.files import RunFiles
     from hotplate.aws.batch_rows import Piece, Run
 
-__all__ = ["Reports", "folder_of_run", "status_of_run"]
+__all__ = ["Reports", "engine_of", "folder_of_run", "status_of_run"]
 
 _WRITTEN = (*(f"predictions.{suffix}" for suffix in ("csv", "jsonl", "parquet", "npz")), "errors.jsonl")
 _NANO = 1_000_000_000
@@ -70,6 +70,11 @@ def folder_of_run(run: Run) -> str:
     return f"out/{run.key.removeprefix(IN)}"
 
 
+def engine_of(run: Run) -> str:
+    """Return what hands out the chunks of this round: `queue` or `map`."""
+    return "map" if run.mapped else "queue"
+
+
 def status_of_run(run: Run) -> dict[str, Any]:
     """Return what is told of a run: its state, and the counts so far."""
     return {
@@ -83,6 +88,7 @@ def status_of_run(run: Run) -> dict[str, Any]:
         "chunks": {"all": run.chunks if run.chunks >= 0 else None, "done": run.done, "failed": run.failed},
         "rows": {"predicted": run.predicted, "failed": run.bad},
         "round": run.round,
+        "engine": engine_of(run),
         "created": run.created,
         "updated": run.updated,
         "ended": run.ended or None,
@@ -121,6 +127,7 @@ def _report(run: Run, pieces: Sequence[Piece], written: dict[str, dict[str, Any]
         },
         "files": written,
         "round": run.round,
+        "engine": engine_of(run),
         "began": _time(run.created),
         "ended": _time(run.ended),
         "seconds": run.ended - run.created,

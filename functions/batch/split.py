@@ -1,5 +1,8 @@
 """Begins runs: an object was created, its layout and its chunks are found, each chunk gets a message.
 
+Of a run with many chunks the messages are not sent, but written into one object, over which the state machine
+goes; what that has not done when it ends is sent.
+
 What is found is written before it is said in the table, and said before messages are sent. Whoever does any
 of it again finds what is there: a run has one list of chunks, and a message more does no harm.
 """
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from functions.batch.models import FileModels
     from functions.batch.reports import Reports
+    from hotplate.aws.batch_map import ChunkMap
     from hotplate.aws.batch_queue import BatchQueue
     from hotplate.aws.batch_rows import Piece
     from hotplate.aws.batch_table import BatchTable
@@ -50,6 +54,7 @@ class Splitter:
         queue: BatchQueue,
         models: FileModels,
         reports: Reports,
+        chunk_map: ChunkMap,
         *,
         chunk_bytes: int = CHUNK_BYTES,
         formats: Formats | None = None,
@@ -59,6 +64,7 @@ class Splitter:
         self._queue = queue
         self._models = models
         self._reports = reports
+        self._map = chunk_map
         self._chunk_bytes = chunk_bytes
         self._formats = formats or Formats()
 
@@ -98,8 +104,7 @@ class Splitter:
         if run.state != "running":
             return
         if not run.sent:
-            self._queue.send(self._left(run))
-            self._table.sent(run)
+            self._table.sent(run, mapped=self._hand_out(run))
         if run.is_complete:
             self._queue.send([RunMessage("finish", run.id, run.round)])
 
@@ -113,6 +118,18 @@ class Splitter:
         if run is not None:
             self.split(run)
 
+    def missed(self, message: RunMessage) -> None:
+        """Send what the state machine, which has ended, has not done; as a rule that is nothing.
+
+        Raises:
+            StoreError: Table, bucket or queue are not to be had.
+        """
+        run = self._wanted(message)
+        if run is not None and run.state == "running":
+            self._queue.send(self._left(run))
+            if run.is_complete:
+                self._queue.send([RunMessage("finish", run.id, run.round)])
+
     def give_up(self, message: RunMessage, reason: str) -> None:
         """End a run that could not be split.
 
@@ -122,6 +139,14 @@ class Splitter:
         run = self._wanted(message)
         if run is not None:
             self._fail(run, reason)
+
+    def _hand_out(self, run: Run) -> bool:
+        """Have what is left of a run worked on; return whether the state machine does it."""
+        if run.chunks - run.done <= self._map.above:
+            self._queue.send(self._left(run))
+            return False
+        self._map.start(run, self._files.bucket, self._files.put_pieces(run, self._left(run)))
+        return True
 
     def _wanted(self, message: RunMessage) -> Run | None:
         try:

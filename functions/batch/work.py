@@ -62,14 +62,46 @@ class PieceWorker:
             StepError: The model failed; the message is to come again.
             StoreError: Table, bucket or queue are not to be had; likewise.
         """
+        try:
+            rest = self._step(message)
+        except StepUnavailableError as fault:
+            self._wait(message, fault)
+        else:
+            if rest is not None:
+                self._queue.send([rest])
+
+    def work_on(self, message: PieceMessage, *, longest_s: float) -> None:
+        """Have a piece predicted, and what is left over of its chunk, as long as there is time; then send it.
+
+        Raises:
+            StepUnavailableError: The model is busy; the caller is to try again later.
+            StepError: The model failed; likewise.
+            StoreError: Table, bucket or queue are not to be had; likewise.
+        """
+        until = time.monotonic() + longest_s
+        rest = self._step(message)
+        while rest is not None and time.monotonic() < until:
+            rest = self._step(rest)
+        if rest is not None:
+            self._queue.send([rest])
+
+    def _step(self, message: PieceMessage) -> PieceMessage | None:
+        """Have a piece predicted; return what is left over of its chunk."""
         run = self._wanted(message)
         if run is None:
-            return
+            return None
         known = self._table.piece(run.id, message.chunk, message.piece)
         if known is None or (known.state == "failed" and known.round < message.round):
             known = self._predict(run, message)
-        if known is not None:
-            self._go_on(run, known)
+        return self._go_on(run, known)
+
+    def _wait(self, message: PieceMessage, fault: StepUnavailableError) -> None:
+        """Send a message anew whose model is busy, unless it has waited too often."""
+        if message.waits >= MAX_WAITS:
+            self.give_up(message, str(fault))
+            return
+        later = msgspec.structs.replace(message, waits=message.waits + 1)
+        self._queue.send([later], delay_s=delay_of(message.waits))
 
     def give_up(self, message: PieceMessage, reason: str) -> None:
         """Say that a piece has failed whose message came too often.
@@ -89,20 +121,13 @@ class PieceWorker:
             return None
         return run if run.state not in ENDED and run.round == message.round else None
 
-    def _predict(self, run: Run, message: PieceMessage) -> Piece | None:
-        """Return what became of a piece; None if it waits."""
+    def _predict(self, run: Run, message: PieceMessage) -> Piece:
         asked = self._asked(run, message)
         started = time.monotonic()
         try:
             answer = self._models.predict(run.model, run.function, run.tenant, asked)
         except PieceRefusedError as fault:
             return self._failed(run, message, str(fault))
-        except StepUnavailableError as fault:
-            if message.waits >= MAX_WAITS:
-                return self._failed(run, message, str(fault))
-            later = msgspec.structs.replace(message, waits=message.waits + 1)
-            self._queue.send([later], delay_s=delay_of(message.waits))
-            return None
         waited_ms = math.ceil((time.monotonic() - started) * 1000)
         return self._kept(run, self._done(message, answer, waited_ms))
 
@@ -151,17 +176,16 @@ class PieceWorker:
             return piece
         return self._table.piece(run.id, piece.chunk, piece.piece) or piece
 
-    def _go_on(self, run: Run, piece: Piece) -> None:
-        """Do what follows a piece. Done again after a kill, it has the same effect."""
+    def _go_on(self, run: Run, piece: Piece) -> PieceMessage | None:
+        """Do what follows a piece; return what is left over. Done again, it has the same effect."""
         if piece.state == "done":
             write_usage(run, piece)
             if piece.remainder:
-                rest = PieceMessage(run.id, piece.chunk, piece.piece + 1, run.round, piece.remainder)
-                self._queue.send([rest])
-                return
+                return PieceMessage(run.id, piece.chunk, piece.piece + 1, run.round, piece.remainder)
         run = self._table.get(run.id)
         if run.is_complete and run.state == "running":
             self._queue.send([RunMessage("finish", run.id, run.round)])
+        return None
 
 
 def delay_of(waits: int) -> int:

@@ -41,7 +41,10 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
     """The local cloud with everything in it, and models of the user's own."""
     _only_here()
     given = [source.given(request) for source in ONNX_SOURCES]
-    with local_cloud(Console(as_json=True), given, reserved_concurrency=RESERVED_CONCURRENCY) as local:
+    # So that a file of some megabytes is a large one; two cores work on so many chunks at once.
+    large = {"BatchMapAboveChunks": "2", "BatchMapConcurrency": "3"}
+    console = Console(as_json=True)
+    with local_cloud(console, given, reserved_concurrency=RESERVED_CONCURRENCY, parameters=large) as local:
         yield local
 
 

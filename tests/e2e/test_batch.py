@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pybase64
 import pytest
 from arro3.core import Array, Table
 from arro3.io import read_parquet, write_parquet
@@ -18,6 +19,7 @@ from hotplate_tools.batch.commands import batch
 from hotplate_tools.batch.follow import ENDED
 from hotplate_tools.batch.stack import BatchOfStack, batch_of
 from hotplate_tools.deployed import DeployedStack
+from hotplate_tools.models.digits.drawing import draw
 from hotplate_tools.training.stored import source_folder
 from tests.support.http_call import call
 
@@ -173,3 +175,89 @@ def test_run_is_cancelled_and_goes_on(stack: BatchOfStack, cloud: LocalCloud) ->
     assert [each[0] for each in read_csv(out(stack, key, "predictions.csv"))] == list(range(len(many)))
     status = CliRunner().invoke(batch, ["status", *arguments], catch_exceptions=False)
     assert json.loads(status.stdout)["state"] == "succeeded"
+
+
+def test_large_file_goes_through_the_state_machine(
+    stack: BatchOfStack, cloud: LocalCloud, online: list[tuple[float, float, str]]
+) -> None:
+    many = np.resize(ROWS, (60_000, 30))
+    key = put(stack, "large.csv", as_csv(many), {"keep": ["id"]})
+    told = ended(stack, key)
+    assert (told["state"], told["engine"]) == ("succeeded", "map"), told
+    assert told["chunks"]["all"] == told["chunks"]["done"] > 2
+    assert read_csv(out(stack, key, "predictions.csv")) == numbered(online * 1000)
+    states = DeployedStack("hotplate", cloud.endpoint).client("stepfunctions")
+    execution = execution_of(states, f"{told['run']}-0")
+    (run,) = states.list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
+    counts = states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
+    assert (counts["succeeded"], counts["failed"]) == (told["chunks"]["all"], 0)
+
+
+def test_run_of_the_state_machine_is_cancelled_and_goes_on(stack: BatchOfStack, cloud: LocalCloud) -> None:
+    many = np.resize(ROWS, (45_000, 30))
+    key = put(stack, "large and slow.csv", as_csv(many), {"batch_rows": 1, "keep": ["id"]})
+    told, until = begun(stack, key), time.monotonic() + 60
+    while told["engine"] != "map" and time.monotonic() < until:
+        time.sleep(0.1)
+        told = stack.ask("status", told["run"])
+    assert told["engine"] == "map", told
+    assert stack.ask("cancel", told["run"])["state"] == "cancelled"
+    states = DeployedStack("hotplate", cloud.endpoint).client("stepfunctions")
+    assert execution_of(states, f"{told['run']}-0")["status"] == "ABORTED"
+    stack.ask("resume", told["run"])
+    told = ended(stack, key)
+    assert (told["state"], told["round"]) == ("succeeded", 1), told
+    assert [each[0] for each in read_csv(out(stack, key, "predictions.csv"))] == list(range(len(many)))
+
+
+def execution_of(states: Any, name: str) -> dict[str, Any]:
+    """Return what is told of an execution of the state machine."""
+    machines = states.list_state_machines()["stateMachines"]
+    (machine,) = [each["stateMachineArn"] for each in machines if each["name"] == "hotplate-batch"]
+    arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+    found: dict[str, Any] = states.describe_execution(executionArn=arn)
+    return found
+
+
+def test_folder_of_pictures_is_predicted_as_the_endpoint_does(cloud: LocalCloud, tmp_path: Path) -> None:
+    line = (source_folder("digits") / "golden.jsonl").read_text().splitlines()[0]
+    images = np.asarray(json.loads(line)["inputs"]["image"], np.float32)
+    pictures = {
+        f"{n % 2}/{n:02d}.png": draw(np.roll(images[0], n, axis=1), side=90, kind="PNG") for n in range(8)
+    }
+    for name, content in {**pictures, "0/broken.png": b"no picture"}.items():
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(content)
+    arguments = [
+        "run",
+        str(tmp_path / "set"),
+        "--model",
+        "digits",
+        "--json",
+        "--options",
+        '{"batch_rows": 1}',
+    ]
+    arguments += ["--endpoint", cloud.endpoint, "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(batch, arguments, catch_exceptions=False)
+    assert json.loads(done.stdout)["rows"] == {"read": 9, "predicted": 8, "failed": 1}
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    assert [json.loads(each) for each in lines] == [
+        {"file": name, **pictured(cloud, content)} for name, content in sorted(pictures.items())
+    ]
+    (error,) = map(json.loads, (tmp_path / "out" / "errors.jsonl").read_text().splitlines())
+    assert error["file"] == "0/broken.png"
+
+
+def pictured(cloud: LocalCloud, content: bytes) -> dict[str, Any]:
+    """Return what is answered at once to a picture."""
+    entry = {
+        "name": "image_file",
+        "datatype": "BYTES",
+        "shape": [1],
+        "parameters": {"content_type": "base64"},
+    }
+    body = {"inputs": [{**entry, "data": [pybase64.b64encode_as_string(content)]}]}
+    answer = call(cloud.url, "POST", "/v2/models/digits/infer", json.dumps(body).encode())
+    assert answer.status == 200, answer.body
+    found = {each["name"]: each["data"] for each in answer.json()["outputs"]}
+    return {"probabilities": found["probabilities"], "digit": found["digit"][0]}

@@ -151,12 +151,20 @@ def test_role_names_actions_and_resources(name: str) -> None:
             allowed += [{"Fn::Sub": f"${{DataBucket.Arn}}/{folder}/*"} for folder in ("in", "work")]
             if name == "BatchRole":
                 allowed.append({"Fn::Sub": "${DataBucket.Arn}/out/*"})
+                machine = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution"
+                allowed.append({"Fn::Sub": f"{machine}:${{AWS::StackName}}-batch:*"})
                 # A run ends with the version of a model's function that it began with.
                 allowed += [{"Fn::Sub": f"${{{each.function}.Arn}}:*"} for each in served_models(DOCUMENT)]
             if name == "GpuContainerRole":
                 allowed.append({"Fn::Sub": "${DataBucket.Arn}/results/=endpoint/*"})
             if statement["Action"] in ("ecr:GetAuthorizationToken", "sagemaker:ListEndpoints"):
                 allowed.append("*")  # AWS takes no other resource of these
+            if name == "ChunkMapRole":
+                machine = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution"
+                allowed.append({"Fn::Sub": f"{machine}:${{AWS::StackName}}-batch/*"})
+                if statement["Sid"] == "DeliverLog":
+                    assert {action.partition(":")[0] for action in statement["Action"]} == {"logs"}
+                    allowed.append("*")  # likewise
             if name == "GpuSweeperRole":
                 arn = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:endpoint"
                 allowed.append({"Fn::Sub": f"{arn}/${{AWS::StackName}}-gpu*"})

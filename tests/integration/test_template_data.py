@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from functions.batch.mapped import LONGEST_S
 from functions.batch.messages import PIECE_HIDDEN_S, TRIES
 from hotplate.aws.batch_files import IN
 from hotplate.aws.batch_rows import RUN_S
@@ -16,9 +17,12 @@ from hotplate.http.answers import UPLOAD
 from hotplate.limits import MAX_BODY_BYTES
 from hotplate.tenants.webhooks import ANYWHERE
 from hotplate_tools.local.deployed import ServedModel, served_models
+from tests.support.chunk_map import definition
 from tests.support.template import DOCUMENT, FUNCTIONS, RESOURCES, ROLES, as_list, of_type, routes, statements
 
 BUCKETS = of_type("AWS::S3::Bucket")
+# How long an Express execution may take, in seconds. Source: Step Functions quotas.
+EXPRESS_S = 300
 
 
 @pytest.mark.parametrize("name", BUCKETS)
@@ -230,6 +234,31 @@ def test_message_of_batch_comes_again_when_whoever_had_it_cannot_live_any_more()
     assert DOCUMENT["Globals"]["Function"]["Timeout"] < asked_s < PIECE_HIDDEN_S / 2
     assert queue["RedrivePolicy"]["maxReceiveCount"] == TRIES
     assert queue["MessageRetentionPeriod"] == RUN_S
+
+
+def test_large_runs_are_the_state_machines_which_keeps_no_payload_and_may_work_on_chunks_only() -> None:
+    machine = RESOURCES["ChunkMap"]["Properties"]
+    name = machine["StateMachineName"]["Fn::Sub"]
+    variables = FUNCTIONS["BatchFunction"]["Environment"]["Variables"]
+    assert variables["HOTPLATE_BATCH_MAP_ARN"]["Fn::Sub"].endswith(f":stateMachine:{name}")
+    assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
+    chunks = json.loads(definition(BatchQueue="queue", BatchMapConcurrency="7"))["States"]["Chunks"]
+    assert (chunks["MaxConcurrency"], chunks["ItemProcessor"]["ProcessorConfig"]["Mode"]) == (
+        7,
+        "DISTRIBUTED",
+    )
+    work = chunks["ItemProcessor"]["States"]["Work"]
+    # A call ends by itself before it is given up: its last piece begins in time.
+    assert LONGEST_S + PIECE_HIDDEN_S / 2 < work["TimeoutSeconds"] < EXPRESS_S
+    may = {action for each in statements(ROLES["ChunkMapRole"]) for action in as_list(each["Action"])}
+    assert {each for each in may if each.partition(":")[0] in ("lambda", "sqs", "dynamodb", "s3")} == {
+        "lambda:InvokeFunction",
+        "sqs:SendMessage",
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    }
 
 
 def test_requests_are_not_kept_unless_the_operator_says_so() -> None:

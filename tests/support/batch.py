@@ -22,6 +22,7 @@ from moto import mock_aws
 from functions.batch.asked import RunRequests
 from functions.batch.files import Formats, RunFiles
 from functions.batch.finish import Finisher
+from functions.batch.mapped import MappedPieces
 from functions.batch.messages import TRIES, Messages
 from functions.batch.reports import Reports
 from functions.batch.split import Splitter
@@ -33,7 +34,7 @@ from hotplate.batch.engine import predict_chunk
 from hotplate.batch.handler import BatchHandler
 from hotplate.batch.layout import BatchOptions, Chunk, Layout
 from hotplate.batch.report import ChunkReport, RowError
-from hotplate.errors import StoreConflictError, StoreUnavailableError, UnreadableFileError
+from hotplate.errors import HotplateError, StoreConflictError, StoreUnavailableError, UnreadableFileError
 from hotplate.manifest.schema import encode
 from hotplate.runtime.loader import load_model
 from tests.support.published import published
@@ -42,6 +43,7 @@ from tests.support.template import RESOURCES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from hotplate.aws.batch_rows import Run
     from hotplate.batch.layout import Sink, Source
     from hotplate.runtime.model import Model
 
@@ -117,6 +119,7 @@ class MemoryQueue:
     waiting: list[dict[str, Any]] = field(default_factory=list)
     given_up: list[dict[str, Any]] = field(default_factory=list)
     delays: list[int] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
     throttled: float = 0.0
 
     def send(self, messages: Iterable[Any], *, delay_s: int = 0) -> None:
@@ -124,7 +127,8 @@ class MemoryQueue:
             raise StoreUnavailableError("sqs: throttled")
         self.delays.append(delay_s)
         for message in messages:
-            self.put(msgspec.json.encode(message).decode())
+            self.sent.append(msgspec.json.encode(message).decode())
+            self.put(self.sent[-1])
 
     def hide(self, receipt: str, seconds: int) -> None:
         """Do nothing: a test does not wait."""
@@ -136,6 +140,54 @@ class MemoryQueue:
 
     def take(self) -> dict[str, Any]:
         return self.waiting.pop(self.chance.randrange(len(self.waiting)))
+
+
+@dataclass
+class MemoryMap:
+    """A state machine that gives its items to the queue's test, which takes them in the order of `chance`.
+
+    Attributes:
+        above: As of `ChunkMap`.
+        items: What is left to work on, and how often each was tried.
+        missed: What is sent to the queue when all of it is over.
+        stopped: Runs whose executions were ended.
+    """
+
+    queue: MemoryQueue
+    s3: Any
+    above: int
+    items: list[tuple[dict[str, Any], int]] = field(default_factory=list)
+    missed: dict[str, Any] | None = None
+    started: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+
+    def start(self, run: Run, bucket: str, key: str) -> None:
+        if (name := f"{run.id}-{run.round}") in self.started:
+            return
+        self.started.append(name)
+        body = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        self.items = [(each, 0) for each in json.loads(body)]
+        self.missed = {"batch": "missed", "run": run.id, "round": run.round}
+
+    def stop(self, run: Run) -> None:
+        self.stopped.append(run.id)
+        self.items, self.missed = [], None
+
+    def take_one(self, mapped: MappedPieces) -> None:
+        """Work on one item, as the template says: again once, then it is the queue's."""
+        if not self.items:
+            self.queue.put(json.dumps(self.missed))
+            self.missed = None
+            return
+        item, tries = self.items.pop(self.queue.chance.randrange(len(self.items)))
+        try:
+            for _ in range(self.queue.copies):
+                mapped.work(item)
+        except (HotplateError, KilledError):
+            if tries:
+                self.queue.put(json.dumps(item))
+            else:
+                self.items.append((item, 1))
 
 
 class BucketReader:
@@ -204,6 +256,8 @@ class World:
     models: LineModel
     messages: Messages
     requests: RunRequests
+    map: MemoryMap
+    mapped: MappedPieces
     moments: Moments
     logged: list[str]
     clock: list[float]
@@ -218,12 +272,15 @@ class World:
     def work(self, most: int = 1500) -> None:
         """Work on messages until there are none."""
         for _ in range(most):
-            if not self.queue.waiting:
+            if not self.queue.waiting and not self.map.missed:
                 return
             self.take_one()
         raise AssertionError(f"not done after {most} messages: {self.queue.waiting[:3]}")
 
     def take_one(self) -> None:
+        if self.map.missed and (not self.queue.waiting or self.queue.chance.random() < 0.5):
+            self.map.take_one(self.mapped)
+            return
         message = self.queue.take()
         message["tries"] += 1
         given_up = message["tries"] > TRIES
@@ -351,9 +408,11 @@ def world(
     rows_at_once: int | None = None,
     kill_at: Iterable[int] = (),
     model: Model | None = None,
+    map_above: int = 1_000_000,
+    config: Any = None,
 ) -> Iterator[World]:
     """Make table, bucket, queue and function; with a model, files are what they are everywhere."""
-    with mock_aws():
+    with mock_aws(config=config):
         moments = Moments(set(kill_at))
         client, s3 = clients()
         properties = RESOURCES["BatchTable"]["Properties"]
@@ -375,15 +434,38 @@ def world(
         models.version = model.version if model else VERSION
         formats = Formats() if model else line_formats()
         reports, logged = Reports(files), list[str]()
+        chunk_map = MemoryMap(queue, s3, map_above)
+        watched_map = moments.around(chunk_map)
+        worker = PieceWorker(table, files, sent, models, memory_mb=1024)
         messages = Messages(
             sent,
-            Splitter(table, files, sent, models, reports, chunk_bytes=rows_in_chunk, formats=formats),
-            PieceWorker(table, files, sent, models, memory_mb=1024),
+            Splitter(
+                table,
+                files,
+                sent,
+                models,
+                reports,
+                watched_map,
+                chunk_bytes=rows_in_chunk,
+                formats=formats,
+            ),
+            worker,
             Finisher(table, files, reports, formats),
             lambda text, **named: logged.append(f"{text} {named}"),
         )
         yield World(
-            s3, table, files, queue, models, messages, RunRequests(table, sent), moments, logged, clock
+            s3,
+            table,
+            files,
+            queue,
+            models,
+            messages,
+            RunRequests(table, sent, watched_map),
+            chunk_map,
+            MappedPieces(worker),
+            moments,
+            logged,
+            clock,
         )
 
 

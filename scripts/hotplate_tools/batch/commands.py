@@ -25,11 +25,11 @@ _WAIT_S = 120
 
 @click.group()
 def batch() -> None:
-    """Predict files of rows: CSV, JSON Lines, Parquet, NPY and NPZ."""
+    """Predict files of rows: CSV, JSON Lines, Parquet, NPY and NPZ, and ZIP archives of pictures."""
 
 
 @batch.command()
-@click.argument("file", metavar="FILE|s3://BUCKET/KEY")
+@click.argument("file", metavar="FILE|FOLDER|s3://BUCKET/KEY|s3://BUCKET/PREFIX/")
 @click.option("--model", required=True, help="What predicts the rows.")
 @click.option("--version", default="", help="Of the model, that must be served; else the run fails.")
 @click.option("--tenant", default=OWNER, show_default=True, help="Who pays; `-` is the owner of the stack.")
@@ -56,7 +56,10 @@ def run(
     stack: DeployedStack,
     as_json: bool,
 ) -> None:
-    """Predict the rows of FILE, follow the run to its end and print its report."""
+    """Predict the rows of FILE, follow the run to its end and print its report.
+
+    In a FOLDER, or under a PREFIX, each file is a row: pictures, or whatever else the model reads.
+    """
     from hotplate_tools.batch import files
     from hotplate_tools.batch.follow import begun
     from hotplate_tools.batch.stack import batch_of
@@ -67,7 +70,9 @@ def run(
     key = files.key_of(where, given, model, tenant)
     if dry_run:
         would = {"file": file, "bytes": given.size, "to": f"s3://{where.bucket}/{key}", "options": told}
-        console.result(would, f"would put {given.size:,} bytes to {would['to']}, options {json.dumps(told)}")
+        would |= {"files": len(given.entries)} if given.entries else {}
+        what = f"{given.size:,} bytes" + (f" of {len(given.entries):,} files" if given.entries else "")
+        console.result(would, f"would put {what} to {would['to']}, options {json.dumps(told)}")
         return
     etag = files.put(where, given, key, told, console)
     status = begun(where, key, etag, wait_s=_WAIT_S)
@@ -131,7 +136,7 @@ def _options(file: str, given: str | None, version: str) -> dict[str, Any]:
     """Return what is said about a file: on the command line, else in the file beside it."""
     from hotplate.aws.batch_files import SIDECAR
 
-    beside = Path(file + SIDECAR)
+    beside = Path(file.rstrip("/") + SIDECAR)
     text = given if given is not None else beside.read_text() if beside.is_file() else "{}"
     try:
         told = json.loads(text)

@@ -7,15 +7,17 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hotplate.aws.batch_files import SIDECAR, read_key
+from hotplate.aws.batch_files import SIDECAR, ObjectWriter, read_key
 from hotplate.aws.faults import s3_faults
 from hotplate.errors import StoreNotFoundError
 from hotplate.tenants.folders import folder_of
+from hotplate_tools.batch.archive import files_of_folder, files_of_prefix, pack
 from hotplate_tools.failures import FailedError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from hotplate_tools.batch.archive import Entry
     from hotplate_tools.batch.stack import BatchOfStack
     from hotplate_tools.console import Console
 
@@ -25,19 +27,26 @@ _S3 = "s3://"
 
 
 class Given:
-    """What is to be predicted: a local file, or an object.
+    """What is to be predicted: a local file, an object, or many of either, which become one archive.
 
     Attributes:
         name: Of the file.
         path: Where it is here; None for an object.
         bucket, key: Where the object is.
         size: In bytes.
+        entries: The files of a folder or a prefix; empty for one file.
     """
 
     def __init__(
-        self, name: str, size: int, *, path: Path | None = None, at: tuple[str, str] = ("", "")
+        self,
+        name: str,
+        size: int,
+        *,
+        path: Path | None = None,
+        at: tuple[str, str] = ("", ""),
+        entries: Sequence[Entry] = (),
     ) -> None:
-        self.name, self.size, self.path = name, size, path
+        self.name, self.size, self.path, self.entries = name, size, path, entries
         self.bucket, self.key = at
 
 
@@ -45,21 +54,34 @@ def given_file(stack: BatchOfStack, text: str) -> Given:
     """Return what a command's FILE is.
 
     Raises:
-        RefusedError: There is no such file.
-        StoreError: The object cannot be read.
+        RefusedError: There is no such file, or nothing in the folder or under the prefix.
+        StoreError: The object cannot be read, or the prefix not be listed.
     """
     if not text.startswith(_S3):
         path = Path(text)
+        if path.is_dir():
+            return _archive(text, path.resolve().name, files_of_folder(path))
         if not path.is_file():
             raise RefusedError(f"no file {text!r}")
         return Given(path.name, path.stat().st_size, path=path)
-    bucket, _, key = text.removeprefix(_S3).partition("/")
+    bucket, slash, key = text.removeprefix(_S3).partition("/")
+    if not bucket or not slash:
+        raise RefusedError(
+            f"{text!r} names no object", advice="It is s3://BUCKET/KEY, or s3://BUCKET/PREFIX/."
+        )
     name = key.rpartition("/")[2]
-    if not bucket or not name:
-        raise RefusedError(f"{text!r} names no object", advice="It is s3://BUCKET/KEY.")
+    if not name:
+        folder = key.rstrip("/").rpartition("/")[2] or bucket
+        return _archive(text, folder, files_of_prefix(stack, bucket, key))
     with s3_faults(bucket, key):
         size = stack.s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
     return Given(name, size, at=(bucket, key))
+
+
+def _archive(text: str, name: str, entries: Sequence[Entry]) -> Given:
+    if not entries:
+        raise RefusedError(f"there are no files in {text!r}")
+    return Given(f"{name}.zip", sum(each.size for each in entries), entries=entries)
 
 
 def key_of(stack: BatchOfStack, given: Given, model: str, tenant: str) -> str:
@@ -93,7 +115,10 @@ def put(stack: BatchOfStack, given: Given, key: str, options: Mapping[str, Any],
             # What an earlier file of this name was told would hold for this one too.
             stack.s3.delete_object(Bucket=stack.bucket, Key=key + SIDECAR)
     with s3_faults(stack.bucket, key), console.transfer(given.name, given.size) as advance:
-        if given.path is not None:
+        if given.entries:
+            with ObjectWriter(stack.s3, stack.bucket, key, "application/zip") as sink:
+                pack(given.entries, sink, advance)
+        elif given.path is not None:
             stack.s3.upload_file(str(given.path), stack.bucket, key, Callback=advance)
         elif not stays:
             source = {"Bucket": given.bucket, "Key": given.key}

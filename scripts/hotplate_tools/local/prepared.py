@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["KEYED", "OPEN", "GivenModel", "Prepared", "prepare"]
 
 # Of any cloud on this machine: receivers of webhooks run here too, and few processors do all of it.
-_LOCAL = {"Webhooks": ANYWHERE, "JobConcurrency": "2"}
+_LOCAL = {"Webhooks": ANYWHERE, "JobConcurrency": "2", "BatchMapConcurrency": "2"}
 # Parameters of an API that asks nobody who they are: what runs on a laptop, unless it is told otherwise; and
 # of one that does.
 OPEN = {"Auth": "", "RateLimits": "", "Open": "to-everybody-who-knows-the-url", **_LOCAL}

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from functions.batch.mapped import MappedPieces, PieceFailedError
 from functions.batch.models import ModelFunctions, PieceRefusedError
+from hotplate.aws.batch_rows import Run, run_item, run_of
 from hotplate.aws.functions import FunctionCaller
 from hotplate.batch.asked import PieceAsked
 from hotplate.batch.layout import Chunk, Layout
@@ -44,6 +46,8 @@ def app(monkeypatch: pytest.MonkeyPatch, made: World) -> ModuleType:
         "HOTPLATE_BATCH_TABLE": "BatchTable",
         "HOTPLATE_BATCH_QUEUE_URL": "http://127.0.0.1:9/queue",
         "HOTPLATE_BATCH_FAILED_QUEUE_ARN": GIVEN_UP,
+        "HOTPLATE_BATCH_MAP_ARN": "arn:aws:states:us-east-1:1:stateMachine:batch",
+        "HOTPLATE_BATCH_MAP_ABOVE_CHUNKS": "1000",
         "HOTPLATE_DATA_BUCKET": BUCKET,
     }
     for name, value in settings.items():
@@ -71,6 +75,38 @@ def test_message_whose_model_cannot_be_had_stays_and_is_given_up_in_the_end(
     told = app.lambda_handler({"ask": "find", "key": key}, None)
     assert (told["state"], told["reason"]) == ("failed", "its worker ended before it was done")
     assert made.report(key)["state"] == "failed"
+
+
+def test_item_of_the_state_machine_of_a_run_that_is_gone_is_done(app: ModuleType) -> None:
+    item = {"run": "gone", "chunk": 3, "piece": 0, "round": 0, "work": "{}", "waits": 0}
+    assert app.lambda_handler({"piece": item}, None) == {"chunk": 3}
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "words"),
+    [
+        (ZeroDivisionError("secret"), PieceFailedError, "ZeroDivisionError"),
+        (StepError("its function ended with an error"), StepError, "its function ended with an error"),
+    ],
+    ids=["of another's", "of ours"],
+)
+def test_item_that_fails_tells_no_foreign_words(raised: Exception, kind: type[Exception], words: str) -> None:
+    class Broken:
+        def work_on(self, *_: Any, **__: Any) -> None:
+            raise raised
+
+    item = {"run": "r", "chunk": 3, "piece": 0, "round": 0, "work": "{}"}
+    with pytest.raises(kind) as told:
+        MappedPieces(Broken()).work(item)  # type: ignore[arg-type]
+    assert str(told.value) == words
+    with pytest.raises(PieceFailedError, match="ValidationError"):
+        MappedPieces(Broken()).work({"run": "secret"})  # type: ignore[arg-type]
+
+
+def test_run_that_an_older_hotplate_began_is_read() -> None:
+    run = Run("id", "acme", "affine", "v1", "7", "in/acme/affine/f", "e", 5)
+    item = {name: value for name, value in run_item(run).items() if name != "mapped"}
+    assert run_of(item) == run
 
 
 def functions_that(answer: Any) -> ModelFunctions:

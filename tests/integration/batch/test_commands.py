@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,33 @@ def test_run_tells_people_what_became_of_it(made: World, file: Path, tmp_path: P
     assert "rows 45: 42 predicted, 3 set aside" in done.stdout
     assert (tmp_path / "only.jsonl").read_bytes() == doubled(file.read_bytes())
     assert not (tmp_path / "report.json").exists()
+
+
+@pytest.mark.parametrize("where", ["folder", "prefix"])
+def test_folder_and_prefix_are_put_as_one_archive(made: World, tmp_path: Path, where: str) -> None:
+    files = {"a/1.png": b"one", "b.png": b"two"}
+    for name, content in files.items():
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        made.s3.put_object(Bucket=BUCKET, Key=f"of/old/pictures/{name}", Body=content)
+    given = str(tmp_path / "pictures") if where == "folder" else f"s3://{BUCKET}/of/old/pictures/"
+    arguments = ("run", given, "--model", "affine", "--options", '{"batch_rows": 2}')
+    told = json.loads(call(*arguments, "--dry-run", "--json").stdout)
+    key = "in/-/affine/pictures.zip"
+    assert (told["files"], told["bytes"], told["to"]) == (2, 6, f"s3://{BUCKET}/{key}")
+    assert made.names("in/") == []
+    call(*arguments, "--no-follow")
+    assert made.names("in/") == [key, key + SIDECAR]
+    with zipfile.ZipFile(io.BytesIO(made.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == files
+
+
+def test_folder_or_prefix_without_files_is_refused(made: World, tmp_path: Path) -> None:
+    (tmp_path / ".hidden").write_bytes(b"x")
+    for given in (str(tmp_path), f"s3://{BUCKET}/nothing/here/"):
+        with pytest.raises(RefusedError, match="there are no files in"):
+            call("run", given, "--model", "affine")
 
 
 def test_dry_run_does_nothing(made: World, file: Path) -> None:

@@ -4,6 +4,7 @@
 in/<tenant>/<model>/<file>                what is to be predicted
 in/<tenant>/<model>/<file>.batch.json     options for it, if there are any; to be there first
 work/<run>/layout.json, chunks.jsonl      how the file is laid out, and its chunks
+work/<run>/map/…                           what the state machine is to work on, and what it gave
 work/<run>/text/<chunk>                   of a compressed file: its chunks, unpacked
 work/<run>/parts/…, errors/…              what the pieces gave; a name says what of the file it is of
 out/<tenant>/<model>/<file>/              predictions.<ext>, errors.jsonl, report.json

@@ -39,7 +39,8 @@ class RunMessage(msgspec.Struct, frozen=True):
     """What is to be done with a whole run.
 
     Attributes:
-        batch: `split`, to find its chunks, or `finish`, to join what they gave.
+        batch: `split`, to find its chunks, `finish`, to join what they gave, or `missed`, to send what of
+            them the state machine has not done.
         run: Its id.
         round: Of the run, when it was sent.
     """

@@ -42,7 +42,8 @@ class Run(msgspec.Struct, frozen=True):
         done, failed: How many of them are done; how many failed in this round.
         predicted, bad: Rows so far.
         round: How often it was taken up again.
-        sent: Whether every piece of this round has its message.
+        sent: Whether every piece of this round has its message, or is in the map's list.
+        mapped: Whether this round is the state machine's.
         holder, held_until: Who finishes it, and how long that is believed.
     """
 
@@ -68,6 +69,7 @@ class Run(msgspec.Struct, frozen=True):
     bad: int = 0
     round: int = 0
     sent: bool = False
+    mapped: bool = False
     holder: str = ""
     held_until: int = 0
 
@@ -122,7 +124,8 @@ def run_item(run: Run) -> dict[str, Any]:
 
 def run_of(item: Mapping[str, Any]) -> Run:
     """Return the run in a row."""
-    found = {name: _FROM.deserialize(item[name]) for name in Run.__struct_fields__}
+    # A run that an older hotplate began has not all of them.
+    found = {name: _FROM.deserialize(item[name]) for name in Run.__struct_fields__ if name in item}
     # Numbers are decimal ones there.
     whole = {name: int(each) if isinstance(each, Decimal) else each for name, each in found.items()}
     return msgspec.convert(whole, Run)

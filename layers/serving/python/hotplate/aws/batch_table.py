@@ -116,9 +116,9 @@ class BatchTable:
         """Say how many chunks there are; None if that is known, or nobody wants to know any more."""
         return self._step(run, "#state = :splitting", state="running", chunks=chunks)
 
-    def sent(self, run: Run) -> None:
-        """Say that every piece which is to be done in this round has its message."""
-        self._step(run, "#round = :round", sent=True)
+    def sent(self, run: Run, *, mapped: bool) -> None:
+        """Say that every piece which is to be done in this round has its message, or is in the map's list."""
+        self._step(run, "#round = :round", sent=True, mapped=mapped)
 
     def fail(self, run: Run, reason: str) -> Run | None:
         """End a run that cannot go on; None if it has ended."""

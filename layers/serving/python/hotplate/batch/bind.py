@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.protocol.types import MetadataTensor
 
-__all__ = ["bind_columns", "kept_places", "wanted_outputs"]
+__all__ = ["bind_columns", "bytes_column", "kept_places", "wanted_outputs"]
 
 _ELEMENT = re.compile(r"(.*)\[([0-9]{1,9})\]", re.DOTALL)
 # Names that an error lists. Ours.
@@ -61,6 +61,23 @@ def bind_columns(
         bound[found.input] = found
     _check_complete(bound, names, manifest)
     return tuple(bound[spec.name] for spec in manifest.inputs if spec.name in bound)
+
+
+def bytes_column(name: str, options: BatchOptions, manifest: Manifest) -> dict[str, str]:
+    """Return which input a column of files is: a row of it is bytes, as a picture, a sound, a text.
+
+    Raises:
+        UnfitFileError: There is none, or several; or the options name another, or another column.
+    """
+    fits = [
+        spec.name for spec in manifest.inputs if spec.datatype == "BYTES" and spec.shape[1:] in ((), (1,))
+    ]
+    told = dict(options.columns)
+    chosen = told.pop(name, fits[0] if len(fits) == 1 else "")
+    if told or chosen not in fits:
+        which = f"has {_list(fits)}: `columns` says which, as {{{name!r}: …}}"
+        raise UnfitFileError(f"one input of which a row is a file was expected, {manifest.name} {which}")
+    return {name: chosen}
 
 
 def kept_places(names: Sequence[str], options: BatchOptions) -> tuple[int, ...]:

@@ -128,8 +128,7 @@ class _Work:
             for group in block.groups:
                 for low, high, found in self._asker.ask(group.inputs):
                     if isinstance(found, tuple):
-                        row = block.first_row + int(group.places[low])
-                        self.errors.append(RowError(row, found[1], found[0]))
+                        self.errors.append(block.error(int(group.places[low]), found[1], found[0]))
                     else:
                         behind.put((block, group, low, high, found))
         self._blocks += 1
@@ -139,11 +138,10 @@ class _Work:
         """Write the answers of some rows."""
         block, group, low, high, outputs = answered
         places = group.places[low:high]
-        bad = unheld(outputs, self._specs, self._layout.format)
+        bad = unheld(outputs, self._specs, self._layout.written)
         if bad:
             self.errors.extend(
-                RowError(block.first_row + int(places[at]), reason, field)
-                for at, (field, reason) in bad.items()
+                block.error(int(places[at]), reason, field) for at, (field, reason) in bad.items()
             )
             good = np.setdiff1d(np.arange(len(places)), list(bad))
             places, outputs = places[good], {name: array[good] for name, array in outputs.items()}
@@ -180,6 +178,10 @@ def _blocks(
         from hotplate.batch.read_parquet import read_parquet
 
         return read_parquet(source, layout, chunk, features, rows)
+    if layout.format == "zip":
+        from hotplate.batch.read_zip import read_zip
+
+        return read_zip(source, chunk, features[0], rows)
     from hotplate.batch.read_arrays import read_arrays
 
     return read_arrays(source, layout, chunk, features, rows)

@@ -42,12 +42,12 @@ def finish(parts: Iterable[Source], layout: Layout, manifest: Manifest, sink: Si
         UnreadableFileError: A part is not one, or none came.
         StoreError: One could not be had.
     """
-    if layout.format == "parquet":
+    if layout.written == "parquet":
         _join_parquet(parts, sink)
-    elif layout.format in ("npy", "npz"):
+    elif layout.written == "npz":
         _join_arrays(list(parts), sink)
     else:
-        if layout.format == "csv" and (layout.dialect is None or layout.dialect.header):
+        if layout.written == "csv" and (layout.dialect is None or layout.dialect.header):
             sink.write(_csv_header(layout, manifest))
         for part in parts:
             for piece in _pieces(part, 0, part.size):
@@ -56,7 +56,7 @@ def finish(parts: Iterable[Source], layout: Layout, manifest: Manifest, sink: Si
 
 def extension(layout: Layout) -> str:
     """Return how the name of the file of predictions ends: `csv`, `jsonl`, `parquet` or `npz`."""
-    return "npz" if layout.format == "npy" else layout.format
+    return layout.written
 
 
 def _csv_header(layout: Layout, manifest: Manifest) -> bytes:

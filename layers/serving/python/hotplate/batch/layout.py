@@ -24,7 +24,7 @@ __all__ = [
     "StoredArray",
 ]
 
-Format = Literal["csv", "jsonl", "parquet", "npy", "npz"]
+Format = Literal["csv", "jsonl", "parquet", "npy", "npz", "zip"]
 Compression = Literal["none", "gzip", "zstd"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -142,6 +142,12 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     schema: tuple[int, int] | None = None
     rows: int | None = None
 
+    @property
+    def written(self) -> Format:
+        """The format of the predictions."""
+        written: dict[Format, Format] = {"npy": "npz", "zip": "jsonl"}
+        return written.get(self.format, self.format)
+
 
 class Chunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rows that one worker predicts.
@@ -153,7 +159,8 @@ class Chunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         first_row: Number of its first row.
         rows: How many there are.
         is_piece: Whether the file is compressed, so that the bytes are those that `split` gave out for it.
-        groups: Of Parquet: where the descriptions of its row groups lie in the file, from and to.
+        groups: Of Parquet: where the descriptions of its row groups lie in the file, from and to; of ZIP:
+            the records of its files.
         skip: Of Parquet: how many rows of the first group belong to others, before these.
     """
 

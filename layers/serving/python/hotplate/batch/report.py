@@ -12,6 +12,8 @@ __all__ = ["ChunkReport", "RowError", "encode_errors"]
 
 # Characters of a reason. Ours: enough to find the fault, too few to hold a row.
 MAX_REASON = 300
+# Characters of a file's name. Source: S3's longest key.
+MAX_NAME = 1024
 
 
 class RowError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -21,11 +23,13 @@ class RowError(msgspec.Struct, frozen=True, omit_defaults=True):
         row: Its number in the file.
         reason: What was expected, and of which kind what came was; never the row's own values.
         field: The column, member or tensor, if one is at fault.
+        file: Of an archive: the file's name.
     """
 
     row: Annotated[int, msgspec.Meta(ge=0)]
     reason: str
     field: str = ""
+    file: str = ""
 
 
 class ChunkReport(msgspec.Struct, frozen=True):

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hotplate.batch.report import MAX_NAME, RowError
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from hotplate.batch.layout import Chunk
-    from hotplate.batch.report import RowError
 
     Array = np.ndarray[Any, Any]
 
@@ -43,6 +44,7 @@ class Block:
         kept: What is kept of all of them, by column, in the form of the format's writer.
         rest: The chunk from this block on.
         errors: Of the bad ones.
+        names: Of all of them, where rows have names.
     """
 
     first_row: int
@@ -51,6 +53,13 @@ class Block:
     kept: list[Any]
     rest: Chunk
     errors: list[RowError] = field(default_factory=list)
+    names: Sequence[str] = ()
+
+    def error(self, place: int, reason: str, at: str) -> RowError:
+        """Return what is told of a row that is set aside, and at which field."""
+        return RowError(
+            self.first_row + place, reason, at, self.names[place][:MAX_NAME] if self.names else ""
+        )
 
 
 def others(rows: int, bad: Collection[int]) -> Array:

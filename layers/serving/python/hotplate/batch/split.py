@@ -4,7 +4,7 @@ Rules kept here:
 
 1. A chunk is whole rows. Of CSV and JSON Lines it is a range of bytes, found by going through the file once,
    so that a quoted line end splits no row and each chunk knows its rows' numbers; of Parquet it is row
-   groups, or some rows of one; of arrays, rows.
+   groups, or some rows of one; of arrays, rows; of an archive, files.
 2. A compressed text cannot be read from its middle: its chunks are given out as pieces, decompressed.
 3. A file without rows is one chunk without rows.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hotplate.batch.bind import bind_columns, kept_places, wanted_outputs
+from hotplate.batch.bind import bind_columns, bytes_column, kept_places, wanted_outputs
 from hotplate.batch.features import features_of
 from hotplate.batch.layout import Chunk, Layout
 from hotplate.batch.text_chunks import text_chunks
@@ -42,6 +42,7 @@ _FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
     ".npy": "npy",
     ".npz": "npz",
+    ".zip": "zip",
 }
 _COMPRESSIONS = (".gz", ".zst", ".zstd")
 
@@ -51,7 +52,7 @@ def find_layout(source: Source, name: str, options: BatchOptions, manifest: Mani
 
     Args:
         source: The file.
-        name: Its name; `.csv`, `.jsonl`, `.parquet`, `.npy`, `.npz`, maybe `.gz` or `.zst` behind it.
+        name: Its name; `.csv`, `.jsonl`, `.parquet`, `.npy`, `.npz`, `.zip`, maybe `.gz` or `.zst` behind it.
         options: What its owner says.
         manifest: Of the model that is to be asked.
 
@@ -70,6 +71,8 @@ def find_layout(source: Source, name: str, options: BatchOptions, manifest: Mani
         raise UnfitFileError(f"a {kind} file is not read when it is compressed as a whole")
     elif kind == "parquet":
         layout = _parquet_layout(source, outputs, options, manifest)
+    elif kind == "zip":
+        layout = _zip_layout(source, outputs, options, manifest)
     else:
         layout = _arrays_layout(source, kind, outputs, options, manifest)
     _refuse_twice(layout, manifest)
@@ -99,6 +102,10 @@ def chunks(
         return text_chunks(source, layout, target_bytes, stage)
     if layout.format == "parquet":
         return _parquet_chunks(source, layout, target_bytes)
+    if layout.format == "zip":
+        from hotplate.batch.read_zip import zip_chunks
+
+        return zip_chunks(source, target_bytes)
     return _array_chunks(layout, target_bytes)
 
 
@@ -191,6 +198,28 @@ def _arrays_layout(
     layout = Layout(kind, tuple(names), bindings, outputs, 0, source.size, options=options, arrays=arrays)
     rows = check_arrays(arrays, features_of(layout, manifest))
     return msgspec.structs.replace(layout, rows=rows)
+
+
+def _zip_layout(
+    source: Source, outputs: tuple[str, ...], options: BatchOptions, manifest: Manifest
+) -> Layout:
+    from hotplate.batch.read_zip import CONTENT, NAME, check_zip
+
+    names = [NAME, CONTENT]
+    told = bytes_column(CONTENT, options, manifest)
+    bindings = bind_columns(names, msgspec.structs.replace(options, columns=told), manifest, by_place=False)
+    named = options if options.keep else msgspec.structs.replace(options, keep=(NAME,))
+    return Layout(
+        "zip",
+        tuple(names),
+        bindings,
+        outputs,
+        0,
+        source.size,
+        options=options,
+        keep=kept_places([NAME], named),
+        rows=check_zip(source),
+    )
 
 
 def _is_like(shape: Sequence[int], declared: Sequence[int]) -> bool:

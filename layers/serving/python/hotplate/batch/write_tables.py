@@ -65,11 +65,11 @@ def writer_of(layout: Layout, manifest: Manifest, sink: Sink, kept: arrow.Schema
         kept: Of Parquet: the columns that are kept.
     """
     specs = specs_of(layout, manifest)
-    if layout.format == "csv":
+    if layout.written == "csv":
         return _CsvWriter(layout, specs, sink)
-    if layout.format == "jsonl":
+    if layout.written == "jsonl":
         return _LinesWriter(layout, specs, sink)
-    if layout.format == "parquet":
+    if layout.written == "parquet":
         return _ParquetWriter(layout, specs, sink, kept)
     return _ArraysWriter(specs, sink)
 
