@@ -111,6 +111,8 @@ class ProxyRequests:
                 key=caller.key or "",
                 request_id=request_id,
                 header_length=request.headers.get(LENGTH_HEADER, ""),
+                asked=caller.asked,
+                again="1" if caller.is_again else "",
             )
         )
 
