@@ -22,6 +22,7 @@ from hotplate.http.forwarding import allowed_models, refuse_unknown
 from hotplate.http.invocations import LENGTH_HEADER, TRITON
 from hotplate.http.metadata import metadata_of
 from hotplate.http.routes import route_of
+from hotplate.http.webhooks import WEBHOOK_HEADER
 from hotplate.tenants.keys import read_scopes
 from hotplate.tenants.usage import INTERNAL
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from hotplate.aws.endpoint import Endpoint, EndpointAnswer
     from hotplate.aws.job_files import JobFiles
     from hotplate.aws.job_table import JobTable
+    from hotplate.http.webhooks import Webhooks
     from hotplate.manifest.schema import Manifest
 
 __all__ = ["ProxyRequests", "from_container"]
@@ -50,21 +52,23 @@ class ProxyRequests:
         breaker: Breaker,
         table: JobTable,
         files: JobFiles,
+        webhooks: Webhooks,
         manifest: Callable[[], Manifest],
     ) -> None:
-        """Make it; `manifest` returns that of the version, verified."""
+        """Make it; `webhooks` judges receivers, and `manifest` returns that of the version, verified."""
         self._settings = settings
         self._endpoint = endpoint
         self._breaker = breaker
         self._table = table
         self._files = files
+        self._webhooks = webhooks
         self._manifest = manifest
 
     def answer(self, request: HttpRequest, event: Mapping[str, Any], request_id: str) -> HttpResponse:
         """Return the answer.
 
         Raises:
-            RequestError: No such path.
+            RequestError: No such path, or a receiver that cannot be one.
             ModelNotFoundError: Another model or version, or not for this caller.
             CallerError: The tenant has used up the month, and wants to infer.
             EndpointUnavailableError: The endpoint takes no requests now.
@@ -139,10 +143,19 @@ class ProxyRequests:
             self._settings.version,
         )
         digest = hashlib.sha256(orjson.dumps([model, version]) + b"\n" + request.body).hexdigest()
+        if webhook := request.headers.get(WEBHOOK_HEADER, ""):
+            self._webhooks.check(tenant, webhook)
         job = self._table.add(
-            tenant, secrets.token_hex(16), digest=digest, model=model, version=version, caller="{}"
+            tenant,
+            secrets.token_hex(16),
+            digest=digest,
+            model=model,
+            version=version,
+            caller="{}",
+            headers={"content-type": _type_of(request)},
+            webhook=webhook,
         )
-        self._files.put_request(job, request.body, _type_of(request))
+        self._files.put_request(job, request.body)
         try:
             self._endpoint.queue(
                 self._files.request_uri(job),
@@ -152,7 +165,7 @@ class ProxyRequests:
             )
         except EndpointUnavailableError as fault:
             self._breaker.failed()
-            self._table.bury(job, {"status": 503, "body": str(fault)})
+            self._table.bury(job, {"status": 503, "body": str(fault)})  # known to nobody, so told to nobody
             raise
         self._breaker.succeeded()
         told = {"id": job.id, "state": job.state, "model": model, "version": version}

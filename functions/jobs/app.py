@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from functions.jobs.requests import JobRequests
-from functions.jobs.webhooks import Webhooks
+from hotplate.http.webhooks import Webhooks
 from functions.jobs.work import JobWorker
 from hotplate.aws.clients import aws_client, signing_client
 from hotplate.aws.job_files import JobFiles

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from functions.jobs.submission import Submission
-    from functions.jobs.webhooks import Webhooks
+    from hotplate.http.webhooks import Webhooks
     from hotplate.aws.job_files import JobFiles
     from hotplate.aws.job_queue import JobQueue
     from hotplate.aws.job_table import Job, JobTable

@@ -12,7 +12,7 @@ import boto3
 from moto import mock_aws
 
 from functions.jobs.requests import JobRequests
-from functions.jobs.webhooks import Webhooks
+from hotplate.http.webhooks import Webhooks
 from functions.jobs.work import JobWorker
 from hotplate.aws.clients import signing_client
 from hotplate.aws.job_files import JobFiles

@@ -97,7 +97,7 @@ class Cloud:
     def job(self, location: str, method: str = "GET", tenant: str = "acme") -> dict[str, Any]:
         """Return what the API of jobs tells."""
         from functions.jobs.requests import JobRequests
-        from functions.jobs.webhooks import Webhooks
+        from hotplate.http.webhooks import Webhooks
 
         files = JobFiles(signing_client(), DATA)
         table = JobTable(boto3.client("dynamodb", REGION), "JobTable")
