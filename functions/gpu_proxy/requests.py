@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hotplate.errors import EndpointUnavailableError, ModelNotFoundError, UnknownPathError
+from hotplate.http.aliases import alias_of, named_model
 from hotplate.http.attributes import Attributes, write_attributes
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.event import HttpRequest, HttpResponse
 from hotplate.http.forwarding import allowed_models, refuse_unknown
 from hotplate.http.invocations import LENGTH_HEADER, TRITON
 from hotplate.http.metadata import metadata_of
-from hotplate.http.routes import route_of
+from hotplate.http.routes import Route, route_of
 from hotplate.http.webhooks import WEBHOOK_HEADER
 from hotplate.tenants.keys import read_scopes
 from hotplate.tenants.usage import INTERNAL
@@ -74,7 +75,7 @@ class ProxyRequests:
             EndpointUnavailableError: The endpoint takes no requests now.
             StoreError: Table or bucket are not to be had.
         """
-        route = route_of(request)
+        route = _route(request, self._settings.model)
         self._refuse_other(route.model, route.version, event, "infer" if route.verb == "infer" else "read")
         if route.verb == "metadata":
             return HttpResponse(200, orjson.dumps(metadata_of(self._manifest(), self._settings.version)))
@@ -171,6 +172,19 @@ class ProxyRequests:
         told = {"id": job.id, "state": job.state, "model": model, "version": version}
         headers = {"location": f"/jobs/{job.id}", "retry-after": "1", "hotplate-model-version": version}
         return HttpResponse(202, orjson.dumps(told), headers)
+
+
+def _route(request: HttpRequest, served: str) -> Route:
+    """Return what is asked for, also by a path of another protocol, as the relay hands them on.
+
+    Raises:
+        RequestError: No such path.
+    """
+    if request.segments[:1] == ("v2",):
+        return route_of(request)
+    if alias_of(request).kind == "explain":
+        raise UnknownPathError("path", expected="infer, :predict, embeddings or invocations", received="explain")
+    return Route("infer", named_model(request) or served, None)
 
 
 def from_container(answer: EndpointAnswer) -> tuple[bytes, dict[str, str], str]:

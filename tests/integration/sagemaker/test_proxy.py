@@ -222,6 +222,17 @@ def test_caller_who_waits_gets_what_a_function_would_answer(waiting: Cloud) -> N
     )
 
 
+@pytest.mark.parametrize("path", ["/v1/models/affine:predict", "/endpoints/affine/invocations", "/invocations"])
+def test_request_of_another_protocol_is_answered_in_its_words(waiting: Cloud, path: str) -> None:
+    result = waiting.ask({"instances": [[1, 2, 3]]} if "v1" in path else ASKED, path)
+    assert result["statusCode"] == 200, result["body"]
+    told = json.loads(body_of(result))
+    rows = told["predictions"] if "v1" in path else told["outputs"][0]["data"]
+    assert json.dumps(rows).replace("[[", "[").replace("]]", "]") == "[2.0, 4.0, 6.0]"
+    for other in ("/v1/models/other:predict", "/v1/models/affine:explain"):
+        assert waiting.ask({"instances": [[1, 2, 3]]}, other)["statusCode"] == 404
+
+
 def test_callers_fault_comes_through_as_the_container_says_it(waiting: Cloud) -> None:
     result = waiting.ask({"inputs": [{**X, "shape": [3]}]})
     assert (result["statusCode"], json.loads(result["body"])["type"]) == (

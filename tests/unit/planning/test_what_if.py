@@ -47,6 +47,11 @@ def test_what_if_reads_as_reviewed(case: str) -> None:
     assert text == golden.read_text()
 
 
+def test_page_shows_what_the_command_prints() -> None:
+    page = (Path(__file__).parents[3] / "docs/24-placement.md").read_text()
+    assert (GOLDEN / "cnn-102mb-gpu.txt").read_text() in page
+
+
 def test_crossing_is_where_both_cost_the_same_and_what_the_formula_says() -> None:
     proposal = propose(RESNET, PRICES)
     found = what_if(proposal, PRICES, gpu_ms=1.2)
