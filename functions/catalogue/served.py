@@ -2,9 +2,9 @@
 
 `HOTPLATE_SERVED` has one `name version sha256 memory` a model, comma between: the parameters that the
 models' own functions are deployed with; of the model on SageMaker its tier is in the place of the memory. Of
-two entries of one name that of a function counts: it is asked before the endpoint. So what is told is what is served, not what else lies in the
-registry. A manifest is believed only if its digest is the pinned one, and is then kept for good; that
-one is missing or wrong is believed for `FAULT_AGE_S`.
+two entries of one name that of a function counts, as it is asked before the endpoint. So what is told is
+what is served, not what else lies in the registry. A manifest is believed only if its digest is the pinned
+one, and is then kept for good; that one is missing or wrong is believed for `FAULT_AGE_S`.
 """
 
 from __future__ import annotations

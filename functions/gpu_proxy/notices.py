@@ -3,15 +3,15 @@
 What is needed is checked, whatever else is in it is let be: SageMaker has added members before.
 
 ```json
-{"awsRegion": "us-east-1", "eventTime": "2026-01-25T22:46:00.608Z", "receivedTime": "2026-01-25T22:46:00.455Z",
+{"awsRegion": "us-east-1", "eventTime": "2026-01-25T22:46:00.608Z", "receivedTime": "2026-01-25T22:…",
  "invocationStatus": "Completed",
- "requestParameters": {"endpointName": "prod-gpu", "inputLocation": "s3://…", "contentType": "…", "customAttributes": "…"},
+ "requestParameters": {"endpointName": "prod-gpu", "inputLocation": "s3://…", "contentType": "…", …},
  "responseParameters": {"contentType": "application/json", "outputLocation": "s3://….out"},
  "inferenceId": "…", "eventVersion": "1.0", "eventSource": "aws:sagemaker", "eventName": "InferenceResult"}
 ```
 
-Of one that failed `invocationStatus` is `Failed` and `failureReason` says why. The container's own answer lies
-where `responseParameters` say, or `InvokeEndpointAsync` said, as `failureLocation`.
+Of one that failed `invocationStatus` is `Failed` and `failureReason` says why; where the container's own
+answer lies is `failureLocation`.
 
 Source: Amazon SageMaker Developer Guide, "Check prediction results", SNS topics; botocore's model of
 `InvokeEndpointAsync`, whose answer names `FailureLocation`. No notice was seen on AWS by us.

@@ -183,7 +183,9 @@ def _route(request: HttpRequest, served: str) -> Route:
     if request.segments[:1] == ("v2",):
         return route_of(request)
     if alias_of(request).kind == "explain":
-        raise UnknownPathError("path", expected="infer, :predict, embeddings or invocations", received="explain")
+        raise UnknownPathError(
+            "path", expected="infer, :predict, embeddings or invocations", received="explain"
+        )
     return Route("infer", named_model(request) or served, None)
 
 

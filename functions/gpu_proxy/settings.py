@@ -7,7 +7,7 @@
 | `HOTPLATE_ENDPOINT` | name of the endpoint on SageMaker |
 | `HOTPLATE_TIER` | `sagemaker-async`: requests become jobs; `sagemaker-realtime`: they wait |
 | `HOTPLATE_JOB_TABLE`, `HOTPLATE_DATA_BUCKET` | where jobs and their files are |
-| `HOTPLATE_WEBHOOK_QUEUE_URL`, `HOTPLATE_KEY_TABLE` | who is told of a job's end, and tenants' secrets for that |
+| `HOTPLATE_WEBHOOK_QUEUE_URL`, `HOTPLATE_KEY_TABLE` | who is told of ends; secrets |
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class ProxySettings:
         Raises:
             SettingsError: Naming the variable that is missing or wrong.
         """
-        names = ("ENDPOINT_MODEL", "VERSION", "ENDPOINT", "TIER", "JOB_TABLE", "DATA_BUCKET")
-        names += ("WEBHOOK_QUEUE_URL", "KEY_TABLE")
+        names = ["ENDPOINT_MODEL", "VERSION", "ENDPOINT", "TIER", "JOB_TABLE", "DATA_BUCKET"]
+        names += ["WEBHOOK_QUEUE_URL", "KEY_TABLE"]
         found = {name: environ.get(f"HOTPLATE_{name}", "") for name in names}
         if missing := [name for name, value in found.items() if not value]:
             raise SettingsError(f"HOTPLATE_{missing[0]} is not set")

@@ -1,8 +1,9 @@
 """Hands a request on to the function of the model that it names.
 
-The paths are those of `hotplate.http.aliases`, and `/v2/models/{model}/infer` of models whose route the template
-gives to this function, because they have a fallback (`functions.relay.asking`). The event goes on as it came, and the function's answer comes
-back as it is; nothing here knows a protocol beyond where it names the model.
+The paths are those of `hotplate.http.aliases`, and `/v2/models/{model}/infer` of models whose route the
+template gives to this function, because they have a fallback (`functions.relay.asking`). The event goes on as
+it came, and the function's answer comes back as it is; nothing here knows a protocol beyond where it names
+the model.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Rules kept:
 
 1. One step: what the fallback answers is the answer, unless it fails too; then the caller gets what the model
    that was asked said.
-2. The caller's scopes are asked for the model that the caller named. Whoever published that chose who stands in.
+2. The caller's scopes are asked for the model that the caller named. Whoever published that chose who stands
+   in.
 3. Nothing is begun that API Gateway would not wait for: a fallback has what is left of the relay's time.
 """
 

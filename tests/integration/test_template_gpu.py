@@ -130,7 +130,9 @@ def test_relay_may_ask_it_only_where_it_runs() -> None:
     assert Resolver(DOCUMENT, {}, asked).value(variables["HOTPLATE_GPU_PROXY"]) == ""
     assert Resolver(DOCUMENT, TOLD, asked).value(variables["HOTPLATE_GPU_PROXY"]) == "imagenet=P"
     (allowed,) = [
-        each["Fn::If"] for each in ROLES["RelayRole"]["Policies"][0]["PolicyDocument"]["Statement"] if "Fn::If" in each
+        each["Fn::If"]
+        for each in ROLES["RelayRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+        if "Fn::If" in each
     ]
     assert (allowed[0], allowed[1]["Action"], allowed[1]["Resource"]) == (
         "RunsGpu",

@@ -16,8 +16,8 @@ Rules kept:
 from __future__ import annotations
 
 import json
-from graphlib import TopologicalSorter
 from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from hotplate.tenants.webhooks import ANYWHERE
@@ -179,9 +179,8 @@ def prepare(
 def _stand_ins_first(models: Sequence[Described]) -> list[Described]:
     """Return the models, each after its fallback, as publishing asks for that."""
     named = {model.manifest.name: model for model in models}
-    order = TopologicalSorter(
-        {name: {model.manifest.plan.fallback} & named.keys() for name, model in named.items()}
-    )
+    fallbacks = {name: model.manifest.plan.fallback for name, model in named.items()}
+    order = TopologicalSorter({name: [each] if each in named else [] for name, each in fallbacks.items()})
     return [named[name] for name in order.static_order()]
 
 

@@ -42,7 +42,9 @@ def relayed(text: str, name: str) -> str:
     prefix = logical_prefix(name)
     begin, end = _resource(text, f"{prefix}Function")
     own = text[begin:end]
-    event = re.search(rf"^        Infer:\n(?:          .*\n)*?.*\bPath: {re.escape(_path(name))}\}}\n", own, re.M)
+    event = re.search(
+        rf"^        Infer:\n(?:          .*\n)*?.*\bPath: {re.escape(_path(name))}\}}\n", own, re.M
+    )
     handler = re.search(r"^      Handler: .*\n", own, re.M)
     if not event or not handler:
         raise RefusedError(f"{prefix}Function has no event Infer for POST {_path(name)} to be moved")

@@ -75,7 +75,9 @@ def plan_text(proposal: Proposal, prices: Prices) -> str:
         value = f"{chosen.value:,} MB" if key == "memory_mb" else str(chosen.value)
         lines.append(f"  {label:<11}{value:<19}{chosen.reason}")
     if model.plan.max_rows:
-        lines.append(f"  {'rows':<11}{f'{model.plan.max_rows:,} at most':<19}of one request on Lambda: {OWNER}")
+        lines.append(
+            f"  {'rows':<11}{f'{model.plan.max_rows:,} at most':<19}of one request on Lambda: {OWNER}"
+        )
     if model.plan.fallback:
         lines.append(f"  {'fallback':<11}{model.plan.fallback:<19}{_STANDS_IN}")
     lines.append("\nRefused")

@@ -8,9 +8,9 @@ realtime    n(r)·hour            + r·C + r·front(wait_ms + FRONT_MS)
 async       n(r)·hour·awake(r)   + r·C + r·front(2·FRONT_MS)
 
 n(r)      = max(1, ceil(r / capacity))          capacity = LOAD_SHARE·3,600,000 / wait_ms
-wait_ms   = HANDLER_MS + run_ms / (1 + THREAD_GAIN·(vCPUs - 1)),  or the row on the GPU where that was measured
+wait_ms   = HANDLER_MS + run_ms / (1 + THREAD_GAIN·(vCPUs - 1)),   or what the row takes on the GPU
 awake(r)  = 1 - exp(-r·(COOL_DOWN_MINUTES + WAKE_MINUTES)/60),    1 where n(r) > 1
-front(ms) = FRONT_MB/1024 · ms/1000 · rate      the function before the endpoint, which waits or takes a notice
+front(ms) = FRONT_MB/1024 · ms/1000 · rate      of the function before the endpoint: it waits, or is told
 C         = calls of Lambda and of API Gateway, which come before either
 ```
 
@@ -139,9 +139,7 @@ def what_if(
     return WhatIf(base, tuple(others))
 
 
-def _on_lambda(
-    proposal: Proposal, calls: float, rate: float, against: Mapping[Tier, tuple[str, ...]]
-) -> Way:
+def _on_lambda(proposal: Proposal, calls: float, rate: float, against: Mapping[Tier, tuple[str, ...]]) -> Way:
     figures, own = proposal.figures, proposal.tier.value.startswith("lambda")
     memory_mb = proposal.memory_mb.value if own else figures.need_mb
     request_ms = figures.request_ms(memory_mb)
@@ -166,9 +164,7 @@ def _need(proposal: Proposal) -> Need:
     model, figures = proposal.model, proposal.figures
     fastest_s = figures.request_ms(MAX_MEMORY_MB) / 1000
     # Without traffic: that an endpoint would never sleep is no obstacle here, the figures say what it costs.
-    return Need(
-        model.code_bytes, figures.need_mb, fastest_s, model.request_bytes, model.response_bytes, None
-    )
+    return Need(model.code_bytes, figures.need_mb, fastest_s, model.request_bytes, model.response_bytes, None)
 
 
 def _cannot(instance: Instance, need_mb: int) -> tuple[str, ...]:
@@ -184,9 +180,7 @@ def _capacity(wait_ms: float) -> float:
     return LOAD_SHARE * 3_600_000 / wait_ms
 
 
-def _endpoint(
-    instance: Instance, wait_ms: float, *, sleeps: bool, each: float
-) -> Callable[[float], float]:
+def _endpoint(instance: Instance, wait_ms: float, *, sleeps: bool, each: float) -> Callable[[float], float]:
     capacity = _capacity(wait_ms)
 
     def usd(r: float) -> float:

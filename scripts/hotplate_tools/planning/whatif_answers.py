@@ -43,7 +43,9 @@ def what_if_text(found: WhatIf, proposal: Proposal) -> str:
         usd = "".join(f"{way.usd(column):>12,.4f}" for column in columns)
         lines.append(f"  {name:<36}{way.wait_ms:>9,.1f}{usd}  {_words(way, found.on_lambda)}".rstrip())
     share = f"{LOAD_SHARE:.0%}"
-    lines.append(f"  An instance has all that it takes when it computes {share} of the time; then another begins")
+    lines.append(
+        f"  An instance has all that it takes when it computes {share} of the time; then another begins"
+    )
     if not any(way.is_measured_gpu for way in found.others):
         lines.append("  GPUs were not measured: say --gpu-ms, else their instances count by their processors")
     return "\n".join(lines)

@@ -65,7 +65,7 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 @click.option(
     "--fallback",
     metavar="sagemaker|MODEL",
-    help="Who answers when this model's function is busy or the request passes its limits; else as model.yaml says.",
+    help="Who stands in where its function is busy or the request passes limits; else as model.yaml says.",
 )
 @click.option("--record-revision", is_flag=True, help="Record the git commit that last changed the source.")
 @click.option("--no-promote", is_flag=True, help="Move no alias.")

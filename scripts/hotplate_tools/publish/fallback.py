@@ -103,7 +103,9 @@ def _difference(one: Manifest, other: Manifest) -> str:
         ("input", one.inputs, other.inputs),
         ("output", one.outputs, other.outputs),
     ):
-        own, their = ([f"{each.name} {each.datatype} {list(each.shape)}" for each in specs] for specs in (mine, theirs))
+        own, their = (
+            [f"{each.name} {each.datatype} {list(each.shape)}" for each in specs] for specs in (mine, theirs)
+        )
         if own != their:
             return f"{kind}s are {', '.join(own)} and {', '.join(their)}"
     return "which inputs are optional, or go together, differs"

@@ -216,5 +216,7 @@ def test_fallback_has_what_is_left_of_the_relays_time(
 def test_setting_that_names_nobody_is_refused(load: Callable[..., ModuleType]) -> None:
     from hotplate.errors import SettingsError
 
-    with pytest.raises(SettingsError, match=r"HOTPLATE_FALLBACKS is 'digits', not MODEL=MODEL, or MODEL=sagemaker"):
+    with pytest.raises(
+        SettingsError, match=r"HOTPLATE_FALLBACKS is 'digits', not MODEL=MODEL, or MODEL=sagemaker"
+    ):
         load(HOTPLATE_FALLBACKS="digits")

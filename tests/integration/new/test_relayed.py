@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from hotplate_tools.failures import RefusedError
@@ -14,7 +17,7 @@ TEXT = (project_root() / "template.yaml").read_text()
 DOCUMENT = parse_yaml(TEXT, "template.yaml")
 
 
-def without(document: dict, *functions: str) -> dict:
+def without(document: Mapping[str, Any], *functions: str) -> dict[str, Any]:
     return {name: each for name, each in document["Resources"].items() if name not in functions}
 
 
@@ -29,7 +32,10 @@ def test_route_moves_and_all_else_stays(name: str) -> None:
     assert after == {**before, "Events": kept, "Timeout": TIMEOUT_S}
     before, after = (each["Resources"]["RelayFunction"]["Properties"] for each in (DOCUMENT, moved))
     route = DOCUMENT["Resources"][function]["Properties"]["Events"]["Infer"]
-    assert after == {**before, "Events": {f"{function.removesuffix('Function')}Infer": route, **before["Events"]}}
+    assert after == {
+        **before,
+        "Events": {f"{function.removesuffix('Function')}Infer": route, **before["Events"]},
+    }
 
 
 def test_model_of_the_users_own_moves_likewise() -> None:

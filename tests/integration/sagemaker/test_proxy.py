@@ -222,7 +222,9 @@ def test_caller_who_waits_gets_what_a_function_would_answer(waiting: Cloud) -> N
     )
 
 
-@pytest.mark.parametrize("path", ["/v1/models/affine:predict", "/endpoints/affine/invocations", "/invocations"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models/affine:predict", "/endpoints/affine/invocations", "/invocations"]
+)
 def test_request_of_another_protocol_is_answered_in_its_words(waiting: Cloud, path: str) -> None:
     result = waiting.ask({"instances": [[1, 2, 3]]} if "v1" in path else ASKED, path)
     assert result["statusCode"] == 200, result["body"]
@@ -388,7 +390,11 @@ def test_notice_with_more_in_it_than_is_known_and_less_than_it_may_have_ends_its
     location = cloud.ask(ASKED)["headers"]["location"]
     job = JobTable(boto3.client("dynamodb", REGION), "JobTable").get("acme", location.rpartition("/")[2])
     asked = JobFiles(signing_client(), DATA).request_uri(job)
-    failed = {"invocationStatus": "Failed", "failureReason": "ModelError: it is gone", "new": {"a": [1]}}
+    failed: dict[str, Any] = {
+        "invocationStatus": "Failed",
+        "failureReason": "ModelError: it is gone",
+        "new": {"a": [1]},
+    }
     cloud.notices.append(noticed(input=asked, inferenceId="another's", **failed))
     cloud.deliver()
     assert cloud.job(location)["state"] == "queued"

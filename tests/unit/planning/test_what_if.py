@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from hotplate.manifest.schema import Plan
 from hotplate_tools.planning.estimates import HANDLER_MS
 from hotplate_tools.planning.prices import Instance, read_prices
+from hotplate_tools.planning.records import Description
 from hotplate_tools.planning.rules import propose
 from hotplate_tools.planning.whatif import FRONT_MB, FRONT_MS, LOAD_SHARE, what_if
 from hotplate_tools.planning.whatif_answers import what_if_data, what_if_job, what_if_text
-from tests.support.planned_models import CODE, MODELS, Description, Plan, measured
+from tests.support.planned_models import CODE, MODELS, measured
 
 GOLDEN = Path(__file__).parents[2] / "golden/what_if"
 PRICES = read_prices()
@@ -109,6 +111,6 @@ def test_data_has_what_the_text_and_the_picture_have() -> None:
     assert data["traffic_rph"] == 120_000
     assert gpu["usd_per_hour_at_traffic"] == round(found.others[2].usd(120_000), 6)
     job = what_if_job(found, proposal, PRICES)
-    assert [line["name"] for line in job["lines"]][0] == "lambda-zip"
+    assert job["lines"][0]["name"] == "lambda-zip"
     assert all(len(line["usd"]) == len(job["across"]) for line in job["lines"])
-    assert job["across"][-1] > found.others[2].crossing  # type: ignore[operator]
+    assert job["across"][-1] > found.others[2].crossing

@@ -17,7 +17,7 @@
 | `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
 | `HOTPLATE_FUNCTIONS` | of the relay: `model=function:alias` of each model, comma between | required |
 | `HOTPLATE_RELAY_TIMEOUT_S` | of the relay: seconds that a model's function may take | 28 |
-| `HOTPLATE_FALLBACKS` | of the relay: `model=sagemaker` or `model=other` of each with a fallback, comma between | none |
+| `HOTPLATE_FALLBACKS` | of the relay: `model=sagemaker` or `model=other`, comma between | none |
 | `HOTPLATE_GPU_PROXY` | of the relay: `model=function` of the model on SageMaker | none |
 | `AWS_ENDPOINT_URL_LAMBDA`, `AWS_ENDPOINT_URL` | another Lambda than AWS's | none |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
@@ -245,9 +245,7 @@ def _cache_dir(environ: Mapping[str, str], processes: int) -> Path | None:
     return Path(folder) if folder else Path(tempfile.gettempdir()) / "hotplate"
 
 
-def _functions(
-    environ: Mapping[str, str], name: str, kind: str = "FUNCTION:ALIAS"
-) -> dict[str, str]:
+def _functions(environ: Mapping[str, str], name: str, kind: str = "FUNCTION:ALIAS") -> dict[str, str]:
     text = environ.get(name, "")
     named = dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
     if not all(named) or not all(named.values()):

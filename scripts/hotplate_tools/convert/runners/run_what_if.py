@@ -18,7 +18,7 @@ from wire import serve
 
 INCHES, DPI = (8.0, 4.5), 110
 INK, FAINT, LAMBDA = "#222222", "#999999", "#c2410c"
-OTHERS = ("#2563eb", "#7c3aed", "#059669", "#b45309", "#0891b2", "#be185d")
+OTHERS = ("#2563eb", "#7c3aed", "#059669", "#475569", "#0891b2", "#be185d")
 
 
 def draw(job: dict[str, Any]) -> dict[str, Any]:

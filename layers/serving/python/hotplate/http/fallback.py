@@ -8,7 +8,7 @@ model. It is asked where the model's own function cannot answer now, or not this
 | `overload` | Lambda has no environment free for it (429), or it cannot be reached |
 | `not-ready` | it answered 503 |
 | `timeout` | it ran past its time, or answered 504 |
-| `rows`, `context-length`, `image-size` | it refused more than Lambda's plan takes, or the model reads at once |
+| `rows`, `context-length`, `image-size` | it refused more than its plan or the model takes |
 
 All else it says is its answer. There is one step: what a fallback cannot answer goes to no other. A request
 that names a version is about that very version, so another model is not asked; nor is one for an `explain`.

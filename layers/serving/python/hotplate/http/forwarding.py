@@ -37,9 +37,7 @@ class Models:
         """Return whether the model has a function here."""
         return model in self._functions
 
-    def ask(
-        self, model: str, event: Mapping[str, Any], *, timeout_s: float | None = None
-    ) -> dict[str, Any]:
+    def ask(self, model: str, event: Mapping[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
         """Return the proxy result of the model's function for a proxy event.
 
         Args:
