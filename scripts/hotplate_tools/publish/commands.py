@@ -106,7 +106,7 @@ def publish(
 
     from hotplate_tools.console import Console
     from hotplate_tools.publish.answers import published_data, published_text
-    from hotplate_tools.publish.fallback import with_fallback
+    from hotplate_tools.publish.fallback import direct_route_of, with_fallback
     from hotplate_tools.publish.members import RegistryMembers
     from hotplate_tools.publish.pipeline import prepare, publish_prepared
     from hotplate_tools.publish.registry import open_store
@@ -141,6 +141,8 @@ def publish(
             from hotplate_tools.optimise.local import measure_published
 
             measure_published(prepared, store=store, console=console)
+    if published.fallback and (note := direct_route_of(published.name)):
+        console.warn(note)
     console.result(published_data(published), published_text(published))
 
 

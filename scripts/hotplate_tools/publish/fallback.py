@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hotplate.http.fallback import SAGEMAKER, has_same_signature
-from hotplate_tools.failures import RefusedError
+from hotplate_tools.failures import FailedError, RefusedError
+from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.new.relayed import is_relayed
+from hotplate_tools.project import project_root
 from hotplate_tools.publish.find import find_version
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.store.base import Store
 
-__all__ = ["among", "check_fallback", "live_in", "with_fallback"]
+__all__ = ["among", "check_fallback", "direct_route_of", "live_in", "with_fallback"]
 
 
 def with_fallback(manifest: Manifest, fallback: str | None) -> Manifest:
@@ -96,6 +99,23 @@ def check_fallback(manifest: Manifest, find: Callable[[str], Manifest]) -> None:
         if following in way[:-1]:
             raise RefusedError(f"a fallback leads back: {' → '.join(way)}")
         other = find(following)
+
+
+def direct_route_of(name: str) -> str:
+    """Return a note where the project's template gives the model's infer route to its own function; else "".
+
+    Of a model that the template has not, and outside of a project, nothing is known.
+    """
+    try:
+        template = project_root() / "template.yaml"
+    except FailedError:
+        return ""
+    if is_relayed(read_yaml(template), name) is not False:
+        return ""
+    return (
+        f"POST /v2/models/{name}/infer goes to the model's own function, so it has no fallback there: "
+        f"`hotplate relay {name}` gives that route to the relay"
+    )
 
 
 def _difference(one: Manifest, other: Manifest) -> str:

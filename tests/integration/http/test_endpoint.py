@@ -128,7 +128,8 @@ def test_usage_line_of_who_stands_in_says_for_whom_and_is_no_second_request(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     endpoint = Endpoint(loader())
-    for told, requests in (({"asked": "other", "is_again": True}, 0), ({"asked": "other", "is_again": False}, 1)):
+    for is_again, requests in ((True, 0), (False, 1)):
+        told = {"asked": "other", "is_again": is_again}
         endpoint({**event(body=ROWS), "requestContext": {"hotplateFallback": told}}, Context())
         text = capsys.readouterr().out.splitlines()[-1]
         line, usage = json.loads(text), read_usage(text)

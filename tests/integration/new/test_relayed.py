@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from hotplate_tools.cli import cli
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.intrinsics import parse_yaml
 from hotplate_tools.new.block import with_model
 from hotplate_tools.new.relayed import TIMEOUT_S, is_relayed, relayed
 from hotplate_tools.project import project_root
+from hotplate_tools.publish.fallback import direct_route_of
 
 TEXT = (project_root() / "template.yaml").read_text()
 DOCUMENT = parse_yaml(TEXT, "template.yaml")
@@ -51,3 +55,28 @@ def test_what_cannot_be_moved_is_refused(name: str) -> None:
     with pytest.raises(RefusedError, match=r"no resource NopeFunction|no event Infer for POST"):
         relayed(TEXT, name)
     assert is_relayed(DOCUMENT, "nope") is None
+
+
+def test_command_moves_it_once_and_publishing_says_where_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "layers").mkdir()
+    template = tmp_path / "template.yaml"
+    template.write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    assert "`hotplate relay digits`" in direct_route_of("digits")
+    assert direct_route_of("nope") == ""
+
+    def run(*more: str) -> str:
+        found = CliRunner().invoke(cli, ["relay", "digits", *more])
+        assert found.exit_code == 0, found.output
+        return found.stdout.strip()
+
+    assert run("--dry-run").startswith("would move POST /v2/models/digits/infer")
+    assert template.read_text() == TEXT
+    assert run().startswith("moved POST /v2/models/digits/infer to RelayFunction")
+    assert template.read_text() == relayed(TEXT, "digits")
+    assert (run(), direct_route_of("digits")) == ("POST /v2/models/digits/infer is the relay's already", "")
+    assert template.read_text() == relayed(TEXT, "digits")
+    monkeypatch.chdir("/")
+    assert direct_route_of("digits") == ""
