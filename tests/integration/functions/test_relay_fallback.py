@@ -26,7 +26,7 @@ TOO_MANY = {
 
 @dataclass
 class Lambda:
-    """What each function answers: a result, a status of Lambda's own, or seconds of silence."""
+    """What each function answers: a result or a status of Lambda's own, maybe after some seconds."""
 
     answers: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -48,9 +48,9 @@ def behind() -> Iterator[tuple[str, Lambda]]:
             function = self.path.split("/")[3]
             state.asked.append((function, json.loads(body)))
             answer = state.answers.get(function, OK)
-            if isinstance(answer, float):
-                time.sleep(answer)
-                answer = OK
+            if isinstance(answer, tuple):
+                seconds, answer = answer
+                time.sleep(seconds)
             error = answer.get("error") if isinstance(answer, dict) else None
             self.send_response(answer if isinstance(answer, int) else 200)
             if error:
@@ -201,15 +201,15 @@ def test_what_is_not_deployed_is_told_to_the_log_and_the_caller_gets_the_models_
 def test_fallback_has_what_is_left_of_the_relays_time(
     load: Callable[..., ModuleType], behind: tuple[str, Lambda]
 ) -> None:
-    app, state = load(HOTPLATE_RELAY_TIMEOUT_S="3"), behind[1]
-    state.answers |= {"D": 429, "S": 5.0}
+    app, state = load(HOTPLATE_RELAY_TIMEOUT_S="4"), behind[1]
+    state.answers |= {"D": (1.5, TOO_MANY), "S": (6, OK)}
     begin = time.monotonic()
-    assert app.lambda_handler(event(), Context())["statusCode"] == 503
-    assert 2.5 < time.monotonic() - begin < 4
-    # After 2 s of 3 there is no time that would be enough.
+    assert app.lambda_handler(event(), Context()) == TOO_MANY
+    assert 3.5 < time.monotonic() - begin < 5
+    # Of 4 s less than 2 are left, so nobody else is asked.
     state.asked.clear()
-    state.answers["D"] = 3.5
-    assert app.lambda_handler(event(), Context())["statusCode"] == 504
+    state.answers |= {"D": (2.5, TOO_MANY), "S": OK}
+    assert app.lambda_handler(event(), Context()) == TOO_MANY
     assert [each for each, _ in state.asked] == ["D"]
 
 

@@ -126,7 +126,8 @@ class FunctionCaller:
     def _begin(self, path: str, headers: dict[str, str], payload: bytes) -> http.client.HTTPResponse:
         if self._connection is None:
             self._connection = self._connect()
-        elif self._connection.sock:
+        self._connection.timeout = self._wait_s  # of a connection that is opened anew
+        if self._connection.sock:
             self._connection.sock.settimeout(self._wait_s)
         self._connection.request("POST", path, body=payload, headers=headers)
         return self._connection.getresponse()
