@@ -332,7 +332,8 @@ def _parents(path: str) -> Iterator[str]:
 def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None:
     variables = FUNCTIONS["CatalogueFunction"]["Environment"]["Variables"]
     pins = variables["HOTPLATE_SERVED"]["Fn::Join"][1]
-    assert sorted(pin["Fn::Sub"].split() for pin in pins) == sorted(
+    # That of the model on SageMaker hangs on a condition.
+    assert sorted(pin["Fn::Sub"].split() for pin in pins if "Fn::Sub" in pin) == sorted(
         [
             model.name,
             f"${{{model.version}}}",
