@@ -48,7 +48,7 @@ _STATUS: Json = {
 _PLACES: Json = {"Location": {"schema": _TEXT}, "Retry-After": {"schema": _TEXT}}
 # The answer to a request for a model whose caller prefers not to wait.
 TAKEN: Json = {
-    "description": "Taken, because of `Prefer: respond-async`; the answer is at Location",
+    "description": "Taken (`Prefer: respond-async`, or where the model runs); the answer is at Location",
     "headers": {**_PLACES, "Preference-Applied": {"schema": _TEXT}},
     "content": {"application/json": {"schema": _STATUS}},
 }

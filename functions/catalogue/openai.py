@@ -37,7 +37,7 @@ def model_body(served: Served, manifest: Manifest) -> dict[str, Any]:
     """
     pin = served.pin
     metadata = metadata_of(manifest, pin.version)
-    has_card = any(entry.role == "card" for entry in manifest.files)
+    has_card = pin.is_on_lambda and any(entry.role == "card" for entry in manifest.files)
     members = [member.name for member in manifest.pipeline.members] if manifest.pipeline else []
     return {
         "id": pin.name,
@@ -54,7 +54,9 @@ def model_body(served: Served, manifest: Manifest) -> dict[str, Any]:
         "metrics": manifest.provenance.metrics,
         **({"members": members} if members else {}),
         "size": sum(entry.size for entry in manifest.files if entry.role in _FETCHED),
-        "memory_mb": pin.memory_mb,
+        "tier": pin.tier,
+        "memory_mb": pin.memory_mb if pin.is_on_lambda else None,
+        "fallback": manifest.plan.fallback,
         "card": f"/v2/models/{pin.name}/versions/{pin.version}/card" if has_card else None,
     }
 

@@ -54,7 +54,8 @@ def document(models: Sequence[Served], *, server: str, whole: bool = True) -> Js
     paths: Json = _server_paths([manifest for _, manifest in ready]) if whole else {}
     schemas: Json = {}
     for served, manifest in ready:
-        paths |= _model_paths(served.pin.name, served.pin.version, manifest)
+        of_tier = _model_paths if served.pin.is_on_lambda else _endpoint_paths
+        paths |= of_tier(served.pin.name, served.pin.version, manifest)
         schemas |= {
             f"{served.pin.name}.request": infer_request(manifest),
             f"{served.pin.name}.response": infer_response(manifest, served.pin.version),
@@ -132,10 +133,29 @@ def _model_paths(name: str, version: str, manifest: Manifest) -> Json:
     return paths
 
 
+def _endpoint_paths(name: str, version: str, manifest: Manifest) -> Json:
+    """Return the paths of a model on SageMaker: those of `functions/gpu_proxy`, and its page."""
+    faults, versions = (404, 500, 503), [{**_VERSION, "schema": {"enum": [version]}}]
+    base = f"/v2/models/{name}"
+    return {
+        base: {"get": _operation("Signature and origin", _json(ref("Metadata")), faults)},
+        f"{base}/ready": {"get": _operation("Whether it takes requests", _json(ref("ModelReady")), faults)},
+        f"{base}/infer": {"post": _infer(name, manifest, [])},
+        f"{base}/versions/{{version}}/infer": {"post": _infer(name, manifest, versions)},
+        f"{base}/docs": {"get": _operation("This, as a page", {"text/html": {}}, (404, 503))},
+        f"{base}/docs/dataplane.json": {
+            "get": _operation("This document", _json({"type": "object"}), (404, 503))
+        },
+    }
+
+
 def _infer(name: str, manifest: Manifest, parameters: list[Json]) -> Json:
     content = {**_json(ref(f"{name}.response")), "application/octet-stream": {}}
     operation = _operation("Inference", content, _INFER_FAULTS, parameters=[*parameters, _LENGTH])
     operation["responses"]["202"] = TAKEN
+    for status in ("200", "202") if manifest.plan.fallback else ():
+        told = operation["responses"][status]
+        operation["responses"][status] = told | {"headers": {**told.get("headers", {}), **_FALLBACK}}
     shown = example(manifest)
     sent = _json(ref(f"{name}.request"), {"example": shown} if shown else {})
     binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -156,6 +176,12 @@ def _generation(summary: str, sent: Json, answer: Json | None, **more: Any) -> J
     return _operation(summary, whole | events, _INFER_FAULTS, **more) | {"requestBody": _body(sent)}
 
 
+_FALLBACK: Json = {
+    "Hotplate-Fallback": {
+        "description": "Who answered instead, and why: `NAME; reason=REASON`",
+        "schema": {"type": "string"},
+    }
+}
 _INFER_FAULTS = (400, 403, 404, 413, 429, 500, 503, 504)
 _TARGET: Json = {
     "name": "X-Amzn-SageMaker-Target-Model",

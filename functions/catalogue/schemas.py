@@ -73,7 +73,13 @@ COMPONENTS: dict[str, Json] = {
     ),
     "OpenaiModel": _object(
         {"id": _TEXT, "object": {"const": "model"}, "created": _COUNT, "owned_by": _TEXT},
-        {"inputs": _array(_TENSOR), "outputs": _array(_TENSOR), "size": _COUNT, "memory_mb": _COUNT},
+        {
+            "inputs": _array(_TENSOR),
+            "outputs": _array(_TENSOR),
+            "size": _COUNT,
+            "tier": _TEXT,
+            "memory_mb": {"type": ["integer", "null"], "minimum": 0},
+        },
     ),
     "OpenaiList": _object(
         {"object": {"const": "list"}, "data": _array({"$ref": "#/components/schemas/OpenaiModel"})}

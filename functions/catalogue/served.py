@@ -1,9 +1,10 @@
 """What this stack serves: the pins that the template gives, and the manifests that they pin.
 
 `HOTPLATE_SERVED` has one `name version sha256 memory` a model, comma between: the parameters that the
-models' own functions are deployed with. So what is told is what is served, not what else lies in the
-registry. A manifest is believed only if its digest is the pinned one, and is then kept for good; that
-one is missing or wrong is believed for `FAULT_AGE_S`.
+models' own functions are deployed with; of the model on SageMaker its tier is in the place of the memory. Of
+two entries of one name that of a function counts, as it is asked before the endpoint. So what is told is
+what is served, not what else lies in the registry. A manifest is believed only if its digest is the pinned
+one, and is then kept for good; that one is missing or wrong is believed for `FAULT_AGE_S`.
 """
 
 from __future__ import annotations
@@ -30,18 +31,26 @@ __all__ = ["FAULT_AGE_S", "Pin", "Registry", "Served", "read_pins"]
 
 # How long a manifest that is not there is believed not to be, in seconds.
 FAULT_AGE_S = 30.0
+# Tiers that are no function.
+ENDPOINTS = ("sagemaker-async", "sagemaker-realtime")
 # Manifests read at once. Ours: the first listing of fifty models then takes a few round trips.
 _THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What one model's function was deployed with; `memory_mb` in MB."""
+    """What one model was deployed with: `memory_mb` of its function in MB, 0 on SageMaker; and where."""
 
     name: str
     version: str
     manifest_sha256: str
     memory_mb: int
+    tier: str = "lambda-zip"
+
+    @property
+    def is_on_lambda(self) -> bool:
+        """Whether a function of its own serves it, which has more paths than an endpoint's."""
+        return self.tier.startswith("lambda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +76,20 @@ def read_pins(text: str) -> dict[str, Pin]:
     Raises:
         SettingsError: An entry is none.
     """
-    pins = []
+    pins: dict[str, Pin] = {}
     for entry in filter(None, text.split(",")):
         words = entry.split()
-        if len(words) != 4 or not words[3].isdecimal():
-            raise SettingsError(f"HOTPLATE_SERVED: {entry[:80]!r} is not `name version sha256 memory`")
-        pins.append(Pin(words[0], words[1], words[2], int(words[3])))
-    return {pin.name: pin for pin in sorted(pins, key=lambda pin: pin.name)}
+        if len(words) != 4 or not (words[3].isdecimal() or words[3] in ENDPOINTS):
+            raise SettingsError(
+                f"HOTPLATE_SERVED: {entry[:80]!r} is not `name version sha256 memory`, "
+                f"nor has one of {', '.join(ENDPOINTS)} for the memory"
+            )
+        where = (0, words[3]) if words[3] in ENDPOINTS else (int(words[3]), "lambda-zip")
+        found = Pin(words[0], words[1], words[2], *where)
+        known = pins.get(found.name)
+        if known is None or (found.is_on_lambda and not known.is_on_lambda):
+            pins[found.name] = found
+    return dict(sorted(pins.items()))
 
 
 class Registry:

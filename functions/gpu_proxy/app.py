@@ -18,16 +18,20 @@ from hotplate.aws.clients import aws_client, endpoint_client, signing_client
 from hotplate.aws.credentials import current_credentials
 from hotplate.aws.endpoint import Endpoint
 from hotplate.aws.job_files import JobFiles
+from hotplate.aws.job_queue import JobQueue
 from hotplate.aws.job_table import JobTable
 from hotplate.aws.s3_reader import S3Reader
+from hotplate.aws.webhook_secrets import WebhookSecrets
 from hotplate.http.answers import answer_error, log_fault
 from hotplate.http.caller import caller_of
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.usage import UsageLine
+from hotplate.http.webhooks import Webhooks
 from hotplate.observability import fault_log
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.pinned import pinned_manifest
 from hotplate.settings import Settings
+from hotplate.tenants.webhooks import ANYWHERE
 
 if TYPE_CHECKING:
     from hotplate.http.event import LambdaContext
@@ -49,8 +53,13 @@ _breaker = Breaker()
 _table = JobTable(aws_client("dynamodb"), _settings.job_table)
 _files = JobFiles(signing_client(), _settings.data_bucket)
 _endpoint = Endpoint(endpoint_client(WAIT_S), _settings.endpoint)
-_requests = ProxyRequests(_settings, _endpoint, _breaker, _table, _files, _manifest)
-_results = Results(_table, _files, _breaker)
+_told = JobQueue(aws_client("sqs"), _settings.webhook_queue)
+_webhooks = Webhooks(
+    WebhookSecrets(aws_client("dynamodb"), _settings.key_table),
+    anywhere=os.environ.get("HOTPLATE_WEBHOOKS") == ANYWHERE,
+)
+_requests = ProxyRequests(_settings, _endpoint, _breaker, _table, _files, _webhooks, _manifest)
+_results = Results(_settings.endpoint, _table, _files, _told, _breaker)
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hotplate.errors import EndpointUnavailableError, ModelNotFoundError, UnknownPathError
+from hotplate.http.aliases import alias_of, named_model
 from hotplate.http.attributes import Attributes, write_attributes
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.event import HttpRequest, HttpResponse
 from hotplate.http.forwarding import allowed_models, refuse_unknown
 from hotplate.http.invocations import LENGTH_HEADER, TRITON
 from hotplate.http.metadata import metadata_of
-from hotplate.http.routes import route_of
+from hotplate.http.routes import Route, route_of
+from hotplate.http.webhooks import WEBHOOK_HEADER
 from hotplate.tenants.keys import read_scopes
 from hotplate.tenants.usage import INTERNAL
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from hotplate.aws.endpoint import Endpoint, EndpointAnswer
     from hotplate.aws.job_files import JobFiles
     from hotplate.aws.job_table import JobTable
+    from hotplate.http.webhooks import Webhooks
     from hotplate.manifest.schema import Manifest
 
 __all__ = ["ProxyRequests", "from_container"]
@@ -50,27 +53,29 @@ class ProxyRequests:
         breaker: Breaker,
         table: JobTable,
         files: JobFiles,
+        webhooks: Webhooks,
         manifest: Callable[[], Manifest],
     ) -> None:
-        """Make it; `manifest` returns that of the version, verified."""
+        """Make it; `webhooks` judges receivers, and `manifest` returns that of the version, verified."""
         self._settings = settings
         self._endpoint = endpoint
         self._breaker = breaker
         self._table = table
         self._files = files
+        self._webhooks = webhooks
         self._manifest = manifest
 
     def answer(self, request: HttpRequest, event: Mapping[str, Any], request_id: str) -> HttpResponse:
         """Return the answer.
 
         Raises:
-            RequestError: No such path.
+            RequestError: No such path, or a receiver that cannot be one.
             ModelNotFoundError: Another model or version, or not for this caller.
             CallerError: The tenant has used up the month, and wants to infer.
             EndpointUnavailableError: The endpoint takes no requests now.
             StoreError: Table or bucket are not to be had.
         """
-        route = route_of(request)
+        route = _route(request, self._settings.model)
         self._refuse_other(route.model, route.version, event, "infer" if route.verb == "infer" else "read")
         if route.verb == "metadata":
             return HttpResponse(200, orjson.dumps(metadata_of(self._manifest(), self._settings.version)))
@@ -111,6 +116,8 @@ class ProxyRequests:
                 key=caller.key or "",
                 request_id=request_id,
                 header_length=request.headers.get(LENGTH_HEADER, ""),
+                asked=caller.asked,
+                again="1" if caller.is_again else "",
             )
         )
 
@@ -137,10 +144,19 @@ class ProxyRequests:
             self._settings.version,
         )
         digest = hashlib.sha256(orjson.dumps([model, version]) + b"\n" + request.body).hexdigest()
+        if webhook := request.headers.get(WEBHOOK_HEADER, ""):
+            self._webhooks.check(tenant, webhook)
         job = self._table.add(
-            tenant, secrets.token_hex(16), digest=digest, model=model, version=version, caller="{}"
+            tenant,
+            secrets.token_hex(16),
+            digest=digest,
+            model=model,
+            version=version,
+            caller="{}",
+            headers={"content-type": _type_of(request)},
+            webhook=webhook,
         )
-        self._files.put_request(job, request.body, _type_of(request))
+        self._files.put_request(job, request.body)
         try:
             self._endpoint.queue(
                 self._files.request_uri(job),
@@ -150,12 +166,27 @@ class ProxyRequests:
             )
         except EndpointUnavailableError as fault:
             self._breaker.failed()
-            self._table.bury(job, {"status": 503, "body": str(fault)})
+            self._table.bury(job, {"status": 503, "body": str(fault)})  # known to nobody, so told to nobody
             raise
         self._breaker.succeeded()
         told = {"id": job.id, "state": job.state, "model": model, "version": version}
         headers = {"location": f"/jobs/{job.id}", "retry-after": "1", "hotplate-model-version": version}
         return HttpResponse(202, orjson.dumps(told), headers)
+
+
+def _route(request: HttpRequest, served: str) -> Route:
+    """Return what is asked for, also by a path of another protocol, as the relay hands them on.
+
+    Raises:
+        RequestError: No such path.
+    """
+    if request.segments[:1] == ("v2",):
+        return route_of(request)
+    if alias_of(request).kind == "explain":
+        raise UnknownPathError(
+            "path", expected="infer, :predict, embeddings or invocations", received="explain"
+        )
+    return Route("infer", named_model(request) or served, None)
 
 
 def from_container(answer: EndpointAnswer) -> tuple[bytes, dict[str, str], str]:

@@ -7,6 +7,7 @@
 | `HOTPLATE_ENDPOINT` | name of the endpoint on SageMaker |
 | `HOTPLATE_TIER` | `sagemaker-async`: requests become jobs; `sagemaker-realtime`: they wait |
 | `HOTPLATE_JOB_TABLE`, `HOTPLATE_DATA_BUCKET` | where jobs and their files are |
+| `HOTPLATE_WEBHOOK_QUEUE_URL`, `HOTPLATE_KEY_TABLE` | who is told of ends; secrets |
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class ProxySettings:
         model, version: What the endpoint serves.
         endpoint: Its name.
         waits: Whether a caller waits for the answer.
-        job_table, data_bucket: As above.
+        job_table, data_bucket, webhook_queue, key_table: As above.
     """
 
     model: str
@@ -37,6 +38,8 @@ class ProxySettings:
     waits: bool
     job_table: str
     data_bucket: str
+    webhook_queue: str
+    key_table: str
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -45,7 +48,8 @@ class ProxySettings:
         Raises:
             SettingsError: Naming the variable that is missing or wrong.
         """
-        names = ("ENDPOINT_MODEL", "VERSION", "ENDPOINT", "TIER", "JOB_TABLE", "DATA_BUCKET")
+        names = ["ENDPOINT_MODEL", "VERSION", "ENDPOINT", "TIER", "JOB_TABLE", "DATA_BUCKET"]
+        names += ["WEBHOOK_QUEUE_URL", "KEY_TABLE"]
         found = {name: environ.get(f"HOTPLATE_{name}", "") for name in names}
         if missing := [name for name, value in found.items() if not value]:
             raise SettingsError(f"HOTPLATE_{missing[0]} is not set")
@@ -61,4 +65,6 @@ class ProxySettings:
             tier == "sagemaker-realtime",
             found["JOB_TABLE"],
             found["DATA_BUCKET"],
+            found["WEBHOOK_QUEUE_URL"],
+            found["KEY_TABLE"],
         )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from functions.jobs.requests import JobRequests
-from functions.jobs.webhooks import Webhooks
 from functions.jobs.work import JobWorker
 from hotplate.aws.clients import aws_client, signing_client
 from hotplate.aws.job_files import JobFiles
@@ -24,6 +23,7 @@ from hotplate.http.caller import caller_of
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.forwarding import Models
 from hotplate.http.usage import UsageLine
+from hotplate.http.webhooks import Webhooks
 from hotplate.observability import words_of
 from hotplate.settings import RelaySettings
 from hotplate.tenants.webhooks import ANYWHERE

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from functions.jobs.submission import Submission
-    from functions.jobs.webhooks import Webhooks
     from hotplate.aws.job_files import JobFiles
     from hotplate.aws.job_queue import JobQueue
     from hotplate.aws.job_table import Job, JobTable
+    from hotplate.http.webhooks import Webhooks
 
 __all__ = ["INLINE_BYTES", "JobRequests"]
 

@@ -12,6 +12,7 @@ import orjson
 from hotplate.errors import JobNotFoundError, MalformedRequestError
 from hotplate.http.aliases import TARGET_MODEL, named_model
 from hotplate.http.routes import route_of
+from hotplate.http.webhooks import WEBHOOK_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +33,6 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _VERSION = _ID
 # Headers of a request for a model's function that is JSON.
 JSON: Mapping[str, str] = {"content-type": "application/json"}
-# By which a caller who prefers not to wait names who is told.
-_WEBHOOK = "hotplate-webhook"
 # What of a request's headers its reader needs.
 _KEPT = ("content-type", "inference-header-content-length", TARGET_MODEL, "hotplate-subject")
 
@@ -115,7 +114,7 @@ def handed_on(request: HttpRequest, path: str, models: Sequence[str]) -> Submiss
         # Only where there is one model may a request name none.
         model, version = named_model(request) or (models[0] if len(models) == 1 else ""), ""
     headers = {name: request.headers[name] for name in _KEPT if name in request.headers}
-    return Submission(model, version, path, headers, request.body, request.headers.get(_WEBHOOK, ""))
+    return Submission(model, version, path, headers, request.body, request.headers.get(WEBHOOK_HEADER, ""))
 
 
 def infer_path(model: str, version: str) -> str:

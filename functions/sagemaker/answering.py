@@ -67,7 +67,12 @@ class Answering:
         with self._free:
             usage = _InstanceUsage(_Context(request_id, self._settings.memory_mb))
             usage.tier, usage.usd_per_hour = self._settings.tier, self._settings.usd_per_hour
-            usage.caller = Caller(attributes.tenant or None, attributes.key or None)
+            usage.caller = Caller(
+                attributes.tenant or None,
+                attributes.key or None,
+                asked=attributes.asked,
+                is_again=bool(attributes.again),
+            )
             return _for_sagemaker(endpoint.respond(request, usage))
 
 

@@ -67,7 +67,7 @@ class Loading:
         while self._endpoint is None:
             try:
                 model = self._load(self._settings)
-                self._endpoint = Endpoint(partial(_same, model), self._card, self._input)
+                self._endpoint = Endpoint(partial(_same, model), self._card, self._input, bounded=False)
             except StoreUnavailableError as fault:
                 log_fault(fault, "loading")
                 wait.wait(AGAIN_S)

@@ -16,6 +16,7 @@ from functions.sagemaker.answering import Answering
 from functions.sagemaker.loading import Loading, load_here
 from functions.sagemaker.server import InvocationServer
 from functions.sagemaker.settings import ContainerSettings
+from hotplate import images
 from hotplate.errors import SettingsError
 from hotplate.observability import fault_log, write_line
 from hotplate.runtime.ledger import end_of_imports
@@ -30,6 +31,7 @@ def main() -> int:
     except SettingsError as fault:
         fault_log().error(str(fault))
         return 1
+    images.allow(settings.max_pixels)
     end_of_imports()
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

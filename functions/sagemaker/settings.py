@@ -5,6 +5,7 @@
 | `HOTPLATE_TIER` | `sagemaker-async` or `sagemaker-realtime` | `sagemaker-realtime` |
 | `HOTPLATE_WORKERS` | requests that are worked on at once | vCPUs |
 | `HOTPLATE_USD_PER_HOUR` | what the instance asks, for the usage line | 0 |
+| `HOTPLATE_MAX_IMAGE_PIXELS` | pixels of one request that are opened | 100000000 |
 | `SAGEMAKER_BIND_TO_PORT` | port; set by SageMaker where it is another | 8080 |
 """
 
@@ -24,6 +25,8 @@ __all__ = ["ContainerSettings"]
 ASYNC, REALTIME = "sagemaker-async", "sagemaker-realtime"
 # Seconds that fetching the model may take: SageMaker waits minutes for the first healthy ping.
 _PATIENCE_S = 300
+# Pixels of one request's images: an instance has some ten times the memory of a function. Ours.
+MAX_INSTANCE_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class ContainerSettings:
         port: To listen at.
         usd_per_hour: What the instance asks.
         memory_mb: Of the instance.
+        max_pixels: That the images of one request may have together.
         max_body_bytes: Of a request: SageMaker's own bound where a caller waits, an upload's where none does.
     """
 
@@ -46,6 +50,7 @@ class ContainerSettings:
     port: int
     usd_per_hour: float
     memory_mb: int
+    max_pixels: int
     max_body_bytes: int
 
     @classmethod
@@ -73,16 +78,21 @@ class ContainerSettings:
             port=int(_number(environ, "SAGEMAKER_BIND_TO_PORT", 8080, least=0)),
             usd_per_hour=_number(environ, "HOTPLATE_USD_PER_HOUR", 0, least=0),
             memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20,
+            max_pixels=int(
+                _number(environ, "HOTPLATE_MAX_IMAGE_PIXELS", MAX_INSTANCE_PIXELS, least=1, below=1e10)
+            ),
             max_body_bytes=MAX_UPLOAD_BYTES if tier == ASYNC else SAGEMAKER_PAYLOAD_BYTES,
         )
 
 
-def _number(environ: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+def _number(
+    environ: Mapping[str, str], name: str, default: float, *, least: float, below: float = 1e5
+) -> float:
     text = environ.get(name) or str(default)
     try:
         value = float(text)
     except ValueError as fault:
         raise SettingsError(f"{name} is {text[:40]!r}, not a number") from fault
-    if not least <= value < 1e5:
+    if not least <= value < below:
         raise SettingsError(f"{name} is {text[:40]!r}, not a number from {least:g} on")
     return value

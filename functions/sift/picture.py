@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hotplate.errors import UnreadableImageError
+from hotplate.errors import ImageTooLargeError, UnreadableImageError
 from hotplate.limits import MAX_IMAGE_PIXELS
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def grey_pictures(files: Mapping[str, bytes]) -> dict[str, Array]:
     """Return the pictures upright as uint8 [H, W], by the names of their elements.
 
     Raises:
-        UnreadableImageError: One is no PNG or JPEG, is broken, or they are too large together.
+        UnreadableImageError: One is no PNG or JPEG, or is broken.
+        ImageTooLargeError: They are too large together.
     """
     sizes: dict[str, tuple[int, int]] = {}
     for place, data in files.items():
@@ -49,7 +50,7 @@ def grey_pictures(files: Mapping[str, bytes]) -> dict[str, Array]:
         total = sum(width * height for width, height in sizes.values())
         if total > MAX_IMAGE_PIXELS:
             width, height = sizes[place]
-            raise UnreadableImageError(
+            raise ImageTooLargeError(
                 place,
                 expected=f"at most {MAX_IMAGE_PIXELS} pixels in a request",
                 received=f"{width} x {height}, which makes {total}",

@@ -22,7 +22,7 @@ from hotplate_tools.keys.data import data
 from hotplate_tools.keys.usage import usage
 from hotplate_tools.local import commands as local
 from hotplate_tools.local.sam_command import sam_local
-from hotplate_tools.new.commands import new
+from hotplate_tools.new.commands import new, relay
 from hotplate_tools.options import as_json_option
 from hotplate_tools.planning.commands import plan
 from hotplate_tools.predict import predict
@@ -77,6 +77,7 @@ def deploy(architecture: str, signing_key: str | None, options: tuple[str, ...])
 for _command in (
     bench,
     new,
+    relay,
     publish.publish,
     publish.models,
     publish.promote,

@@ -19,6 +19,11 @@ from hotplate_tools.console import Console
 from hotplate_tools.convert.converted import ConvertOptions
 from hotplate_tools.drawing import draw
 from hotplate_tools.environments import ensure
+from hotplate_tools.planning.prices import read_prices
+from hotplate_tools.planning.rules import propose
+from hotplate_tools.planning.whatif import what_if
+from hotplate_tools.planning.whatif_answers import what_if_job
+from tests.support.planned_models import MODELS
 
 PAGE = (Path(__file__).parents[2] / "docs/10-choosing.md").read_text()
 
@@ -66,3 +71,13 @@ def test_picture_is_written(count: int, tmp_path: Path) -> None:
         # Dark ink of text and edges, and more colours than grey.
         assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 50
     assert 5_000 < (tmp_path / "p.png").stat().st_size < 100_000
+
+
+def test_what_if_is_drawn_with_its_crossings(tmp_path: Path) -> None:
+    proposal = propose(MODELS["encoder-11gb"], read_prices(), traffic=300)
+    found = what_if(proposal, read_prices(), gpu_ms=40.0)
+    draw("run_what_if.py", what_if_job(found, proposal, read_prices()), tmp_path / "w.png", Console())
+    with Image.open(tmp_path / "w.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (880, 495))
+        assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 50
+    assert 5_000 < (tmp_path / "w.png").stat().st_size < 100_000

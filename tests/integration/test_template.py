@@ -279,7 +279,9 @@ def test_model_has_the_protocols_routes(model: ServedModel) -> None:
         for prefix in ("/v1", "/openai/v1")
         for what in ("chat/completions", "completions")
     }
-    assert routes(model.function) == (completions if generates else explains) | {
+    # The infer route of a model with a fallback is the relay's.
+    relayed = routes("RelayFunction") & {("POST", f"{base}/infer")}
+    assert routes(model.function) | relayed == (completions if generates else explains) | {
         (method, prefix + suffix) for prefix in (base, version) for method, suffix in suffixes
     }
 
@@ -298,7 +300,8 @@ def test_catalogue_answers_for_the_server_and_for_whatever_is_not_there() -> Non
 
 
 def test_relay_answers_for_the_other_protocols() -> None:
-    assert routes("RelayFunction") == {
+    infer = {("POST", f"/v2/models/{model.name}/infer") for model in served_models(DOCUMENT)}
+    assert routes("RelayFunction") - infer == {
         *(("POST", f"{base}/{{proxy+}}") for base in OPENAI_BASES),
         ("POST", "/endpoints/{proxy+}"),
         ("POST", "/invocations"),
@@ -337,7 +340,8 @@ def _parents(path: str) -> Iterator[str]:
 def test_catalogue_is_told_each_model_once_as_its_function_is_deployed() -> None:
     variables = FUNCTIONS["CatalogueFunction"]["Environment"]["Variables"]
     pins = variables["HOTPLATE_SERVED"]["Fn::Join"][1]
-    assert sorted(pin["Fn::Sub"].split() for pin in pins) == sorted(
+    # That of the model on SageMaker hangs on a condition.
+    assert sorted(pin["Fn::Sub"].split() for pin in pins if "Fn::Sub" in pin) == sorted(
         [
             model.name,
             f"${{{model.version}}}",

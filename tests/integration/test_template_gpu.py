@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from functions.catalogue.served import Pin, read_pins
 from functions.gpu_proxy.results import OUTPUT_PREFIX
 from hotplate_tools.local.intrinsics import Resolver
 from tests.support.template import DOCUMENT, FUNCTIONS, RESOURCES, ROLES, as_list, of_type, statements
@@ -108,6 +110,43 @@ def test_proxy_has_its_routes_and_is_told_of_the_same_model_as_the_container() -
     for name in ("VERSION", "MANIFEST_SHA256", "TIER", "BUCKET"):
         assert proxy[f"HOTPLATE_{name}"] == container[f"HOTPLATE_{name}"]
     assert proxy["HOTPLATE_ENDPOINT"] == GPU["GpuEndpoint"]["Properties"]["EndpointName"]
+
+
+def test_catalogue_is_told_of_it_only_where_it_runs() -> None:
+    served = FUNCTIONS["CatalogueFunction"]["Environment"]["Variables"]["HOTPLATE_SERVED"]
+    values = {**TOLD, "GpuModelName": "large"}
+    away = read_pins(Resolver(DOCUMENT, {}, {}).value(served))
+    pins = read_pins(Resolver(DOCUMENT, values, {}).value(served))
+    assert pins.keys() - away.keys() == {"large"}
+    assert pins["large"] == Pin("large", "1", "0" * 64, 0, "sagemaker-async")
+    # A model that is on both is the function's.
+    assert read_pins(Resolver(DOCUMENT, TOLD, {}).value(served)) == away
+
+
+def test_relay_may_ask_it_only_where_it_runs() -> None:
+    variables = FUNCTIONS["RelayFunction"]["Environment"]["Variables"]
+    assert variables["HOTPLATE_FALLBACKS"] == {"Ref": "Fallbacks"}
+    asked = {"GpuProxyFunction": "P"}
+    assert Resolver(DOCUMENT, {}, asked).value(variables["HOTPLATE_GPU_PROXY"]) == ""
+    assert Resolver(DOCUMENT, TOLD, asked).value(variables["HOTPLATE_GPU_PROXY"]) == "imagenet=P"
+    (allowed,) = [
+        each["Fn::If"]
+        for each in ROLES["RelayRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+        if "Fn::If" in each
+    ]
+    assert (allowed[0], allowed[1]["Action"], allowed[1]["Resource"]) == (
+        "RunsGpu",
+        "lambda:InvokeFunction",
+        {"Fn::GetAtt": ["GpuProxyFunction", "Arn"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_good"),
+    [("", True), ("a=b", True), ("a=sagemaker,b-1.x=c", True), ("a", False), ("a=b,", False), ("A=b", False)],
+)
+def test_fallbacks_are_names_of_models(text: str, is_good: bool) -> None:
+    assert bool(re.search(DOCUMENT["Parameters"]["Fallbacks"]["AllowedPattern"], text)) is is_good
 
 
 def routes_of_requests() -> set[tuple[str, str]]:

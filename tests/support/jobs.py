@@ -12,7 +12,6 @@ import boto3
 from moto import mock_aws
 
 from functions.jobs.requests import JobRequests
-from functions.jobs.webhooks import Webhooks
 from functions.jobs.work import JobWorker
 from hotplate.aws.clients import signing_client
 from hotplate.aws.job_files import JobFiles
@@ -22,6 +21,7 @@ from hotplate.aws.webhook_secrets import WebhookSecrets
 from hotplate.errors import HotplateError
 from hotplate.http.answers import answer_error
 from hotplate.http.event import HttpResponse, read_event
+from hotplate.http.webhooks import Webhooks
 from tests.support.callers import REGION, made_tables
 
 if TYPE_CHECKING:

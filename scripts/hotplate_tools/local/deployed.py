@@ -24,6 +24,8 @@ __all__ = ["SIGNING_KEYS", "ServedModel", "deploy_parameters", "described_models
 
 # The template's parameter with the public keys that all its model functions trust.
 SIGNING_KEYS = "SigningKeys"
+# And the one with who stands in for whom.
+FALLBACKS = "Fallbacks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,9 @@ def deploy_parameters(
     if public_key is not None:
         values[SIGNING_KEYS] = pinned(public_key)
     versions = {each.manifest.name: each for each in described}
+    fallbacks = {name: each.manifest.plan.fallback for name, each in versions.items()}
+    if told := ",".join(f"{name}={each}" for name, each in fallbacks.items() if each):
+        values[FALLBACKS] = told
     for model in models:
         if found := versions.get(model.name):
             pins = {model.version: found.version, model.manifest_sha256: found.manifest_sha256}

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from hotplate.tenants.webhooks import ANYWHERE
@@ -27,7 +28,9 @@ from hotplate_tools.local.examples import example_request
 from hotplate_tools.local.intrinsics import parse_yaml
 from hotplate_tools.naming import logical_prefix
 from hotplate_tools.new.block import with_model
+from hotplate_tools.new.relayed import relayed
 from hotplate_tools.project import project_root
+from hotplate_tools.publish.fallback import among, check_fallback
 from hotplate_tools.publish.pipeline import describe, publish_prepared
 from hotplate_tools.publish.signing import KeySigner
 from hotplate_tools.publish.source import read_source
@@ -119,7 +122,7 @@ class Prepared:
         Raises:
             StoreError: The registry cannot be read or written.
         """
-        for model in self.models:
+        for model in _stand_ins_first(self.models):
             publish_prepared(model, store=store, signer=self.signer, console=console)
 
     def _text(self, suffix: str) -> str:
@@ -166,8 +169,19 @@ def prepare(
     taken = {model.manifest.name for model in own}
     with console.step("Checking the models"):
         models = (*described_models(each for each in served if each.name not in taken), *own)
+    manifests = [each.manifest for each in models]
+    for manifest in manifests:
+        check_fallback(manifest, among(manifests))
     values = deploy_parameters(served, models, reserved_concurrency, public_key=signer.public_key)
     return Prepared(made, document, OPEN | values | dict(parameters or {}), models, signer)
+
+
+def _stand_ins_first(models: Sequence[Described]) -> list[Described]:
+    """Return the models, each after its fallback, as publishing asks for that."""
+    named = {model.manifest.name: model for model in models}
+    fallbacks = {name: model.manifest.plan.fallback for name, model in named.items()}
+    order = TopologicalSorter({name: [each] if each in named else [] for name, each in fallbacks.items()})
+    return [named[name] for name in order.static_order()]
 
 
 def _with_given(
@@ -183,6 +197,8 @@ def _with_given(
             described = describe(model.path, model.name, options=model.options, console=console)
         pins = described.manifest.name, described.version, described.manifest_sha256
         text = with_model(text, document, *pins, package=GENERIC_PACKAGE)
+        if described.manifest.plan.fallback:
+            text = relayed(text, described.manifest.name)
         document = parse_yaml(text, "template.yaml")
         own.append(described)
     return document, tuple(own)

@@ -18,6 +18,7 @@ import queue
 import threading
 import uuid
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -94,6 +95,7 @@ class LocalRuntime:
         file = f"{uuid.uuid4()}.out"
         asked = {
             "name": name,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "inference": inference,
             "input": headers[f"{_HEADER}InputLocation"],
             "type": headers.get(f"{_HEADER}Content-Type", "application/json"),
@@ -122,11 +124,21 @@ class LocalRuntime:
         place = asked["output" if status == 200 else "failure"]
         bucket, _, key = place.removeprefix("s3://").partition("/")
         self._s3.put_object(Bucket=bucket, Key=key, Body=answer, ContentType=kind)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         notice: dict[str, Any] = {
+            "awsRegion": "us-east-1",
+            "eventTime": now,
+            "receivedTime": asked["at"],
+            "eventVersion": "1.0",
             "eventSource": "aws:sagemaker",
             "eventName": "InferenceResult",
             "inferenceId": asked["inference"],
-            "requestParameters": {"endpointName": asked["name"], "inputLocation": asked["input"]},
+            "requestParameters": {
+                "contentType": asked["type"],
+                "customAttributes": asked["headers"].get(f"{_HEADER}Custom-Attributes", ""),
+                "endpointName": asked["name"],
+                "inputLocation": asked["input"],
+            },
         }
         if status == 200:
             given = {"contentType": kind, "outputLocation": place}

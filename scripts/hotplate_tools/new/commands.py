@@ -1,4 +1,4 @@
-"""`hotplate new`: arguments only."""
+"""`hotplate new` and `hotplate relay`: arguments only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from hotplate_tools.options import as_json_option
 
-__all__ = ["new"]
+__all__ = ["new", "relay"]
 
 
 @click.command()
@@ -52,3 +52,27 @@ def new(name: str, source: Path | None, *, python: bool, dry_run: bool, as_json:
         f"  hotplate up                               # then POST /v2/models/{name}/infer",
     ]
     Console(as_json=as_json).result(data, "\n".join(lines))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Say what would be changed; change nothing.")
+@as_json_option
+def relay(name: str, *, dry_run: bool, as_json: bool) -> None:
+    """Give the infer route of model NAME to the relay in template.yaml, which asks its fallback too."""
+    from hotplate_tools.console import Console
+    from hotplate_tools.local.intrinsics import read_yaml
+    from hotplate_tools.new.relayed import is_relayed, relayed
+    from hotplate_tools.project import project_root
+
+    file = project_root() / "template.yaml"
+    already = bool(is_relayed(read_yaml(file), name))
+    if not already:
+        text = relayed(file.read_text(encoding="utf-8"), name)
+        if not dry_run:
+            file.write_text(text, encoding="utf-8")
+    data = {"name": name, "dry_run": dry_run, "changed": [] if already else ["template.yaml"]}
+    verb = "would move" if dry_run else "moved"
+    done = f"{verb} POST /v2/models/{name}/infer to RelayFunction in template.yaml"
+    there = f"POST /v2/models/{name}/infer is the relay's already"
+    Console(as_json=as_json).result(data, there if already else done)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hotplate_tools.planning.rules import OWNER
 from hotplate_tools.planning.weights import megabytes
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ _ROWS = {
 }
 
 
+_STANDS_IN = "asked when the function is busy or late, or the request passes its limits"
+
+
 def plan_data(proposal: Proposal, prices: Prices) -> dict[str, Any]:
     """Return the plan for `--json`."""
     model, money = proposal.model, proposal.money
@@ -39,6 +43,8 @@ def plan_data(proposal: Proposal, prices: Prices) -> dict[str, Any]:
             key: {"value": getattr(proposal, key).value, "reason": getattr(proposal, key).reason}
             for key in _ROWS
         },
+        "fallback": model.plan.fallback,
+        "max_rows": model.plan.max_rows,
         "refused": {tier: list(reasons) for tier, reasons in proposal.refused.items()},
         "figures": {
             "run_ms": round(proposal.figures.run_ms, 3),
@@ -68,6 +74,12 @@ def plan_text(proposal: Proposal, prices: Prices) -> str:
         chosen = getattr(proposal, key)
         value = f"{chosen.value:,} MB" if key == "memory_mb" else str(chosen.value)
         lines.append(f"  {label:<11}{value:<19}{chosen.reason}")
+    if model.plan.max_rows:
+        lines.append(
+            f"  {'rows':<11}{f'{model.plan.max_rows:,} at most':<19}of one request on Lambda: {OWNER}"
+        )
+    if model.plan.fallback:
+        lines.append(f"  {'fallback':<11}{model.plan.fallback:<19}{_STANDS_IN}")
     lines.append("\nRefused")
     for tier, reasons in proposal.refused.items():
         lines += [f"  {tier if index == 0 else '':<20}{reason}" for index, reason in enumerate(reasons)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hotplate_tools.options import as_json_option
+from hotplate_tools.options import PngFile, as_json_option
 from hotplate_tools.publish.commands import alias_option, registry_options, require_registry
 from hotplate_tools.publish.options import convert_options, variant_options
 
@@ -34,6 +34,15 @@ __all__ = ["plan"]
 )
 @click.option("--arm64", is_flag=True, help="Reckon with arm64's price.")
 @click.option("--no-measure", is_flag=True, help="Estimate from sizes; run nothing.")
+@click.option(
+    "--what-if", is_flag=True, help="Say from how many requests an hour on SageMaker is cheaper than Lambda."
+)
+@click.option(
+    "--gpu-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --what-if: one row on a GPU of the price table, in ms, as measured there.",
+)
+@click.option("--plot", type=PngFile(), help="With --what-if: draw it into this PNG file.")
 @as_json_option
 def plan(
     model: str,
@@ -48,6 +57,9 @@ def plan(
     variants: VariantOptions | None,
     arm64: bool,
     no_measure: bool,
+    what_if: bool,
+    gpu_ms: float | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Say how and where to run a model, why not otherwise, and what it costs.
@@ -63,6 +75,8 @@ def plan(
     from hotplate_tools.planning.rules import propose
     from hotplate_tools.publish.registry import open_store
 
+    if (gpu_ms or plot) and not what_if:
+        raise click.UsageError("--gpu-ms and --plot are for --what-if")
     console = Console(as_json=as_json)
     code_bytes = SERVING_CODE_BYTES if code_mb is None else int(code_mb * 1e6)
     if Path(model).exists() or is_entry_point(model):
@@ -87,5 +101,18 @@ def plan(
 
             described = replace(described, measurements=None)
     prices = read_prices()
-    proposal = propose(described, prices, traffic=traffic, architecture="arm64" if arm64 else "x86_64")
-    console.result(plan_data(proposal, prices), plan_text(proposal, prices))
+    architecture = "arm64" if arm64 else "x86_64"
+    proposal = propose(described, prices, traffic=traffic, architecture=architecture)
+    data, text = plan_data(proposal, prices), plan_text(proposal, prices)
+    if what_if:
+        from hotplate_tools.planning import whatif, whatif_answers
+
+        found = whatif.what_if(proposal, prices, architecture=architecture, gpu_ms=gpu_ms)
+        data["what_if"] = whatif_answers.what_if_data(found, proposal, prices)
+        text += "\n" + whatif_answers.what_if_text(found, proposal)
+        if plot:
+            from hotplate_tools.drawing import draw
+
+            draw("run_what_if.py", whatif_answers.what_if_job(found, proposal, prices), plot, console)
+            data["what_if"]["plot"] = str(plot)
+    console.result(data, text)

@@ -38,12 +38,13 @@ class GatewayPrices(_Table):
 
 
 class Instance(_Table):
-    """One SageMaker instance: USD an hour, memory in MB, vCPUs."""
+    """One SageMaker instance: USD an hour, memory in MB, vCPUs, and whether it has a GPU."""
 
     instance: str
     hour: Money
     memory_mb: int
     vcpus: int
+    gpu: bool = False
 
 
 class Prices(_Table):

@@ -128,12 +128,15 @@ def _variants_text(choice: Choice, dry_run: bool) -> list[str]:
 
 def _parameters(published: Published) -> dict[str, str]:
     signature = published.actions.signature
-    return deploy_parameters(
+    pins = deploy_parameters(
         published.name,
         published.version,
         published.manifest_sha256,
         signature.public_key if signature else None,
     )
+    # One parameter for all models; what it has of others stays.
+    fallback = {"Fallbacks": f"{published.name}={published.fallback}"} if published.fallback else {}
+    return pins | fallback
 
 
 def move_data(move: MoveAlias) -> dict[str, Any]:

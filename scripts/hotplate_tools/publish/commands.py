@@ -62,6 +62,11 @@ def registry_options[**P, R](command: Callable[P, R]) -> Callable[P, R]:
     show_envvar=True,
     help="Sign the manifest with this key file, or with this key of AWS KMS.",
 )
+@click.option(
+    "--fallback",
+    metavar="sagemaker|MODEL",
+    help="Who stands in where its function is busy or the request passes limits; else as model.yaml says.",
+)
 @click.option("--record-revision", is_flag=True, help="Record the git commit that last changed the source.")
 @click.option("--no-promote", is_flag=True, help="Move no alias.")
 @click.option("--no-measure", is_flag=True, help="Do not measure the version on this machine.")
@@ -79,6 +84,7 @@ def publish(
     *,
     options: ConvertOptions,
     variants: VariantOptions | None,
+    fallback: str | None,
     record_revision: bool,
     no_promote: bool,
     no_measure: bool,
@@ -96,8 +102,11 @@ def publish(
 
     Doing so again changes nothing. A version never changes once it is published.
     """
+    from dataclasses import replace
+
     from hotplate_tools.console import Console
     from hotplate_tools.publish.answers import published_data, published_text
+    from hotplate_tools.publish.fallback import direct_route_of, with_fallback
     from hotplate_tools.publish.members import RegistryMembers
     from hotplate_tools.publish.pipeline import prepare, publish_prepared
     from hotplate_tools.publish.registry import open_store
@@ -118,7 +127,8 @@ def publish(
         record_revision=record_revision,
         members=RegistryMembers(store),
         console=console,
-    ) as prepared:
+    ) as found:
+        prepared = replace(found, manifest=with_fallback(found.manifest, fallback))
         published = publish_prepared(
             prepared,
             store=store,
@@ -131,6 +141,8 @@ def publish(
             from hotplate_tools.optimise.local import measure_published
 
             measure_published(prepared, store=store, console=console)
+    if published.fallback and (note := direct_route_of(published.name)):
+        console.warn(note)
     console.result(published_data(published), published_text(published))
 
 
@@ -226,10 +238,14 @@ def promote(
     from hotplate_tools.console import Console
     from hotplate_tools.publish.aliases import promote as promote_alias
     from hotplate_tools.publish.answers import move_data, move_text
+    from hotplate_tools.publish.fallback import check_fallback, live_in
+    from hotplate_tools.publish.find import find_version
     from hotplate_tools.publish.registry import open_store
 
     require_registry(bucket, registry)
-    done = promote_alias(open_store(bucket=bucket, folder=registry, region=region), name, version, alias)
+    store = open_store(bucket=bucket, folder=registry, region=region)
+    check_fallback(find_version(store, name, version).manifest, live_in(store))
+    done = promote_alias(store, name, version, alias)
     pointer, move = done.pointer, done.move
     data = {
         "name": name,

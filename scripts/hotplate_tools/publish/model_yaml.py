@@ -90,6 +90,8 @@ class PlanSpec(_Section):
     weight_form: Literal["source", "inline", "borrowed"] | None = None
     prepacking: Prepacking | None = None
     arena: Arena | None = None
+    fallback: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")] | None = None
+    max_rows: Annotated[int, Field(ge=1, le=2**31)] | None = None
 
     def declared(self) -> Plan:
         """Return the manifest's form of what was said."""

@@ -20,6 +20,7 @@ from hotplate_tools.convert.converted import ConvertOptions, as_onnx
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.build import build_manifest
 from hotplate_tools.publish.execute import execute
+from hotplate_tools.publish.fallback import check_fallback, live_in
 from hotplate_tools.publish.members import RegistryMembers
 from hotplate_tools.publish.plan import plan_publication
 from hotplate_tools.publish.program import build_program
@@ -72,6 +73,7 @@ class Published:
         wrote: Whether this run changed anything in the registry.
         actions: What was planned; all of it was done unless `dry_run`.
         dry_run: Whether nothing was to be written.
+        fallback: Who stands in for it.
         choice: Variants that were considered, if any were asked for.
     """
 
@@ -81,6 +83,7 @@ class Published:
     wrote: bool
     actions: Actions
     dry_run: bool
+    fallback: str | None = None
     choice: Choice | None = None
 
 
@@ -206,11 +209,13 @@ def publish_prepared(
         console: Told while it is done.
 
     Raises:
-        RefusedError: The version is taken by other bytes, or signed by another key.
+        RefusedError: The version is taken by other bytes, or signed by another key; or its fallback cannot
+            stand in for it.
         FailedError: Somebody else moved the alias meanwhile; the version itself is published.
         StoreError: The registry cannot be read or written. Run again: what was done is kept.
     """
     label, digest = version_of(prepared.manifest)
+    check_fallback(prepared.manifest, live_in(store))
     for warning in prepared.warnings:
         console.warn(warning)
     if signer is None:
@@ -224,6 +229,7 @@ def publish_prepared(
         manifest_sha256=digest,
         wrote=bool(actions.pending) and not dry_run,
         actions=actions,
+        fallback=prepared.manifest.plan.fallback,
         dry_run=dry_run,
         choice=prepared.choice,
     )

@@ -216,6 +216,29 @@ def test_registry_that_cannot_be_read_is_said_in_each_apis_words(app: ModuleType
     assert get(app, "/v2/models/nope/infer")[0] == 404
 
 
+@pytest.mark.parametrize("tier", ["sagemaker-async", "sagemaker-realtime"])
+def test_model_on_sagemaker_is_listed_with_what_it_answers_there(
+    app: ModuleType, described: Described, monkeypatch: pytest.MonkeyPatch, tier: str
+) -> None:
+    pinned = f"tiny {described.version} {described.manifest_sha256}"
+    monkeypatch.setenv("HOTPLATE_SERVED", f",{pinned} {tier}")
+    importlib.reload(app)
+    entry = {"name": "tiny", "version": described.version, "state": "READY", "reason": ""}
+    assert ask(app, "/v2/repository/index", "POST").body == [entry]
+    told = get(app, "/v1/models/tiny")[1]
+    assert (told["tier"], told["memory_mb"], told["card"]) == (tier, None, None)
+    paths = {each for each in get(app, "/openapi.json")[1]["paths"] if "tiny" in each}
+    base = "/v2/models/tiny"
+    ends = ("", "/ready", "/infer", "/versions/{version}/infer", "/docs", "/docs/dataplane.json")
+    assert paths == {base + end for end in ends}
+    # A function of the same name is asked before the endpoint, wherever it stands in the list.
+    for text in (f"{pinned} {tier},{pinned} 512", f"{pinned} 512,{pinned} {tier}"):
+        monkeypatch.setenv("HOTPLATE_SERVED", text)
+        importlib.reload(app)
+        told = get(app, "/v1/models/tiny")[1]
+        assert (told["tier"], told["memory_mb"]) == ("lambda-zip", 512)
+
+
 @pytest.mark.parametrize("text", ["tiny", "tiny 1 2 3 4", "tiny 0123 abcd large"])
 def test_pins_that_are_none_stop_the_function(
     app: ModuleType, monkeypatch: pytest.MonkeyPatch, text: str

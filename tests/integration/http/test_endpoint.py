@@ -8,12 +8,14 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from hotplate.errors import DigestMismatchError, HotplateError, StepUnavailableError, StoreUnavailableError
 from hotplate.http import endpoint as endpoint_module
 from hotplate.http.endpoint import Endpoint
+from hotplate.manifest.schema import Plan
 from hotplate.prices import request_nano_usd
 from hotplate.protocol.response import decode_response
 from hotplate.runtime.loader import load_model
@@ -21,7 +23,7 @@ from hotplate.runtime.transforms import Transforms
 from hotplate.tenants.captures import subject_prefix
 from hotplate.tenants.usage import read_usage
 from tests.support.lambda_context import Context
-from tests.support.published import published
+from tests.support.published import published, republished
 
 if TYPE_CHECKING:
     from hotplate.runtime.model import Model
@@ -95,6 +97,49 @@ def test_log_has_one_cold_line_and_one_usage_line_a_request_and_no_payload(
     assert second["nano_usd"] == request_nano_usd(second["billed_ms"], 1769) > 3700
     assert all(usage and usage.tenant == "-" for usage in map(read_usage, text.splitlines()[1:]))
     assert "123.25" not in text
+
+
+@pytest.mark.parametrize("path", ["/v2/models/affine/infer", "/v1/models/affine:predict"])
+def test_more_rows_than_the_plan_takes_are_refused_on_lambda_and_nowhere_else(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = published()
+    manifest = msgspec.structs.replace(version.manifest, plan=Plan(max_rows=2))
+    version = republished(manifest, {version.graph_key: version.reader.objects[version.graph_key]})
+
+    def asked(rows: int, *, bounded: bool) -> dict[str, Any]:
+        x = {**ROWS["inputs"][0], "shape": [rows, 3], "data": [1, 2, 3] * rows}
+        body = {"instances": [[1, 2, 3]] * rows} if "v1" in path else {"inputs": [x]}
+        endpoint = Endpoint(lambda: load_model(version.settings, version.reader, None), bounded=bounded)
+        return endpoint(event(path=path, body=body), Context())
+
+    assert asked(2, bounded=True)["statusCode"] == 200
+    capsys.readouterr()
+    refused = asked(3, bounded=True)
+    told = json.loads(refused["body"])
+    assert (refused["statusCode"], told["type"]) == (400, "urn:hotplate:error:TooManyRowsError")
+    assert (told["expected"], told["received"]) == ("at most 2 in one request", "3")
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["rows"], line["status"]) == (3, 400)
+    assert asked(3, bounded=False)["statusCode"] == 200
+
+
+def test_usage_line_of_who_stands_in_says_for_whom_and_is_no_second_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    endpoint = Endpoint(loader())
+    for is_again, requests in ((True, 0), (False, 1)):
+        told = {"asked": "other", "is_again": is_again}
+        endpoint({**event(body=ROWS), "requestContext": {"hotplateFallback": told}}, Context())
+        text = capsys.readouterr().out.splitlines()[-1]
+        line, usage = json.loads(text), read_usage(text)
+        assert (line["model"], line["asked"], line["requests"]) == ("affine", "other", requests)
+        assert usage
+        assert usage.counts()["requests"] == requests
+    endpoint(event(body=ROWS), Context())
+    text = capsys.readouterr().out.splitlines()[-1]
+    usage = read_usage(text)
+    assert ("asked" in text, usage and usage.counts()["requests"]) == (False, 1)
 
 
 @pytest.mark.parametrize(

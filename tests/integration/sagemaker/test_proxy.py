@@ -97,7 +97,7 @@ class Cloud:
     def job(self, location: str, method: str = "GET", tenant: str = "acme") -> dict[str, Any]:
         """Return what the API of jobs tells."""
         from functions.jobs.requests import JobRequests
-        from functions.jobs.webhooks import Webhooks
+        from hotplate.http.webhooks import Webhooks
 
         files = JobFiles(signing_client(), DATA)
         table = JobTable(boto3.client("dynamodb", REGION), "JobTable")
@@ -120,6 +120,7 @@ def settings(moto: str, version: Published) -> dict[str, str]:
         "HOTPLATE_DATA_BUCKET": DATA,
         "HOTPLATE_ENDPOINT": NAME,
         "HOTPLATE_JOB_TABLE": "JobTable",
+        "HOTPLATE_KEY_TABLE": "KeyTable",
         "HOTPLATE_MANIFEST_SHA256": version.settings.manifest_sha256,
         "HOTPLATE_ENDPOINT_MODEL": "affine",
         "HOTPLATE_SIGNING_KEYS": SeedSigner().pinned,
@@ -138,6 +139,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         for name, value in settings(moto, version).items():
             patch.setenv(name, value)
         s3, sagemaker = boto3.client("s3", REGION), boto3.client("sagemaker", REGION)
+        queue = boto3.client("sqs", REGION).create_queue(QueueName="told")["QueueUrl"]
+        patch.setenv("HOTPLATE_WEBHOOK_QUEUE_URL", queue)
         made_tables(boto3.client("dynamodb", REGION))
         for bucket in ("models", DATA):
             s3.create_bucket(Bucket=bucket)
@@ -217,6 +220,19 @@ def test_caller_who_waits_gets_what_a_function_would_answer(waiting: Cloud) -> N
         "application/octet-stream",
         [[2.0, 4.0, 6.0]],
     )
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models/affine:predict", "/endpoints/affine/invocations", "/invocations"]
+)
+def test_request_of_another_protocol_is_answered_in_its_words(waiting: Cloud, path: str) -> None:
+    result = waiting.ask({"instances": [[1, 2, 3]]} if "v1" in path else ASKED, path)
+    assert result["statusCode"] == 200, result["body"]
+    told = json.loads(body_of(result))
+    rows = told["predictions"] if "v1" in path else told["outputs"][0]["data"]
+    assert json.dumps(rows).replace("[[", "[").replace("]]", "]") == "[2.0, 4.0, 6.0]"
+    for other in ("/v1/models/other:predict", "/v1/models/affine:explain"):
+        assert waiting.ask({"instances": [[1, 2, 3]]}, other)["statusCode"] == 404
 
 
 def test_callers_fault_comes_through_as_the_container_says_it(waiting: Cloud) -> None:
@@ -309,13 +325,41 @@ def test_notice_that_comes_twice_changes_nothing(cloud: Cloud) -> None:
     assert {**cloud.job(location), "answer": 0} == {**before, "answer": 0}
 
 
+def noticed(
+    *,
+    input: str = "s3://data/results/acme/a/b/request.json",  # noqa: A002 - SageMaker's word
+    endpoint: str = NAME,
+    status: str = "Completed",
+    output: str | None = "s3://data/results/=endpoint/answers/x.out",
+    source: str = "aws:sagemaker",
+    **more: Any,
+) -> str:
+    """Return a notice as SageMaker sends it."""
+    notice = {
+        "awsRegion": "us-east-1",
+        "eventTime": "2026-01-25T22:46:00.608Z",
+        "receivedTime": "2026-01-25T22:46:00.455Z",
+        "invocationStatus": status,
+        "requestParameters": {"endpointName": endpoint, "inputLocation": input, "accept": "*/*"},
+        "responseParameters": {"contentType": "application/json", "outputLocation": output},
+        "eventVersion": "1.0",
+        "eventSource": source,
+        "eventName": "InferenceResult",
+    }
+    return json.dumps(notice | more)
+
+
 @pytest.mark.parametrize(
     "message",
     [
         "no JSON",
         "[]",
-        '{"requestParameters": {"inputLocation": "s3://other/results/acme/a/b/request.json"}}',
-        '{"requestParameters": {"inputLocation": "s3://data/uploads/acme/x"}}',
+        noticed(input="s3://other/results/acme/a/b/request.json"),
+        noticed(input="s3://data/uploads/acme/x"),
+        noticed(endpoint="other"),
+        noticed(status="InProgress"),
+        noticed(output=None),
+        noticed(source="aws:s3"),
     ],
 )
 def test_notice_about_nothing_of_ours_is_logged_and_done(
@@ -333,17 +377,75 @@ def test_answer_outside_of_the_endpoints_folder_is_never_read(
     location = cloud.ask(ASKED)["headers"]["location"]
     job = JobTable(boto3.client("dynamodb", REGION), "JobTable").get("acme", location.rpartition("/")[2])
     asked = JobFiles(signing_client(), DATA).request_uri(job)
-    forged = {
-        "invocationStatus": "Completed",
-        "requestParameters": {"inputLocation": asked},
-        "responseParameters": {"contentType": "application/json", "outputLocation": asked},
-    }
-    cloud.notices.append(json.dumps(forged))
+    cloud.notices.append(noticed(input=asked, output=asked))
     cloud.deliver()
     (refused,) = [each for each in caplog.records if each.message == "a notice is about no job"]
     assert "is not under 'results/=endpoint/'" in vars(refused)["error"]
     cloud.runtime.wake()
     cloud.deliver()
+
+
+def test_notice_with_more_in_it_than_is_known_and_less_than_it_may_have_ends_its_job(cloud: Cloud) -> None:
+    cloud.runtime.sleep()
+    location = cloud.ask(ASKED)["headers"]["location"]
+    job = JobTable(boto3.client("dynamodb", REGION), "JobTable").get("acme", location.rpartition("/")[2])
+    asked = JobFiles(signing_client(), DATA).request_uri(job)
+    failed: dict[str, Any] = {
+        "invocationStatus": "Failed",
+        "failureReason": "ModelError: it is gone",
+        "new": {"a": [1]},
+    }
+    cloud.notices.append(noticed(input=asked, inferenceId="another's", **failed))
+    cloud.deliver()
+    assert cloud.job(location)["state"] == "queued"
+    cloud.notices.append(noticed(input=asked, responseParameters=None, **failed))
+    cloud.deliver()
+    told = cloud.job(location)
+    assert (told["state"], told["error"]) == ("failed", {"status": 504, "body": "ModelError: it is gone"})
+    cloud.runtime.wake()
+    cloud.deliver()
+    assert cloud.job(location)["state"] == "failed"
+
+
+def told_of() -> list[Any]:
+    """Return the jobs in the queue of ends that are to be told, and empty it."""
+    client, found = boto3.client("sqs", REGION), []
+    queue = client.get_queue_url(QueueName="told")["QueueUrl"]
+    while messages := client.receive_message(QueueUrl=queue).get("Messages"):
+        for each in messages:
+            found.append(json.loads(each["Body"])["id"])
+            client.delete_message(QueueUrl=queue, ReceiptHandle=each["ReceiptHandle"])
+    return found
+
+
+def test_receiver_is_told_of_the_end_of_a_job_however_it_ends(cloud: Cloud) -> None:
+    hook = {"hotplate-webhook": "https://example.com/told"}
+    refused = cloud.ask(ASKED, headers=hook)
+    assert (refused["statusCode"], "webhook-secret" in refused["body"]) == (400, True)
+    WebhookSecrets(boto3.client("dynamodb", REGION), "KeyTable").replace("acme")
+    assert cloud.ask(ASKED, headers={"hotplate-webhook": "http://10.0.0.1/"})["statusCode"] == 400
+    good = cloud.ask(ASKED, headers=hook)["headers"]["location"]
+    cloud.deliver()
+    bad = cloud.ask({"inputs": [{**X, "shape": [3]}]}, headers=hook)["headers"]["location"]
+    cloud.deliver()
+    cloud.ask(ASKED)
+    cloud.deliver()
+    assert told_of() == [each.rpartition("/")[2] for each in (good, bad)]
+    assert cloud.job(good)["webhook"] == {"url": hook["hotplate-webhook"], "state": "waiting", "status": None}
+
+
+def test_request_that_another_tier_did_not_take_is_metered_as_such(cloud: Cloud) -> None:
+    assert cloud.app
+    before = len(cloud.container.lines("usage"))
+    event = {**event_of("POST", INFER, ASKED), "headers": {}}
+    event["requestContext"]["hotplateFallback"] = {"asked": "affine", "is_again": True}
+    assert cloud.app.lambda_handler(event, Context())["statusCode"] == 202
+    cloud.deliver()
+    (line,) = cloud.container.lines("usage")[before:]
+    told = {name: line[name] for name in ("model", "tier", "asked", "requests", "tenant")}
+    assert told == {
+        "model": "affine", "tier": "sagemaker-async", "asked": "affine", "requests": 0, "tenant": "acme",
+    }  # fmt: skip
 
 
 def test_failing_endpoint_is_left_alone_after_five_times_and_tried_again_later(

@@ -19,7 +19,8 @@ from PIL.ExifTags import Base
 from PIL.Image import Transpose
 
 from functions.digits.model import postprocess, preprocess
-from hotplate.errors import UnreadableImageError, ValueRangeError
+from hotplate import images
+from hotplate.errors import ImageTooLargeError, UnreadableImageError, ValueRangeError
 from hotplate.limits import MAX_IMAGE_PIXELS
 
 if TYPE_CHECKING:
@@ -404,9 +405,19 @@ def test_digit_is_the_most_probable_and_the_lower_of_equals() -> None:
 
 def test_pixels_of_all_files_together_are_bounded_before_any_is_decoded() -> None:
     # Two of them are over the bound, one is not; their pixels are not even there.
-    with pytest.raises(UnreadableImageError, match="pixels in a request") as caught:
+    with pytest.raises(ImageTooLargeError, match="pixels in a request") as caught:
         read(png_claiming(3500, 3500), png_claiming(3500, 3500))
     assert "image_file[1]" in str(caught.value)
+
+
+def test_more_pixels_are_opened_where_that_is_allowed() -> None:
+    images.allow(2 * MAX_IMAGE_PIXELS)
+    try:
+        assert len(images.open_all(np.array([png_claiming(3500, 3500)] * 2, object), "x")) == 2
+        with pytest.raises(ImageTooLargeError, match=f"at most {2 * MAX_IMAGE_PIXELS}"):
+            images.open_all(np.array([png_claiming(3500, 3500)] * 4, object), "x")
+    finally:
+        images.allow(MAX_IMAGE_PIXELS)
 
 
 def test_palette_picture_without_a_palette_is_broken() -> None:

@@ -10,9 +10,11 @@ HotplateError
 │  ├─ ShapeMismatchError      rank, dimension or element count differs
 │  ├─ DatatypeMismatchError   another datatype, or an element that is not of it
 │  ├─ ValueRangeError         an element that the datatype cannot hold
+│  ├─ TooManyRowsError        more rows in one request than the version's plan takes
 │  ├─ ContextLengthExceededError a prompt and its answer have more tokens than the model reads at once
 │  ├─ UnsupportedOptionError  an option of a protocol that this server does not have
-│  ├─ UnreadableImageError    bytes that are no image, or an image too large to open
+│  ├─ UnreadableImageError    bytes that are no image
+│  │  └─ ImageTooLargeError   images of more pixels than are opened for one request
 │  ├─ UnsupportedMediaTypeError a body of a content type that is not read here
 │  ├─ PayloadTooLargeError    more bytes than Lambda accepts in one call, or than are read by reference
 │  ├─ ForeignInputError       an input's reference to what is not the caller's own upload
@@ -109,6 +111,10 @@ class ValueRangeError(RequestError):
     """An element that its datatype, or JSON, cannot hold."""
 
 
+class TooManyRowsError(RequestError):
+    """More rows in one request than the version's plan takes (`plan.max_rows`)."""
+
+
 class ContextLengthExceededError(RequestError):
     """A prompt and its answer have more tokens than the model reads at once."""
 
@@ -123,7 +129,11 @@ class UnsupportedOptionError(RequestError):
 
 
 class UnreadableImageError(RequestError):
-    """Bytes that are no image, or an image that is too large to open."""
+    """Bytes that are no image."""
+
+
+class ImageTooLargeError(UnreadableImageError):
+    """Images of more pixels than are opened for one request."""
 
 
 class UnsupportedMediaTypeError(RequestError):

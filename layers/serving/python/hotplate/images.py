@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hotplate.errors import UnreadableImageError
+from hotplate.errors import ImageTooLargeError, UnreadableImageError
 from hotplate.limits import MAX_IMAGE_PIXELS
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["decode", "open_all", "upright"]
+__all__ = ["allow", "decode", "open_all", "upright"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -55,6 +55,15 @@ _PILLOW_ERRORS = (
 )
 
 
+# Pixels of one request that this process opens.
+_most = [MAX_IMAGE_PIXELS]
+
+
+def allow(pixels: int) -> None:
+    """Have so many pixels opened for one request, where memory is not a function's."""
+    _most[0] = pixels
+
+
 def open_all(files: np.ndarray[Any, Any], name: str) -> list[ImageFile]:
     """Return the files with their headers read and their pixels not yet decoded.
 
@@ -66,7 +75,8 @@ def open_all(files: np.ndarray[Any, Any], name: str) -> list[ImageFile]:
         name: Of the input, for errors.
 
     Raises:
-        UnreadableImageError: One is no PNG or JPEG, or together they hold more than `MAX_IMAGE_PIXELS`.
+        UnreadableImageError: One is no PNG or JPEG.
+        ImageTooLargeError: Together they hold more than `MAX_IMAGE_PIXELS`, or than was `allow`ed.
     """
     opened: list[ImageFile] = []
     total = 0
@@ -75,10 +85,10 @@ def open_all(files: np.ndarray[Any, Any], name: str) -> list[ImageFile]:
         with _readable(place):
             opened.append(_opened(data))
         total += opened[-1].width * opened[-1].height
-        if total > MAX_IMAGE_PIXELS:
-            raise UnreadableImageError(
+        if total > _most[0]:
+            raise ImageTooLargeError(
                 place,
-                expected=f"at most {MAX_IMAGE_PIXELS} pixels in a request",
+                expected=f"at most {_most[0]} pixels in a request",
                 received=f"{opened[-1].width} x {opened[-1].height}, which makes {total}",
             )
     return opened

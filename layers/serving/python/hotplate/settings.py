@@ -17,6 +17,8 @@
 | `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
 | `HOTPLATE_FUNCTIONS` | of the relay: `model=function:alias` of each model, comma between | required |
 | `HOTPLATE_RELAY_TIMEOUT_S` | of the relay: seconds that a model's function may take | 28 |
+| `HOTPLATE_FALLBACKS` | of the relay: `model=sagemaker` or `model=other`, comma between | none |
+| `HOTPLATE_GPU_PROXY` | of the relay: `model=function` of the model on SageMaker | none |
 | `AWS_ENDPOINT_URL_LAMBDA`, `AWS_ENDPOINT_URL` | another Lambda than AWS's | none |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
 | `AWS_REGION` | set by Lambda | us-east-1 |
@@ -40,6 +42,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 from hotplate.errors import SettingsError
@@ -204,12 +207,16 @@ class RelaySettings(NamedTuple):
         region: Where they are.
         endpoint: Lambda's; None for AWS itself.
         timeout_s: That one answer may take; less than API Gateway waits.
+        fallbacks: Who is asked instead, by model: `sagemaker`, or another model.
+        gpu_proxy: The function before the model on SageMaker, by that model; empty where there is none.
     """
 
     functions: Mapping[str, str]
     region: str
     endpoint: str | None
     timeout_s: float
+    fallbacks: Mapping[str, str] = MappingProxyType({})
+    gpu_proxy: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -224,6 +231,8 @@ class RelaySettings(NamedTuple):
             region=environ.get("AWS_REGION", "us-east-1"),
             endpoint=_lambda_endpoint(environ),
             timeout_s=_number(environ, "HOTPLATE_RELAY_TIMEOUT_S", 28),
+            fallbacks=_functions(environ, "HOTPLATE_FALLBACKS", "MODEL, or MODEL=sagemaker"),
+            gpu_proxy=_functions(environ, "HOTPLATE_GPU_PROXY"),
         )
 
 
@@ -236,11 +245,11 @@ def _cache_dir(environ: Mapping[str, str], processes: int) -> Path | None:
     return Path(folder) if folder else Path(tempfile.gettempdir()) / "hotplate"
 
 
-def _functions(environ: Mapping[str, str], name: str) -> dict[str, str]:
+def _functions(environ: Mapping[str, str], name: str, kind: str = "FUNCTION:ALIAS") -> dict[str, str]:
     text = environ.get(name, "")
     named = dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
     if not all(named) or not all(named.values()):
-        raise SettingsError(f"{name} is {text[:80]!r}, not MODEL=FUNCTION:ALIAS, comma between")
+        raise SettingsError(f"{name} is {text[:80]!r}, not MODEL={kind}, comma between")
     return named
 
 

@@ -54,9 +54,10 @@ class FunctionCaller:
         address = urlsplit(endpoint or f"https://lambda.{region}.{domain_of(region)}")
         self._scheme, self._host = address.scheme, address.netloc
         self._region, self._credentials, self._timeout_s = region, credentials, timeout_s
+        self._wait_s = timeout_s
         self._connection: http.client.HTTPConnection | None = None
 
-    def call(self, function: str, payload: bytes) -> bytes:
+    def call(self, function: str, payload: bytes, *, timeout_s: float | None = None) -> bytes:
         """Return what the function returned for `payload`.
 
         An answer that was streamed comes as the proxy result that it amounts to.
@@ -64,12 +65,14 @@ class FunctionCaller:
         Args:
             function: Its name, with `:ALIAS` behind it for another than the latest.
             payload: JSON.
+            timeout_s: Longest wait for this answer; None for that of all.
 
         Raises:
             StepUnavailableError: Throttled, or Lambda is not to be had.
             StepTimeoutError: No answer in `timeout_s`, or the function ran past its own time.
             StepError: Not allowed, not there, or the function ended with an error.
         """
+        self._wait_s = self._timeout_s if timeout_s is None else timeout_s
         name, _, alias = function.partition(":")
         path = f"/2015-03-31/functions/{quote(name, safe='')}/invocations"
         query = f"Qualifier={quote(alias, safe='')}" if alias else ""
@@ -123,17 +126,20 @@ class FunctionCaller:
     def _begin(self, path: str, headers: dict[str, str], payload: bytes) -> http.client.HTTPResponse:
         if self._connection is None:
             self._connection = self._connect()
+        self._connection.timeout = self._wait_s  # of a connection that is opened anew
+        if self._connection.sock:
+            self._connection.sock.settimeout(self._wait_s)
         self._connection.request("POST", path, body=payload, headers=headers)
         return self._connection.getresponse()
 
     def _too_slow(self) -> StepTimeoutError:
-        return StepTimeoutError(f"its function did not answer in {self._timeout_s:g} s")
+        return StepTimeoutError(f"its function did not answer in {self._wait_s:.3g} s")
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._scheme == "https":
             tls = ssl.create_default_context()
-            return http.client.HTTPSConnection(self._host, timeout=self._timeout_s, context=tls)
-        return http.client.HTTPConnection(self._host, timeout=self._timeout_s)
+            return http.client.HTTPSConnection(self._host, timeout=self._wait_s, context=tls)
+        return http.client.HTTPConnection(self._host, timeout=self._wait_s)
 
 
 def _whole(body: bytes) -> bytes:

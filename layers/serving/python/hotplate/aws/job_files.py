@@ -31,7 +31,7 @@ class JobFiles:
         self._client = client
         self._bucket = bucket
 
-    def put_request(self, job: Job, body: bytes, content_type: str = "application/json") -> None:
+    def put_request(self, job: Job, body: bytes) -> None:
         """Keep what the job is asked.
 
         Raises:

@@ -29,6 +29,8 @@ class Attributes(NamedTuple):
         tenant, key: Who asks.
         request_id: Of the function that took the request.
         header_length: Bytes of JSON before a body's binary tensors.
+        asked: The model, where the request was sent here instead of to its function.
+        again: `1` where that function has a usage line for it.
     """
 
     path: str = ""
@@ -36,6 +38,8 @@ class Attributes(NamedTuple):
     key: str = ""
     request_id: str = ""
     header_length: str = ""
+    asked: str = ""
+    again: str = ""
 
 
 def write_attributes(attributes: Attributes) -> str:

@@ -15,7 +15,7 @@ from hotplate.errors import BudgetSpentError, QuotaSpentError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NOBODY", "Caller", "caller_of", "refuse_spent"]
+__all__ = ["FALLBACK", "NOBODY", "Caller", "caller_of", "refuse_spent"]
 
 _SPENT = {"quota": QuotaSpentError, "budget": BudgetSpentError}
 
@@ -29,6 +29,8 @@ class Caller(NamedTuple):
         scopes: What may be seen, as `VERB:MODEL` with blanks between; None is everything.
         spent: `quota` or `budget` if the tenant has used it up, else "".
         spent_text: That, in words for the caller.
+        asked: Model that was asked, where another answers instead, or the same elsewhere; else "".
+        is_again: Whether the one asked has a usage line for the same request.
     """
 
     tenant: str | None = None
@@ -36,14 +38,26 @@ class Caller(NamedTuple):
     scopes: str | None = None
     spent: str = ""
     spent_text: str = ""
+    asked: str = ""
+    is_again: bool = False
 
 
 NOBODY = Caller()
+# Member of `requestContext` in which the relay says for which model another is asked.
+FALLBACK = "hotplateFallback"
 
 
 def caller_of(event: Mapping[str, Any]) -> Caller:
-    """Return who sent the request of a proxy event."""
+    """Return who sent the request of a proxy event, and whom first."""
     context = event.get("requestContext") or {}
+    caller = _caller(context)
+    if FALLBACK in context:  # written by the relay: API Gateway has no such member, and callers write none
+        told = context[FALLBACK]
+        return caller._replace(asked=told["asked"], is_again=told["is_again"])
+    return caller
+
+
+def _caller(context: Mapping[str, Any]) -> Caller:
     found = context.get("authorizer") or {}
     if "tenant" in found:
         return Caller(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hotplate.errors import HotplateError, ModelNotFoundError, ModelNotReadyError
+from hotplate.errors import HotplateError, ModelNotFoundError, ModelNotReadyError, TooManyRowsError
 from hotplate.http.answers import RETRY_AFTER_S, answer_error, log_fault, status_of
 from hotplate.http.caller import caller_of, refuse_spent
 from hotplate.http.card import CardShelf
@@ -66,6 +66,7 @@ class Endpoint:
         capture: tuple[float, Callable[[str, bytes, str], None]] | None = None,
         late: bool = False,
         strict: bool = False,
+        bounded: bool = True,
     ) -> None:
         """Load the model now, or late.
 
@@ -81,6 +82,7 @@ class Endpoint:
             capture: Share of the requests that is kept with their answers, and what puts an object for that.
             late: Load with the first request.
             strict: Raise what loading now raises.
+            bounded: Take no more rows than the version's plan says, which is about Lambda.
         """
         self._load = load
         self._cards = CardShelf(read_card)
@@ -89,6 +91,7 @@ class Endpoint:
         self._work_on_files = work_on_files
         self._keep = keep
         self._capture = capture
+        self._bounded = bounded
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -229,13 +232,13 @@ class Endpoint:
             _check_served(Route("infer", name, None), model)
 
         def predict(decoded: InferenceRequest) -> InferenceResponse:
-            usage.rows = _rows(decoded)
+            self._count(decoded, model, usage)
             return model.predict(decoded)
 
         def explain(decoded: InferenceRequest) -> HttpResponse:
             from hotplate.http.explanations import explanations
 
-            usage.rows = _rows(decoded)
+            self._count(decoded, model, usage)
             return explanations(model, decoded)
 
         return answer_alias(request, model.manifest, predict, explain)
@@ -266,8 +269,15 @@ class Endpoint:
             outputs=model.manifest.outputs,
             fetch=None if read is None else lambda reference: read(reference, usage.caller.tenant),
         )
-        usage.rows = _rows(decoded)
+        self._count(decoded, model, usage)
         return decoded
+
+    def _count(self, decoded: InferenceRequest, model: Model, usage: UsageLine) -> None:
+        """Count the rows, and refuse more than the plan takes."""
+        usage.rows = rows = _rows(decoded)
+        most = model.manifest.plan.max_rows
+        if most is not None and rows > most and self._bounded:
+            raise TooManyRowsError("rows", expected=f"at most {most} in one request", received=str(rows))
 
     def _finish(self, response: HttpResponse, usage: UsageLine, started: float) -> HttpResponse:
         """Return the response with the headers that every answer carries."""

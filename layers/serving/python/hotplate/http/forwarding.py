@@ -33,8 +33,17 @@ class Models:
             timeout_s=settings.timeout_s,
         )
 
-    def ask(self, model: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    def has(self, model: str) -> bool:
+        """Return whether the model has a function here."""
+        return model in self._functions
+
+    def ask(self, model: str, event: Mapping[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
         """Return the proxy result of the model's function for a proxy event.
+
+        Args:
+            model: One that is here.
+            event: As API Gateway would send it.
+            timeout_s: That the answer may take; None for what the settings say.
 
         Raises:
             StepError: It did not answer.
@@ -43,7 +52,7 @@ class Models:
         """
         try:
             result: dict[str, Any] = orjson.loads(
-                self._caller.call(self._functions[model], orjson.dumps(event))
+                self._caller.call(self._functions[model], orjson.dumps(event), timeout_s=timeout_s)
             )
         except StepUnavailableError as fault:
             raise StepUnavailableError(f"model {model!r}: {fault}; try again") from fault

@@ -22,6 +22,8 @@ def metadata_of(manifest: Manifest, version: str) -> dict[str, Any]:
     parameters: dict[str, Any] = {"task": manifest.task, "labels": manifest.labels}
     if provenance := _provenance(manifest.provenance):
         parameters["provenance"] = provenance
+    plan = {"fallback": manifest.plan.fallback, "max_rows": manifest.plan.max_rows}
+    parameters |= {name: value for name, value in plan.items() if value is not None}
     if manifest.parity:
         parameters["parity"] = _parity(manifest.parity)
     return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hotplate.http.caller import NOBODY
 from hotplate.observability import write_line
@@ -84,6 +84,7 @@ class UsageLine:
                 "model": model,
                 "version": version,
                 "tier": self.tier,
+                **self._asked(),
                 "status": status,
                 "rows": self.rows,
                 **({"tokens_in": self.tokens[0], "tokens_out": self.tokens[1]} if self.tokens else {}),
@@ -98,6 +99,11 @@ class UsageLine:
                 "prices": PRICES_DATE,
             },
         )
+
+    def _asked(self) -> dict[str, Any]:
+        """Return whom the caller asked, where that is not who answers; it is one request, once counted."""
+        asked = self.caller.asked
+        return {"asked": asked, "requests": 0 if self.caller.is_again else 1} if asked else {}
 
     def nano_usd(self, billed_ms: int) -> int:
         """Return about what so many milliseconds cost, in billionths of a USD."""

@@ -142,6 +142,9 @@ class Plan(Record, frozen=True):
         load_level: `none` if the graph needs no optimising when it is loaded; `all` otherwise.
         isa, native_onnxruntime: The processors, and the ONNX Runtime, that the files of role
             `native-graph` and `native-weights` are for. Anything else takes `graph` and `weights`.
+        fallback: Who answers what this version cannot on Lambda, now or at all: `sagemaker`, the same model
+            there, or the name of another model of the same signature; see `hotplate.http.fallback`.
+        max_rows: Most rows of one request on Lambda; files of batch are not bound by it.
     """
 
     memory_mb: Annotated[int, msgspec.Meta(ge=128, le=10240)] | None = None
@@ -155,6 +158,8 @@ class Plan(Record, frozen=True):
     load_level: Literal["all", "none"] = "all"
     isa: str | None = None
     native_onnxruntime: str | None = None
+    fallback: ModelName | None = None
+    max_rows: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None
 
 
 class Considered(Record, frozen=True):

@@ -33,6 +33,8 @@ class Usage:
         init_ms: Of the cold start, if this was the first request of an environment.
         nano_usd: Billionths of a USD.
         cold: Whether it was the first.
+        requests: 0 where the same request is counted by another line: that of the model which was asked and
+            did not take it.
     """
 
     request_id: str
@@ -48,12 +50,13 @@ class Usage:
     init_ms: int
     nano_usd: int
     cold: bool
+    requests: int = 1
 
     def counts(self) -> dict[str, int]:
         """Return what is added up, by name; names are those of the ledger."""
         counted = {name: int(getattr(self, name)) for name in _COUNTED}
         failed = int(self.status >= 400)
-        return {"requests": 1, "errors": failed, "cold": int(self.cold), **counted}
+        return {"requests": int(self.requests), "errors": failed, "cold": int(self.cold), **counted}
 
 
 def read_usage(message: str) -> Usage | None:
@@ -67,6 +70,7 @@ def read_usage(message: str) -> Usage | None:
             return None
         line["tenant"] = line["tenant"] or INTERNAL
         line["model"], line["version"] = line["model"] or "-", line["version"] or "-"
+        line.setdefault("requests", 1)
         usage = Usage(**{field.name: line[field.name] for field in fields(Usage)})
         usage.counts()
         day_of(usage.at)

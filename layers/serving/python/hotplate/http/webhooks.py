@@ -10,7 +10,10 @@ from hotplate.tenants.webhooks import read_webhook
 if TYPE_CHECKING:
     from hotplate.aws.webhook_secrets import WebhookSecrets
 
-__all__ = ["Webhooks"]
+__all__ = ["WEBHOOK_HEADER", "Webhooks"]
+
+# By which a caller who does not wait names who is told.
+WEBHOOK_HEADER = "hotplate-webhook"
 
 
 class Webhooks:

@@ -1,0 +1,222 @@
+"""The relay where a model's function cannot answer: who is asked instead, how, and what the caller gets."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+PATH = "/v2/models/digits/infer"
+OK = {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{}"}
+TOO_MANY = {
+    "statusCode": 400,
+    "headers": {},
+    "body": json.dumps({"type": "urn:hotplate:error:TooManyRowsError", "error": "rows: …"}),
+}
+
+
+@dataclass
+class Lambda:
+    """What each function answers: a result or a status of Lambda's own, maybe after some seconds."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+@dataclass
+class Context:
+    aws_request_id: str = "req-1"
+    memory_limit_in_mb: str = "512"
+
+
+@pytest.fixture
+def behind() -> Iterator[tuple[str, Lambda]]:
+    state = Lambda()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            function = self.path.split("/")[3]
+            state.asked.append((function, json.loads(body)))
+            answer = state.answers.get(function, OK)
+            if isinstance(answer, tuple):
+                seconds, answer = answer
+                time.sleep(seconds)
+            error = answer.get("error") if isinstance(answer, dict) else None
+            self.send_response(answer if isinstance(answer, int) else 200)
+            if error:
+                self.send_header("X-Amz-Function-Error", "Unhandled")
+                answer = {"errorMessage": error}
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", state
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, behind: tuple[str, Lambda]) -> Callable[..., ModuleType]:
+    def with_settings(**more: str) -> ModuleType:
+        values = {
+            "HOTPLATE_FUNCTIONS": "digits=D:live,spam=S:live",
+            "HOTPLATE_FALLBACKS": "digits=spam",
+            "AWS_ENDPOINT_URL_LAMBDA": behind[0],
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            **more,
+        }
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        import functions.relay.app as module
+
+        return importlib.reload(module)
+
+    return with_settings
+
+
+def event(path: str = PATH, body: Any = None, scopes: str = "infer:digits") -> dict[str, Any]:
+    raw = base64.b64encode(json.dumps(body).encode()).decode()
+    caller = {"tenant": "acme", "key": "k", "scopes": scopes}
+    sent = {"httpMethod": "POST", "path": path, "headers": {}, "body": raw, "isBase64Encoded": True}
+    return {**sent, "requestContext": {"authorizer": caller}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "is_again"),
+    [
+        (429, "overload", False),
+        (503, "overload", False),
+        ({"error": "Task timed out after 20.00 seconds"}, "timeout", False),
+        (TOO_MANY, "rows", True),
+        ({"statusCode": 503, "headers": {}, "body": "{}"}, "not-ready", True),
+    ],
+)
+def test_fallback_answers_what_the_model_cannot(
+    load: Callable[..., ModuleType],
+    behind: tuple[str, Lambda],
+    answer: Any,
+    reason: str,
+    is_again: bool,
+) -> None:
+    app, state = load(), behind[1]
+    state.answers["D"] = answer
+    result = app.lambda_handler(event(), Context())
+    assert (result["statusCode"], result["headers"]["hotplate-fallback"]) == (200, f"spam; reason={reason}")
+    (first, sent), (second, again) = state.asked
+    assert (first, sent) == ("D", event())
+    # The scope is for the model that was asked; who stands in was chosen by whoever published that.
+    assert (second, again["path"]) == ("S", "/v2/models/spam/infer")
+    assert again["requestContext"] == {
+        **event()["requestContext"],
+        "hotplateFallback": {"asked": "digits", "is_again": is_again},
+    }
+
+
+@pytest.mark.parametrize("answer", [OK, {"statusCode": 400, "headers": {}, "body": "{}"}])
+def test_answer_of_the_model_is_the_answer(
+    load: Callable[..., ModuleType], behind: tuple[str, Lambda], answer: dict[str, Any]
+) -> None:
+    app, state = load(), behind[1]
+    state.answers["D"] = answer
+    assert app.lambda_handler(event(), Context()) == answer
+    assert [each for each, _ in state.asked] == ["D"]
+
+
+def test_model_without_a_fallback_has_none(
+    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
+) -> None:
+    app, state = load(), behind[1]
+    state.answers["S"] = 429
+    result = app.lambda_handler(event("/v2/models/spam/infer", scopes="infer:*"), Context())
+    assert (result["statusCode"], "hotplate-fallback" in result["headers"]) == (503, False)
+    assert [each for each, _ in state.asked] == ["S"]
+
+
+@pytest.mark.parametrize("answer", [429, {"statusCode": 500, "headers": {}, "body": "{}"}, {"error": "x"}])
+def test_fallback_that_fails_too_is_not_heard_of(
+    load: Callable[..., ModuleType],
+    behind: tuple[str, Lambda],
+    answer: Any,
+) -> None:
+    app, state = load(), behind[1]
+    state.answers |= {"D": TOO_MANY, "S": answer}
+    assert app.lambda_handler(event(), Context()) == TOO_MANY
+    state.answers["D"] = 429
+    result = app.lambda_handler(event(), Context())
+    assert (result["statusCode"], "retry-after" in result["headers"]) == (503, True)
+    assert "model 'digits'" in result["body"]
+
+
+def test_fallback_has_no_fallback_of_its_own(
+    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
+) -> None:
+    app, state = load(HOTPLATE_FALLBACKS="digits=spam,spam=digits"), behind[1]
+    state.answers |= {"D": 429, "S": 429}
+    assert app.lambda_handler(event(), Context())["statusCode"] == 503
+    assert [each for each, _ in state.asked] == ["D", "S"]
+
+
+def test_sagemaker_is_asked_through_the_function_before_it(
+    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
+) -> None:
+    app = load(HOTPLATE_FALLBACKS="digits=sagemaker", HOTPLATE_GPU_PROXY="digits=P")
+    state = behind[1]
+    state.answers |= {"D": 429, "P": {"statusCode": 202, "headers": {"location": "/jobs/1"}, "body": "{}"}}
+    result = app.lambda_handler(event(), Context())
+    assert (result["statusCode"], result["headers"]["location"]) == (202, "/jobs/1")
+    assert result["headers"]["hotplate-fallback"] == "sagemaker; reason=overload"
+    assert [(each, sent["path"]) for each, sent in state.asked] == [("D", PATH), ("P", PATH)]
+
+
+@pytest.mark.parametrize("proxy", ["", "spam=P"])
+def test_what_is_not_deployed_is_told_to_the_log_and_the_caller_gets_the_models_answer(
+    load: Callable[..., ModuleType],
+    behind: tuple[str, Lambda],
+    proxy: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = load(HOTPLATE_FALLBACKS="digits=sagemaker", HOTPLATE_GPU_PROXY=proxy)
+    behind[1].answers["D"] = TOO_MANY
+    assert app.lambda_handler(event(), Context()) == TOO_MANY
+    (told,) = [each for each in caplog.records if each.message == "a fallback did not answer"]
+    assert vars(told)["error"] == "it is not deployed"
+
+
+def test_fallback_has_what_is_left_of_the_relays_time(
+    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
+) -> None:
+    app, state = load(HOTPLATE_RELAY_TIMEOUT_S="4"), behind[1]
+    state.answers |= {"D": (1.5, TOO_MANY), "S": (6, OK)}
+    begin = time.monotonic()
+    assert app.lambda_handler(event(), Context()) == TOO_MANY
+    assert 3.5 < time.monotonic() - begin < 5
+    # Of 4 s less than 2 are left, so nobody else is asked.
+    state.asked.clear()
+    state.answers |= {"D": (2.5, TOO_MANY), "S": OK}
+    assert app.lambda_handler(event(), Context()) == TOO_MANY
+    assert [each for each, _ in state.asked] == ["D"]
+
+
+def test_setting_that_names_nobody_is_refused(load: Callable[..., ModuleType]) -> None:
+    from hotplate.errors import SettingsError
+
+    with pytest.raises(
+        SettingsError, match=r"HOTPLATE_FALLBACKS is 'digits', not MODEL=MODEL, or MODEL=sagemaker"
+    ):
+        load(HOTPLATE_FALLBACKS="digits")
