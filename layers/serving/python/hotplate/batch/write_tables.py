@@ -18,7 +18,7 @@ from arro3.core import DataType
 from arro3.io import write_csv, write_ndjson, write_parquet
 from numpy.lib import format as npy
 
-from hotplate.batch.answers import is_spread, specs_of
+from hotplate.batch.answers import distinct, is_spread, specs_of
 from hotplate.batch.features import element_names
 from hotplate.batch.layout import Dialect
 from hotplate.batch.tables import TEXT, text_array
@@ -231,7 +231,8 @@ def _flat_columns(array: Array, spec: MetadataTensor, lists: Any) -> list[arrow.
 
 def _elements(array: Array) -> arrow.Array:
     if array.dtype.hasobject:
-        return text_array(array.tolist())
+        few = distinct(array)
+        return text_array(array.tolist()) if few is None else text_array(few[0]).take(arrow.Array(few[1]))
     if array.dtype.kind == "b":  # of which arro3 takes no array
         return arrow.Array(array.tolist(), type=DataType.bool())
     return arrow.Array(_plain(np.ascontiguousarray(array)))
