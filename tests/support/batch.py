@@ -28,6 +28,7 @@ from functions.batch.split import Splitter
 from functions.batch.work import PieceWorker
 from hotplate.aws.batch_files import BatchFiles
 from hotplate.aws.batch_table import BatchTable
+from hotplate.aws.ledger import Ledger
 from hotplate.batch.asked import Described, PieceAnswer, PieceAsked
 from hotplate.batch.engine import predict_chunk
 from hotplate.batch.handler import BatchHandler
@@ -36,6 +37,8 @@ from hotplate.batch.report import ChunkReport, RowError
 from hotplate.errors import StoreConflictError, StoreUnavailableError, UnreadableFileError
 from hotplate.manifest.schema import encode
 from hotplate.runtime.loader import load_model
+from hotplate.tenants.usage import read_usage
+from tests.support.memory_dynamodb import MemoryDynamodb
 from tests.support.published import published
 from tests.support.template import RESOURCES
 
@@ -280,6 +283,15 @@ def lines_of(count: int, *, bad_every: int = 0) -> bytes:
 def doubled(body: bytes) -> bytes:
     """Return what is to come of an input."""
     return "".join(f"{2 * int(line)}\n" for line in body.decode().split() if line != "bad").encode()
+
+
+def counted(printed: str) -> dict[str, int]:
+    """Return what the ledger makes of the usage lines that were printed."""
+    usages = [usage for line in printed.splitlines() if (usage := read_usage(line))]
+    ledger = Ledger(MemoryDynamodb(), "ledger")
+    ledger.record(usages)
+    (day,) = ledger.days("acme", "1970-01-01", "2100-01-01")
+    return dict(day.counts)
 
 
 def line_formats(broken: bytes = b"broken") -> Formats:

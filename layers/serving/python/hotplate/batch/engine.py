@@ -36,7 +36,7 @@ __all__ = ["batch_rows_of", "predict_chunk"]
 # Rows in one run of the model where the plan says nothing: at most so many, whose inputs are so many bytes;
 # or so few where a row is text, or of any size. Ours: from here on no tabular model measured was faster with
 # more, and what a network makes of a megabyte of pictures fits beside it.
-DEFAULT_BATCH_ROWS = 4096
+DEFAULT_BATCH_ROWS = 8192
 DEFAULT_BATCH_BYTES = 2**20
 DEFAULT_TEXT_ROWS = 32
 
