@@ -125,6 +125,12 @@ class Cloud:
                     ExpressionAttributeValues={":then": {"N": "0"}},
                 )
 
+    def status(self, key: str) -> dict[str, Any]:
+        self.worker.begin({"ask": "find", "key": key})
+        answer = self.worker.answer(None)
+        assert answer is not None
+        return answer
+
     def out(self, key: str, name: str) -> bytes:
         body: bytes = self.s3.get_object(Bucket=BUCKET, Key=f"out/{key.removeprefix('in/')}/{name}")["Body"].read()
         return body
@@ -162,6 +168,9 @@ def test_worker_that_is_killed_at_twenty_random_moments(cloud: Cloud, tmp_path: 
         assert (report["state"], report["chunks"]["failed"]) == ("succeeded", 0)
         assert report["chunks"]["all"] == report["chunks"]["done"] >= 3
         assert report["rows"] == {"read": ROWS, "predicted": ROWS - len(BAD), "failed": len(BAD)}
+        counted_so = cloud.status(key)
+        assert counted_so["rows"] == {"predicted": ROWS - len(BAD), "failed": len(BAD)}
+        assert counted_so["chunks"]["done"] == report["chunks"]["all"]
         requests += report["usage"]["requests"]
         good = [[2 * value for value in row] for number, row in enumerate(rows_of(file)) if number not in BAD]
         _, *lines = cloud.out(key, "predictions.csv").decode().splitlines()
