@@ -26,7 +26,7 @@ from hotplate.http.endpoint import Endpoint
 from tests.support.batch import BUCKET, REGION, FileContext, loaded_affine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from multiprocessing.connection import Connection
     from pathlib import Path
 
@@ -76,18 +76,19 @@ class WorkerProcess:
 def _serve(pipe: Connection, environ: dict[str, str], log: str) -> None:
     os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 1)
     os.environ.update(environ)
-    with _model_function() as address:
+    with _model_function() as (address, warm_up):
         os.environ["AWS_ENDPOINT_URL_LAMBDA"] = address
         app: Any = importlib.import_module("functions.batch.app")
         app._messages._splitter._chunk_bytes = CHUNK_BYTES  # which is no setting
+        warm_up()  # or most moments of so short a life were the model's loading
         pipe.send("ready")
         while True:
             pipe.send(app.lambda_handler(pipe.recv(), None))
 
 
 @contextmanager
-def _model_function() -> Iterator[str]:
-    """Give the address of a Lambda that has one function."""
+def _model_function() -> Iterator[tuple[str, Callable[[], object]]]:
+    """Give the address of a Lambda that has one function, and what loads its model."""
 
     def open_reader(seconds: float) -> S3Reader:
         return S3Reader(
@@ -117,5 +118,6 @@ def _model_function() -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Invocations)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    ask = {"batch": {"ask": "describe"}}
+    yield f"http://127.0.0.1:{server.server_port}", lambda: endpoint(ask, HurriedContext())
     server.shutdown()

@@ -11,6 +11,8 @@ import itertools
 import json
 import os
 import random
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -47,8 +49,11 @@ class Cloud:
 
     def __init__(self, url: str, log: Path, chance: random.Random) -> None:
         options: dict[str, Any] = {
-            "region_name": REGION, "endpoint_url": url, "aws_access_key_id": "a", "aws_secret_access_key": "b",
-        }  # fmt: skip
+            "region_name": REGION,
+            "endpoint_url": url,
+            "aws_access_key_id": "a",
+            "aws_secret_access_key": "b",
+        }
         self.s3 = boto3.client("s3", **options)
         self.table = boto3.client("dynamodb", **options)
         self.sqs = boto3.client("sqs", **options)
@@ -56,7 +61,9 @@ class Cloud:
         properties = RESOURCES["BatchTable"]["Properties"]
         taken = ("AttributeDefinitions", "BillingMode", "KeySchema")
         self.table.create_table(TableName="BatchTable", **{each: properties[each] for each in taken})
-        self.queue = self.sqs.create_queue(QueueName="batch", Attributes={"VisibilityTimeout": "960"})["QueueUrl"]
+        self.queue = self.sqs.create_queue(QueueName="batch", Attributes={"VisibilityTimeout": "960"})[
+            "QueueUrl"
+        ]
         self._environ = {
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
@@ -70,14 +77,13 @@ class Cloud:
             "HOTPLATE_DATA_BUCKET": BUCKET,
         }
         self._log, self._chance = log, chance
+        self._took_s = [0.1]
         self._longest_s = 0.5
         self.kills = 0
         self.worker = WorkerProcess(self._environ, log)
 
     def put(self, key: str, body: bytes) -> None:
-        self.s3.put_object(
-            Bucket=BUCKET, Key=f"{key}.batch.json", Body=b'{"batch_rows": %d}' % BATCH_ROWS
-        )
+        self.s3.put_object(Bucket=BUCKET, Key=f"{key}.batch.json", Body=b'{"batch_rows": %d}' % BATCH_ROWS)
         etag = self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)["ETag"].strip('"')
         self.sqs.send_message(QueueUrl=self.queue, MessageBody=created(key, etag, len(body)))
 
@@ -105,13 +111,15 @@ class Cloud:
 
     def _work_on(self, event: dict[str, Any], *, is_hunted: bool) -> bool:
         self.worker.begin(event)
-        answer = self.worker.answer(self._chance.uniform(0, 0.2) if is_hunted else None)
+        began = time.monotonic()
+        answer = self.worker.answer(self._chance.uniform(0, max(self._took_s[-5:])) if is_hunted else None)
         if answer is None:
             self.worker.kill()
             self.kills += 1
             self._let_go()
             self.worker = WorkerProcess(self._environ, self._log)
             return False
+        self._took_s.append(time.monotonic() - began)
         return not answer["batchItemFailures"]
 
     def _let_go(self) -> None:
@@ -132,14 +140,16 @@ class Cloud:
         return answer
 
     def out(self, key: str, name: str) -> bytes:
-        body: bytes = self.s3.get_object(Bucket=BUCKET, Key=f"out/{key.removeprefix('in/')}/{name}")["Body"].read()
+        body: bytes = self.s3.get_object(Bucket=BUCKET, Key=f"out/{key.removeprefix('in/')}/{name}")[
+            "Body"
+        ].read()
         return body
 
 
 @pytest.fixture
 def chance() -> random.Random:
     seed = int(os.environ.get("HOTPLATE_TEST_SEED") or random.SystemRandom().getrandbits(32))
-    print(f"seed {seed}: HOTPLATE_TEST_SEED repeats it")  # shown where the test fails
+    sys.stdout.write(f"seed {seed}: HOTPLATE_TEST_SEED repeats it\n")  # shown where the test fails
     return random.Random(seed)
 
 

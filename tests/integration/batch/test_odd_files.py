@@ -73,7 +73,10 @@ UNREADABLE = {
     "truncated.parquet": (parquet_of()[:-20], "Parquet"),
     "truncated.csv.gz": (gzip.compress(csv_of(), mtime=0)[:-30], "the file ends before its data does"),
     "quote.csv": (csv_of() + b'1,"2,3\n' + csv_of()[6:], "quote"),
-    "utf16.csv": (csv_of().decode().encode("utf-16"), "text in UTF-8 was expected, the file begins as UTF-16"),
+    "utf16.csv": (
+        csv_of().decode().encode("utf-16"),
+        "text in UTF-8 was expected, the file begins as UTF-16",
+    ),
     "utf16le.csv": (csv_of().decode().encode("utf-16-le"), "text in UTF-8 was expected, got a zero byte"),
     "utf16.jsonl": ('{"x": [1, 2, 3]}\n'.encode("utf-16"), "text in UTF-8 was expected"),
     "other.csv": (b"a,b\n1,2\n", "no column is input 'x'"),

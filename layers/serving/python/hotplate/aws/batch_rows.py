@@ -43,6 +43,7 @@ class Run(msgspec.Struct, frozen=True):
         predicted, bad: Rows so far.
         round: How often it was taken up again.
         sent: Whether every piece of this round has its message.
+        is_again: Whether this round asks rows again, on which the model failed, of pieces that are done.
         holder, held_until: Who finishes it, and how long that is believed.
     """
 
@@ -68,6 +69,7 @@ class Run(msgspec.Struct, frozen=True):
     bad: int = 0
     round: int = 0
     sent: bool = False
+    is_again: bool = False
     holder: str = ""
     held_until: int = 0
 
@@ -87,6 +89,10 @@ class Piece(msgspec.Struct, frozen=True):
         work: JSON of the chunk, as it was asked for.
         part, errors: Keys of what was written; "" for nothing.
         rows, predicted, bad: How many rows it has, how many have an answer, how many have none.
+        again: How many of the bad can be asked again.
+        asked, asked_in: How many were asked when last only those were on which the model had failed, and in
+            which round; else 0.
+        earlier: What the ledger counted of earlier rounds.
         remainder: JSON of what is left of the chunk; "" for nothing.
         reason: Why it failed.
         usage: What of it the ledger counts.
@@ -103,6 +109,10 @@ class Piece(msgspec.Struct, frozen=True):
     rows: int = 0
     predicted: int = 0
     bad: int = 0
+    again: int = 0
+    asked: int = 0
+    asked_in: int = 0
+    earlier: dict[str, int] = {}
     remainder: str = ""
     reason: str = ""
     usage: dict[str, Any] = {}
@@ -122,7 +132,8 @@ def run_item(run: Run) -> dict[str, Any]:
 
 def run_of(item: Mapping[str, Any]) -> Run:
     """Return the run in a row."""
-    found = {name: _FROM.deserialize(item[name]) for name in Run.__struct_fields__}
+    # Rows of an earlier hotplate have fewer names.
+    found = {name: _FROM.deserialize(item[name]) for name in Run.__struct_fields__ if name in item}
     # Numbers are decimal ones there.
     whole = {name: int(each) if isinstance(each, Decimal) else each for name, each in found.items()}
     return msgspec.convert(whole, Run)

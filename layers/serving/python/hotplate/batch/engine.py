@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hotplate.batch.answers import specs_of, unheld
-from hotplate.batch.asking import Asker
+from hotplate.batch.asking import Asker, Fault
 from hotplate.batch.features import features_of
 from hotplate.batch.report import ChunkReport, RowError
+from hotplate.batch.rows import Group
 from hotplate.batch.stages import Ahead, Behind, Clock, share_heaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hotplate.batch.features import Feature
     from hotplate.batch.layout import Chunk, Layout, Sink, Source
-    from hotplate.batch.rows import Block, Group
+    from hotplate.batch.rows import Block
     from hotplate.batch.write_tables import Writer
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.model import Model
@@ -42,7 +43,14 @@ DEFAULT_TEXT_ROWS = 32
 
 
 def predict_chunk(
-    source: Source, layout: Layout, chunk: Chunk, model: Model, sink: Sink, *, deadline: float | None = None
+    source: Source,
+    layout: Layout,
+    chunk: Chunk,
+    model: Model,
+    sink: Sink,
+    *,
+    deadline: float | None = None,
+    only: Sequence[int] | None = None,
 ) -> ChunkReport:
     """Write the predictions of a chunk's rows to `sink`, a part that `join.finish` takes.
 
@@ -54,6 +62,7 @@ def predict_chunk(
         sink: Gets the part.
         deadline: By `time.monotonic()`; what is not done by then is the report's `remainder`. One block of
             rows is done in any case.
+        only: Numbers of the rows to ask, on which the model failed before; the report is about these. None: all.
 
     Raises:
         UnreadableFileError: The bytes are not what the layout says.
@@ -65,7 +74,7 @@ def predict_chunk(
     clock = Clock()
     features = features_of(layout, model.manifest)
     writer = _writer(source, layout, model, sink)
-    work = _Work(layout, model, features, writer, clock)
+    work = _Work(layout, model, features, writer, clock, only)
     with (
         Ahead(
             clock.timed("decode", _blocks(clock.reading(source), layout, chunk, features, model))
@@ -81,7 +90,8 @@ def predict_chunk(
         behind.close()
     with clock.stage("encode"):
         writer.finish()
-    rows = chunk.rows - (remainder.rows if remainder else 0)
+    end = remainder.first_row if remainder else chunk.first_row + chunk.rows
+    rows = end - chunk.first_row if only is None else sum(row < end for row in only)
     errors = tuple(sorted(work.errors, key=lambda error: error.row))
     return ChunkReport(rows, rows - len(errors), len(errors), errors, clock.seconds(), remainder)
 
@@ -103,11 +113,18 @@ class _Work:
     """The stages of one chunk and what they have found."""
 
     def __init__(
-        self, layout: Layout, model: Model, features: list[Feature], writer: Writer, clock: Clock
+        self,
+        layout: Layout,
+        model: Model,
+        features: list[Feature],
+        writer: Writer,
+        clock: Clock,
+        only: Sequence[int] | None,
     ) -> None:
         self._layout, self._writer, self._clock = layout, writer, clock
         self._specs = specs_of(layout, model.manifest)
-        self._asker = Asker(model, features, self._specs)
+        self._asker = Asker(model, features, self._specs, has_failed=only is not None)
+        self._only = only
         self._longest_s = 0.0
         self._blocks = 0
         self.errors: list[RowError] = []
@@ -123,17 +140,26 @@ class _Work:
     ) -> None:
         """Ask for a block's rows."""
         started = time.monotonic()
-        self.errors.extend(block.errors)
+        if self._only is None:
+            self.errors.extend(block.errors)
         with self._clock.stage("predict"):
-            for group in block.groups:
+            for group in self._groups(block):
                 for low, high, found in self._asker.ask(group.inputs):
-                    if isinstance(found, tuple):
+                    if isinstance(found, Fault):
                         row = block.first_row + int(group.places[low])
-                        self.errors.append(RowError(row, found[1], found[0]))
+                        self.errors.append(RowError(row, found.reason, found.field, found.again))
                     else:
                         behind.put((block, group, low, high, found))
         self._blocks += 1
         self._longest_s = max(self._longest_s, time.monotonic() - started)
+
+    def _groups(self, block: Block) -> Iterator[Group]:
+        """Yield the rows to ask; of those that are wanted alone as many as there are."""
+        for group in block.groups:
+            if self._only is None:
+                yield group
+            elif len(at := np.flatnonzero(np.isin(block.first_row + group.places, self._only))):
+                yield Group(group.places[at], {name: array[at] for name, array in group.inputs.items()})
 
     def encode(self, answered: tuple[Block, Group, int, int, dict[str, np.ndarray]]) -> None:
         """Write the answers of some rows."""

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_types", "read_parquet"]
 
-# Of numbers so many bytes are decoded at once. Ours: a page is begun and left less often, in two thirds of the
-# time that 4,096 rows of 31 columns at once took; and what is begun with is there soon.
+# Of numbers so many bytes are decoded at once. Ours: it takes two thirds of the time that 4,096 rows of 31
+# columns at once took, and the first rows are there soon.
 DECODED_BYTES = 4 * 2**20
 
 
