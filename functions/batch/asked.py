@@ -5,7 +5,7 @@
 | `find` | `key`, maybe `etag` | the run of what lies there now |
 | `status` | `run` | |
 | `cancel` | `run` | what has begun is not stopped, and without effect |
-| `resume` | `run` | only what failed or is missing; of one that succeeded, only the rows on which the model failed |
+| `resume` | `run` | only what failed or is missing; of one that succeeded, rows on which the model failed |
 
 The answer is the run's status, or `{"error": …, "status": …}`. Whoever may call the function may ask: no
 route leads to it.

@@ -224,7 +224,7 @@ class Splitter:
         return len(found)
 
     def _left(self, run: Run) -> Iterator[PieceMessage]:
-        """Yield what of a run is to be done: of another than a new one what is missing, failed, or asked again."""
+        """Yield what of a run is to be done: of another what is missing, failed or asked again."""
         if run.is_again:
             for each in self._table.pieces(run.id):
                 if each.again and each.round < run.round:

@@ -55,8 +55,12 @@ class PieceWorker:
         self._models = models
         self._memory_mb = memory_mb
 
-    def work(self, message: PieceMessage) -> None:
+    def work(self, message: PieceMessage, *, careful: bool) -> None:
         """Have a piece predicted. When this returns, the message is done.
+
+        Args:
+            message: Of the piece.
+            careful: Whether it came before, so that a process may have ended with it.
 
         Raises:
             StepError: The model failed; the message is to come again.
@@ -68,7 +72,7 @@ class PieceWorker:
         known = self._table.piece(run.id, message.chunk, message.piece)
         is_open = known is None or known.state == "failed" or (run.is_again and known.again > 0)
         if known is None or (is_open and known.round < message.round):
-            known = self._predict(run, message, known)
+            known = self._predict(run, message, known, careful=careful)
         if known is not None:
             self._go_on(run, known)
 
@@ -91,10 +95,12 @@ class PieceWorker:
             return None
         return run if run.state not in ENDED and run.round == message.round else None
 
-    def _predict(self, run: Run, message: PieceMessage, known: Piece | None) -> Piece | None:
+    def _predict(
+        self, run: Run, message: PieceMessage, known: Piece | None, *, careful: bool
+    ) -> Piece | None:
         """Return what became of a piece; None if it waits. Of one that is done rows are asked again."""
         was = known if known is not None and known.state == "done" else None
-        asked = self._asked(run, message, was)
+        asked = self._asked(run, message, was, careful=careful)
         started = time.monotonic()
         try:
             answer = self._models.predict(run.model, run.function, run.tenant, asked)
@@ -128,7 +134,7 @@ class PieceWorker:
             timings_ms=answer.timings_ms,
         )
 
-    def _asked(self, run: Run, message: PieceMessage, was: Piece | None) -> PieceAsked:
+    def _asked(self, run: Run, message: PieceMessage, was: Piece | None, *, careful: bool) -> PieceAsked:
         chunk = msgspec.json.decode(message.work, type=Chunk)
         key, etag, size = run.key, run.etag, run.size
         if chunk.is_piece:
@@ -138,7 +144,7 @@ class PieceWorker:
         again = None
         if was is not None:
             again = Before(was.part, was.usage["bytes_out"], was.errors, self._files.size(was.errors))
-        return PieceAsked(run.id, run.version, key, etag, size, layout, chunk, again)
+        return PieceAsked(run.id, run.version, key, etag, size, layout, chunk, again, careful)
 
     def _failed(self, run: Run, message: PieceMessage, reason: str, was: Piece | None = None) -> Piece:
         """Keep that a piece failed; one that was done stays so, with why its rows were not asked again."""

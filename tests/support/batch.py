@@ -322,7 +322,7 @@ def double_lines(rows_at_once: int | None) -> Callable[..., ChunkReport]:
     """Return what predicts a chunk of lines, of which there is time for so many."""
 
     def predict(
-        source: Source, layout: Layout, chunk: Chunk, model: Any, sink: Sink, *, deadline: float, only: Any
+        source: Source, layout: Layout, chunk: Chunk, model: Any, sink: Sink, *, deadline: float, **_: Any
     ) -> ChunkReport:
         lines = bytes(source.read(chunk.start, chunk.stop)).splitlines(keepends=True)
         now = lines[:rows_at_once]

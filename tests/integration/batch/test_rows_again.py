@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def batch(predictor: Flaky) -> Iterator[World]:
 
 
 def body_of(kind: str) -> bytes:
-    if kind == "csv":
+    if kind.endswith("csv"):
         return "".join(["a,b,c\n", *(",".join(map(str, row)) + "\n" for row in ROWS.tolist())]).encode()
     if kind == "jsonl":
         return b"".join(json.dumps({"x": row}).encode() + b"\n" for row in ROWS.tolist())
@@ -84,7 +85,7 @@ def answers_in(body: bytes, kind: str) -> list[list[float]]:
 
 def put(batch: World, kind: str) -> str:
     key = f"in/acme/affine/rows.{kind}"
-    options = {} if kind == "npy" else {"row_numbers": kind == "csv"}
+    options = {} if kind == "npy" else {"row_numbers": kind.endswith("csv")}
     batch.s3.put_object(Bucket=BUCKET, Key=key + SIDECAR, Body=json.dumps(options).encode())
     batch.put(body_of(kind), key)
     batch.work()
@@ -170,6 +171,25 @@ def test_messages_that_come_twice_ask_rows_again_once(
         batch.work()
         assert predictions(batch, key, "csv") == without(REFUSED)
         assert batch.run(key)["rows"] == {"predicted": 39, "failed": 1}
+        assert counted(capsys.readouterr().out)["rows"] == 45
+
+
+def test_worker_that_is_killed_while_rows_are_asked_again(
+    batch: World, predictor: Flaky, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, moment in enumerate(random.Random(5).sample(range(1, 50), 8)):
+        predictor.fails_on = {0, 5, 6, 13, 39}
+        key = put(batch, f"{number}.csv")
+        predictor.fails_on = set()
+        batch.ask("resume", run=batch.run(key)["run"])
+        batch.moments.kill_at = {batch.moments.count + moment}
+        batch.work()
+        assert batch.moments.count >= max(batch.moments.kill_at)
+        batch.moments.kill_at = set()
+        assert batch.report(key)["state"] == "succeeded"
+        assert predictions(batch, key, "csv") == without(REFUSED)
+        assert batch.run(key)["rows"] == {"predicted": 39, "failed": 1}
+        assert batch.run(key)["chunks"]["done"] == batch.report(key)["chunks"]["all"]
         assert counted(capsys.readouterr().out)["rows"] == 45
 
 

@@ -19,8 +19,8 @@ Rules kept:
 1. A step is one conditional write: of two that are taken at once one happens.
 2. A piece and the counts of its run are written in one transaction. Work that comes again finds its piece, so
    a piece is counted once, whatever is repeated, late, out of order or broken off.
-3. A piece that failed gives way only to a later `round`: `again` begins one. So does one that is done of which
-   rows are asked again: `again_rows` begins that.
+3. A piece that failed gives way only to a later `round`: `again` begins one. So does one that is done of
+   which rows are asked again: `again_rows` begins that.
 
 Source: Amazon DynamoDB Developer Guide, "Condition expressions", "Managing complex workflows with
 transactions".

@@ -45,6 +45,7 @@ class PieceAsked(msgspec.Struct, frozen=True, tag_field="ask", tag="piece"):
         key, etag, size: The object to read, its entity tag ("": whichever) and its length in bytes.
         layout: Of the file.
         chunk: What of it to predict.
+        careful: Whether its message came before, so that a process may have ended with it.
         again: What came of it before; then only the rows are asked on which the model failed.
     """
 
@@ -56,6 +57,7 @@ class PieceAsked(msgspec.Struct, frozen=True, tag_field="ask", tag="piece"):
     layout: Layout
     chunk: Chunk
     again: Before | None = None
+    careful: bool = False
 
 
 class PieceAnswer(msgspec.Struct, frozen=True):

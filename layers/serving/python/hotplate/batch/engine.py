@@ -51,6 +51,7 @@ def predict_chunk(
     *,
     deadline: float | None = None,
     only: Sequence[int] | None = None,
+    careful: bool = False,
 ) -> ChunkReport:
     """Write the predictions of a chunk's rows to `sink`, a part that `join.finish` takes.
 
@@ -62,7 +63,8 @@ def predict_chunk(
         sink: Gets the part.
         deadline: By `time.monotonic()`; what is not done by then is the report's `remainder`. One block of
             rows is done in any case.
-        only: Numbers of the rows to ask, on which the model failed before; the report is about these. None: all.
+        only: Numbers of the rows to ask, on which the model failed before; the report is of these. None: all.
+        careful: Whether a process ended before while it did this, so that a child tries to read first.
 
     Raises:
         UnreadableFileError: The bytes are not what the layout says.
@@ -77,7 +79,9 @@ def predict_chunk(
     work = _Work(layout, model, features, writer, clock, only)
     with (
         Ahead(
-            clock.timed("decode", _blocks(clock.reading(source), layout, chunk, features, model))
+            clock.timed(
+                "decode", _blocks(clock.reading(source), layout, chunk, features, model, careful=careful)
+            )
         ) as blocks,
         Behind(clock.timed_call("encode", work.encode)) as behind,
     ):
@@ -188,7 +192,7 @@ def _writer(source: Source, layout: Layout, model: Model, sink: Sink) -> Writer:
 
 
 def _blocks(
-    source: Source, layout: Layout, chunk: Chunk, features: list[Feature], model: Model
+    source: Source, layout: Layout, chunk: Chunk, features: list[Feature], model: Model, *, careful: bool
 ) -> Iterator[Block]:
     # Each format's reader is imported by who needs it.
     rows = batch_rows_of(layout, model.manifest, features)
@@ -205,7 +209,7 @@ def _blocks(
     if layout.format == "parquet":
         from hotplate.batch.read_parquet import read_parquet
 
-        return read_parquet(source, layout, chunk, features, rows)
+        return read_parquet(source, layout, chunk, features, rows, careful=careful)
     from hotplate.batch.read_arrays import read_arrays
 
     return read_arrays(source, layout, chunk, features, rows)

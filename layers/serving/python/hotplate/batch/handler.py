@@ -162,7 +162,14 @@ class BatchHandler:
         source = ObjectSource(reader, piece.key, size=piece.size, etag=piece.etag)
         part = io.BytesIO()
         report = self._predict_chunk(
-            source, piece.layout, piece.chunk, model, part, deadline=deadline, only=only
+            source,
+            piece.layout,
+            piece.chunk,
+            model,
+            part,
+            deadline=deadline,
+            only=only,
+            careful=piece.careful,
         )
         if before is None or only is None:
             return report, report.errors, part.getvalue()

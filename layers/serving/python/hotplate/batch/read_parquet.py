@@ -7,6 +7,7 @@ file is looked at, not row by row. Nulls are refused row by row.
 from __future__ import annotations
 
 import io
+from collections import deque
 from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -16,10 +17,12 @@ import numpy as np
 from arro3.core import DataType
 from arro3.io import read_parquet as read_arrow
 
+from hotplate.batch.careful import ends_its_process
 from hotplate.batch.features import fit, is_fit_kind, range_words
 from hotplate.batch.parquet_part import part_of
 from hotplate.batch.report import RowError
 from hotplate.batch.rows import Block, groups_of, others, selected
+from hotplate.batch.seekable import SourceFile
 from hotplate.batch.tables import (
     ArrowError,
     arrow_faults,
@@ -46,17 +49,38 @@ DECODED_BYTES = 4 * 2**20
 
 
 def read_parquet(
-    source: Source, layout: Layout, chunk: Chunk, features: list[Feature], batch_rows: int
+    source: Source,
+    layout: Layout,
+    chunk: Chunk,
+    features: list[Feature],
+    batch_rows: int,
+    *,
+    careful: bool = False,
 ) -> Iterator[Block]:
     """Yield a chunk's rows; what is kept of them is as Arrow has it, one array a column.
 
+    Args:
+        source: The file.
+        layout: Of it.
+        chunk: Of it.
+        features: The inputs.
+        batch_rows: Rows of a block.
+        careful: Whether a child tries first what is held in memory: a process has ended before.
+
     Raises:
-        UnreadableFileError: The file is not what its footer says.
+        UnreadableFileError: The file is not what its footer says, or reading it would end the process.
         UnfitFileError: A column is not of a type that fits its input.
         StoreError: It could not be had.
     """
     wanted = sorted({place for feature in features for place in feature.columns} | set(layout.keep))
     file = part_of(source, layout, chunk.groups, wanted)
+    # A larger one is read from its source meanwhile, which a child cannot do.
+    if careful and not isinstance(file, SourceFile):
+        if ends_its_process(lambda: deque(_batches(file, batch_rows, chunk), maxlen=0)):
+            raise UnreadableFileError(
+                "broken Parquet: pages that end the process which reads them", row=chunk.first_row
+            )
+        file.seek(0)
     done = -chunk.skip
     for batch in _batches(file, batch_rows, chunk):
         low, high = max(0, -done), min(batch.num_rows, chunk.rows - done)
