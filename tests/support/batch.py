@@ -330,6 +330,8 @@ def double_lines(rows_at_once: int | None) -> Callable[..., ChunkReport]:
         for row, line in enumerate(now, chunk.first_row):
             if line.strip() == b"bad":
                 errors.append(RowError(row, "no number", "x"))
+            elif line.strip() == b"fails":
+                errors.append(RowError(row, "the model failed on this row", again=True))
             else:
                 sink.write(b"%d\n" % (2 * int(line)))
         rest = None
