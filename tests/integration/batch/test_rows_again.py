@@ -21,6 +21,7 @@ from tests.support.batch import BUCKET, counted, loaded_affine, world
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hotplate.batch.asked import PieceAnswer, PieceAsked
     from tests.support.batch import World
 
 ROWS = np.arange(120, dtype=np.float32).reshape(40, 3)
@@ -157,6 +158,27 @@ def test_rows_that_cannot_be_asked_again_stay_as_they_were_and_the_report_says_w
     batch.work()
     assert predictions(batch, key, "csv") == without(REFUSED)
     assert batch.report(key)["chunks"]["reasons"] == []
+
+
+def test_function_of_an_earlier_hotplate_that_asks_all_rows_again_changes_nothing(
+    batch: World, predictor: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = put(batch, "csv")
+    before = predictions(batch, key, "csv")
+    predictor.fails_on = set()
+    ask = batch.models.predict
+
+    def predict(model: str, function: str, tenant: str, asked: PieceAsked) -> PieceAnswer:
+        earlier = msgspec.structs.replace(asked, again=None)
+        return ask(model, function, tenant, earlier)
+
+    monkeypatch.setattr(batch.models, "predict", predict)
+    batch.ask("resume", run=batch.run(key)["run"])
+    batch.work()
+    assert predictions(batch, key, "csv") == before
+    assert batch.run(key)["rows"] == {"predicted": 34, "failed": 6}
+    (reason,) = {each["reason"] for each in batch.report(key)["chunks"]["reasons"]}
+    assert reason == "model 'affine': its function asks no rows again"
 
 
 def test_messages_that_come_twice_ask_rows_again_once(

@@ -147,6 +147,7 @@ class BatchHandler:
             memory_mb=int(context.memory_limit_in_mb),
             cold=init_ms > 0,
             again=sum(error.again for error in bad),
+            is_again=piece.again is not None,
         )
 
     def _predicted(
