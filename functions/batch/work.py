@@ -113,8 +113,6 @@ class PieceWorker:
             self._queue.send([later], delay_s=delay_of(message.waits))
             return None
         waited_ms = math.ceil((time.monotonic() - started) * 1000)
-        if was is not None and not answer.is_again:
-            return self._failed(run, message, f"model {run.model!r}: its function asks no rows again", was)
         done = self._done(message, answer, waited_ms)
         return self._kept(run, _together(done, was) if was else done, was)
 

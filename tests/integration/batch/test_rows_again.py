@@ -160,25 +160,22 @@ def test_rows_that_cannot_be_asked_again_stay_as_they_were_and_the_report_says_w
     assert batch.report(key)["chunks"]["reasons"] == []
 
 
-def test_function_of_an_earlier_hotplate_that_asks_all_rows_again_changes_nothing(
+def test_who_is_second_and_fails_on_other_rows_writes_another_part(
     batch: World, predictor: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ask, parts = batch.models.predict, list[str]()
+
+    def predict_twice(model: str, function: str, tenant: str, asked: PieceAsked) -> PieceAnswer:
+        first = ask(model, function, tenant, asked)
+        failing, predictor.fails_on = predictor.fails_on, set()
+        parts.append(ask(model, function, tenant, asked).part)
+        predictor.fails_on = failing
+        assert (first.part in parts) == (first.again == 0)
+        return first
+
+    monkeypatch.setattr(batch.models, "predict", predict_twice)
     key = put(batch, "csv")
-    before = predictions(batch, key, "csv")
-    predictor.fails_on = set()
-    ask = batch.models.predict
-
-    def predict(model: str, function: str, tenant: str, asked: PieceAsked) -> PieceAnswer:
-        earlier = msgspec.structs.replace(asked, again=None)
-        return ask(model, function, tenant, earlier)
-
-    monkeypatch.setattr(batch.models, "predict", predict)
-    batch.ask("resume", run=batch.run(key)["run"])
-    batch.work()
-    assert predictions(batch, key, "csv") == before
-    assert batch.run(key)["rows"] == {"predicted": 34, "failed": 6}
-    (reason,) = {each["reason"] for each in batch.report(key)["chunks"]["reasons"]}
-    assert reason == "model 'affine': its function asks no rows again"
+    assert predictions(batch, key, "csv") == without(*predictor.fails_on, REFUSED)
 
 
 def test_messages_that_come_twice_ask_rows_again_once(

@@ -67,7 +67,6 @@ class PieceAnswer(msgspec.Struct, frozen=True):
         part, errors: Keys of what was written; "" for nothing.
         rows, predicted, bad: As a `ChunkReport` has them; of a piece that is asked again, of the rows asked.
         again: How many of the bad can be asked again.
-        is_again: Whether only the rows were asked on which the model had failed; an earlier hotplate knows no such.
         timings_ms: Of the engine, by stage.
         remainder: What there was no time for.
         bytes_in, bytes_out: That the piece has in the file, and its part.
@@ -88,7 +87,6 @@ class PieceAnswer(msgspec.Struct, frozen=True):
     memory_mb: int
     cold: bool
     again: int = 0
-    is_again: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True):

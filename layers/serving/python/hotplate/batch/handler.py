@@ -1,6 +1,6 @@
 """What a model's function does with files: reads a piece, predicts it with the loaded model, writes the part.
 
-A part's name is the digest of what was asked and of what was left over, so whoever does the same again writes
+A part's name is the digest of what was asked, set aside and left over, so whoever does the same again writes
 the same bytes to the same place, and who got further writes to another.
 """
 
@@ -147,7 +147,6 @@ class BatchHandler:
             memory_mb=int(context.memory_limit_in_mb),
             cold=init_ms > 0,
             again=sum(error.again for error in bad),
-            is_again=piece.again is not None,
         )
 
     def _predicted(
@@ -194,6 +193,6 @@ def _length(chunk: Any) -> int:
 
 def _name(piece: PieceAsked, report: ChunkReport) -> str:
     # Which rows a model fails on may differ from one time to the next.
-    again = [piece.again.part, report.errors] if piece.again else []
-    told = msgspec.json.encode([piece.chunk, report.remainder, *again])
+    before = piece.again.part if piece.again else ""
+    told = msgspec.json.encode([piece.chunk, report.remainder, report.errors, before])
     return f"{piece.chunk.number:09d}-{hashlib.sha256(told).hexdigest()[:16]}"
