@@ -5,7 +5,7 @@
 | `find` | `key`, maybe `etag` | the run of what lies there now |
 | `status` | `run` | |
 | `cancel` | `run` | what has begun is not stopped, and without effect |
-| `resume` | `run` | takes a run up again that did not end well: only what failed or is missing |
+| `resume` | `run` | only what failed or is missing; of one that succeeded, rows on which the model failed |
 
 The answer is the run's status, or `{"error": …, "status": …}`. Whoever may call the function may ask: no
 route leads to it.
@@ -85,17 +85,25 @@ class RunRequests:
         return done
 
     def _resume(self, run: Run) -> Run:
-        if run.state == "succeeded":
-            raise _UnfitError(
-                f"run {run.id} has succeeded; rows that its report counts as failed would fail again"
-            )
         if not run.version:
             raise _UnfitError(f"run {run.id} never began: {run.reason}")
-        again = self._table.again(run) or self._table.get(run.id)
+        begun = self._rows_again(run) if run.state == "succeeded" else self._table.again(run)
+        again = begun or self._table.get(run.id)
         # One that goes on may have lost the message by which its pieces get theirs, or its state machine.
         what = "missed" if again.sent and again.mapped else "split"
         self._queue.send([RunMessage(what, again.id, again.round)])
         return again
+
+    def _rows_again(self, run: Run) -> Run | None:
+        latest = self._table.latest(run.key)
+        if latest is None or latest[0] != run.id:
+            raise _UnfitError(f"run {run.id} has succeeded, and another object lies at its key now")
+        pieces = sum(each.again > 0 for each in self._table.pieces(run.id))
+        if not pieces:
+            raise _UnfitError(
+                f"run {run.id} has succeeded; rows that its report counts as failed would be refused again"
+            )
+        return self._table.again_rows(run, pieces=pieces)
 
 
 class _UnfitError(HotplateError):

@@ -59,16 +59,16 @@ class Messages:
             message = read_message(record["body"])
             if given_up:
                 return self._give_up(message, _KILLED)
-            return self._work(message, record["receiptHandle"])
+            return self._work(message, record["receiptHandle"], tries)
         except Exception as fault:  # the others' messages are done, whatever is wrong with this one
             reason = words_of(fault)
             self._log("a message stays in its queue", message_id=record["messageId"], error=reason)
             return False if given_up else self._later(record, tries, reason)
 
-    def _work(self, message: list[Created] | Message, receipt: str) -> bool:
+    def _work(self, message: list[Created] | Message, receipt: str, tries: int) -> bool:
         if isinstance(message, PieceMessage):
             self._queue.hide(receipt, PIECE_HIDDEN_S)
-            self._worker.work(message)
+            self._worker.work(message, careful=tries > 1)
             return True
         if isinstance(message, list):
             for each in message:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from functions.batch.usage import summed_usage
 from hotplate import __version__
 from hotplate.aws.batch_files import IN
 from hotplate.prices import PRICES_DATE
@@ -100,6 +101,8 @@ def status_of_run(run: Run) -> dict[str, Any]:
 def _report(run: Run, pieces: Sequence[Piece], written: dict[str, dict[str, Any]]) -> dict[str, Any]:
     done = [each for each in pieces if each.state == "done"]
     failed = [each for each in pieces if each.state == "failed"]
+    # Also why rows could not be asked again.
+    told = [each for each in pieces if each.reason]
     timings: Counter[str] = Counter()
     for each in done:
         timings.update(each.timings_ms)
@@ -118,12 +121,13 @@ def _report(run: Run, pieces: Sequence[Piece], written: dict[str, dict[str, Any]
             "predicted": sum(each.predicted for each in done),
             "failed": sum(each.bad for each in done),
         },
+        "resumable_rows": sum(each.again for each in done),
         "chunks": {
             "all": max(run.chunks, 0),
             "done": run.done,
             "failed": len(failed),
             "pieces": len(done),
-            "reasons": [{"chunk": each.chunk, "reason": each.reason} for each in failed[:MAX_NAMED]],
+            "reasons": [{"chunk": each.chunk, "reason": each.reason} for each in told[:MAX_NAMED]],
         },
         "files": written,
         "round": run.round,
@@ -139,9 +143,9 @@ def _report(run: Run, pieces: Sequence[Piece], written: dict[str, dict[str, Any]
 def _usage(done: Sequence[Piece]) -> dict[str, Any]:
     sums: Counter[str] = Counter()
     for each in done:
-        sums.update({name: each.usage.get(name, 0) for name in ("billed_ms", "init_ms", "nano_usd")})
+        sums.update(summed_usage(each))
     return {
-        "requests": len(done),
+        "requests": sums["requests"],
         "billed_ms": sums["billed_ms"],
         "init_ms": sums["init_ms"],
         "usd": round(sums["nano_usd"] / _NANO, 9),

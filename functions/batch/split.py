@@ -249,7 +249,12 @@ class Splitter:
         return len(found)
 
     def _left(self, run: Run) -> Iterator[PieceMessage]:
-        """Yield what of a run is to be done: all of a new one, of another what is missing or has failed."""
+        """Yield what of a run is to be done: of another what is missing, failed or asked again."""
+        if run.is_again:
+            for each in self._table.pieces(run.id):
+                if each.again and each.round < run.round:
+                    yield PieceMessage(run.id, each.chunk, each.piece, run.round, each.work)
+            return
         last: dict[int, Piece] = {each.chunk: each for each in self._table.pieces(run.id)}
         for chunk in self._files.chunks(run.id):
             found = last.get(chunk.number)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["usage_of", "write_usage"]
 
 _OK = 200
+_SUMMED = ("billed_ms", "init_ms", "nano_usd")
 
 
 def usage_of(answer: PieceAnswer, *, at: int, worker_ms: int, worker_mb: int) -> dict[str, Any]:
@@ -42,19 +43,26 @@ def usage_of(answer: PieceAnswer, *, at: int, worker_ms: int, worker_mb: int) ->
     }
 
 
+def summed_usage(piece: Piece) -> dict[str, int]:
+    """Return what the ledger counted of a piece in all rounds."""
+    now = {"requests": 1, **{name: piece.usage.get(name, 0) for name in _SUMMED}}
+    return {name: count + piece.earlier.get(name, 0) for name, count in now.items()}
+
+
 def write_usage(run: Run, piece: Piece) -> None:
-    """Write the line of a piece that is done."""
+    """Write the line of a piece that is done; one whose rows were asked again has one for each time."""
+    again = f"-{piece.asked_in}" if piece.asked_in else ""
     write_line(
         "usage",
         {
-            "request_id": f"batch-{run.id}-{piece.chunk}-{piece.piece}",
+            "request_id": f"batch-{run.id}-{piece.chunk}-{piece.piece}{again}",
             "tenant": run.tenant,
             "key": None,
             "model": run.model,
             "version": run.version,
             "tier": TIER,
             "status": _OK,
-            "rows": piece.rows,
+            "rows": piece.asked if piece.asked_in else piece.rows,
             "ms": piece.usage["billed_ms"] - piece.usage["init_ms"],
             "prices": PRICES_DATE,
             **piece.usage,

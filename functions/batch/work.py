@@ -20,10 +20,10 @@ import msgspec
 
 from functions.batch.models import PieceRefusedError
 from functions.batch.split import encode_chunk
-from functions.batch.usage import usage_of, write_usage
+from functions.batch.usage import summed_usage, usage_of, write_usage
 from hotplate.aws.batch_queue import PieceMessage, RunMessage
 from hotplate.aws.batch_rows import ENDED, Piece
-from hotplate.batch.asked import PieceAsked
+from hotplate.batch.asked import Before, PieceAsked
 from hotplate.batch.layout import Chunk
 from hotplate.errors import BatchRunNotFoundError, StepUnavailableError
 
@@ -55,15 +55,19 @@ class PieceWorker:
         self._models = models
         self._memory_mb = memory_mb
 
-    def work(self, message: PieceMessage) -> None:
+    def work(self, message: PieceMessage, *, careful: bool) -> None:
         """Have a piece predicted. When this returns, the message is done.
+
+        Args:
+            message: Of the piece.
+            careful: Whether it came before, so that a process may have ended with it.
 
         Raises:
             StepError: The model failed; the message is to come again.
             StoreError: Table, bucket or queue are not to be had; likewise.
         """
         try:
-            rest = self._step(message)
+            rest = self._step(message, careful=careful)
         except StepUnavailableError as fault:
             self._wait(message, fault)
         else:
@@ -73,26 +77,29 @@ class PieceWorker:
     def work_on(self, message: PieceMessage, *, longest_s: float) -> None:
         """Have a piece predicted, and what is left over of its chunk, as long as there is time; then send it.
 
+        No process is believed to have ended with it: the queue, which gets it in the end, knows better.
+
         Raises:
             StepUnavailableError: The model is busy; the caller is to try again later.
             StepError: The model failed; likewise.
             StoreError: Table, bucket or queue are not to be had; likewise.
         """
         until = time.monotonic() + longest_s
-        rest = self._step(message)
+        rest = self._step(message, careful=False)
         while rest is not None and time.monotonic() < until:
-            rest = self._step(rest)
+            rest = self._step(rest, careful=False)
         if rest is not None:
             self._queue.send([rest])
 
-    def _step(self, message: PieceMessage) -> PieceMessage | None:
+    def _step(self, message: PieceMessage, *, careful: bool) -> PieceMessage | None:
         """Have a piece predicted; return what is left over of its chunk."""
         run = self._wanted(message)
         if run is None:
             return None
         known = self._table.piece(run.id, message.chunk, message.piece)
-        if known is None or (known.state == "failed" and known.round < message.round):
-            known = self._predict(run, message)
+        is_open = known is None or known.state == "failed" or (run.is_again and known.again > 0)
+        if known is None or (is_open and known.round < message.round):
+            known = self._predict(run, message, known, careful=careful)
         return self._go_on(run, known)
 
     def _wait(self, message: PieceMessage, fault: StepUnavailableError) -> None:
@@ -111,7 +118,8 @@ class PieceWorker:
         """
         run = self._wanted(message)
         if run is not None:
-            self._go_on(run, self._failed(run, message, reason))
+            known = self._table.piece(run.id, message.chunk, message.piece) if run.is_again else None
+            self._go_on(run, self._failed(run, message, reason, known))
 
     def _wanted(self, message: PieceMessage) -> Run | None:
         """Return the run of a message; None if nobody waits for the piece any more."""
@@ -121,15 +129,18 @@ class PieceWorker:
             return None
         return run if run.state not in ENDED and run.round == message.round else None
 
-    def _predict(self, run: Run, message: PieceMessage) -> Piece:
-        asked = self._asked(run, message)
+    def _predict(self, run: Run, message: PieceMessage, known: Piece | None, *, careful: bool) -> Piece:
+        """Return what became of a piece; of one that is done rows are asked again."""
+        was = known if known is not None and known.state == "done" else None
+        asked = self._asked(run, message, was, careful=careful)
         started = time.monotonic()
         try:
             answer = self._models.predict(run.model, run.function, run.tenant, asked)
         except PieceRefusedError as fault:
-            return self._failed(run, message, str(fault))
+            return self._failed(run, message, str(fault), was)
         waited_ms = math.ceil((time.monotonic() - started) * 1000)
-        return self._kept(run, self._done(message, answer, waited_ms))
+        done = self._done(message, answer, waited_ms)
+        return self._kept(run, _together(done, was) if was else done, was)
 
     def _done(self, message: PieceMessage, answer: PieceAnswer, waited_ms: int) -> Piece:
         return Piece(
@@ -143,23 +154,28 @@ class PieceWorker:
             rows=answer.rows,
             predicted=answer.predicted,
             bad=answer.bad,
+            again=answer.again,
             remainder=encode_chunk(answer.remainder) if answer.remainder else "",
             usage=usage_of(answer, at=self._table.now(), worker_ms=waited_ms, worker_mb=self._memory_mb),
             timings_ms=answer.timings_ms,
         )
 
-    def _asked(self, run: Run, message: PieceMessage) -> PieceAsked:
+    def _asked(self, run: Run, message: PieceMessage, was: Piece | None, *, careful: bool) -> PieceAsked:
         chunk = msgspec.json.decode(message.work, type=Chunk)
         key, etag, size = run.key, run.etag, run.size
         if chunk.is_piece:
             key, etag = self._files.text_key(run.id, chunk.number), ""
             size = self._files.size(key)
         layout = self._files.plan(run.id).layout
-        return PieceAsked(
-            run=run.id, version=run.version, key=key, etag=etag, size=size, layout=layout, chunk=chunk
-        )
+        again = None
+        if was is not None:
+            again = Before(was.part, was.usage["bytes_out"], was.errors, self._files.size(was.errors))
+        return PieceAsked(run.id, run.version, key, etag, size, layout, chunk, again, careful)
 
-    def _failed(self, run: Run, message: PieceMessage, reason: str) -> Piece:
+    def _failed(self, run: Run, message: PieceMessage, reason: str, was: Piece | None = None) -> Piece:
+        """Keep that a piece failed; one that was done stays so, with why its rows were not asked again."""
+        if was is not None:
+            return self._kept(run, msgspec.structs.replace(was, round=message.round, reason=reason), was)
         piece = Piece(
             chunk=message.chunk,
             piece=message.piece,
@@ -170,9 +186,9 @@ class PieceWorker:
         )
         return self._kept(run, piece)
 
-    def _kept(self, run: Run, piece: Piece) -> Piece:
+    def _kept(self, run: Run, piece: Piece, was: Piece | None = None) -> Piece:
         """Keep a piece; return what is kept, which is another's if that was first."""
-        if self._table.mark(run, piece):
+        if self._table.mark(run, piece, was):
             return piece
         return self._table.piece(run.id, piece.chunk, piece.piece) or piece
 
@@ -180,12 +196,27 @@ class PieceWorker:
         """Do what follows a piece; return what is left over. Done again, it has the same effect."""
         if piece.state == "done":
             write_usage(run, piece)
-            if piece.remainder:
+            if piece.remainder and not run.is_again:
                 return PieceMessage(run.id, piece.chunk, piece.piece + 1, run.round, piece.remainder)
         run = self._table.get(run.id)
         if run.is_complete and run.state == "running":
             self._queue.send([RunMessage("finish", run.id, run.round)])
         return None
+
+
+def _together(now: Piece, was: Piece) -> Piece:
+    """Return a piece of which rows were asked again, with what it had before."""
+    return msgspec.structs.replace(
+        now,
+        rows=was.rows,
+        predicted=was.predicted + now.predicted,
+        bad=was.bad - now.predicted,
+        asked=now.rows,
+        asked_in=now.round,
+        earlier=summed_usage(was),
+        remainder=was.remainder,
+        timings_ms={name: ms + was.timings_ms.get(name, 0) for name, ms in now.timings_ms.items()},
+    )
 
 
 def delay_of(waits: int) -> int:

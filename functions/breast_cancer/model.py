@@ -57,7 +57,7 @@ def preprocess(inputs: Mapping[str, Array]) -> dict[str, Array]:
     """
     features = inputs["features"] if "features" in inputs else read_records(inputs["record"], COLUMNS)
     refuse_unfinite(features, COLUMNS)
-    if (features < 0).any():
+    if features.min(initial=0) < 0:
         row, column = np.unravel_index(int((features < 0).argmax()), features.shape)
         raise ValueRangeError(
             f"{COLUMNS[column]} of row {row}", expected="at least 0", received=str(features[row, column])

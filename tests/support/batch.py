@@ -29,6 +29,7 @@ from functions.batch.split import Splitter
 from functions.batch.work import PieceWorker
 from hotplate.aws.batch_files import BatchFiles
 from hotplate.aws.batch_table import BatchTable
+from hotplate.aws.ledger import Ledger
 from hotplate.batch.asked import Described, PieceAnswer, PieceAsked
 from hotplate.batch.engine import predict_chunk
 from hotplate.batch.handler import BatchHandler
@@ -37,6 +38,8 @@ from hotplate.batch.report import ChunkReport, RowError
 from hotplate.errors import HotplateError, StoreConflictError, StoreUnavailableError, UnreadableFileError
 from hotplate.manifest.schema import encode
 from hotplate.runtime.loader import load_model
+from hotplate.tenants.usage import read_usage
+from tests.support.memory_dynamodb import MemoryDynamodb
 from tests.support.published import published
 from tests.support.template import RESOURCES
 
@@ -339,6 +342,15 @@ def doubled(body: bytes) -> bytes:
     return "".join(f"{2 * int(line)}\n" for line in body.decode().split() if line != "bad").encode()
 
 
+def counted(printed: str) -> dict[str, int]:
+    """Return what the ledger makes of the usage lines that were printed."""
+    usages = [usage for line in printed.splitlines() if (usage := read_usage(line))]
+    ledger = Ledger(MemoryDynamodb(), "ledger")
+    ledger.record(usages)
+    (day,) = ledger.days("acme", "1970-01-01", "2100-01-01")
+    return dict(day.counts)
+
+
 def line_formats(broken: bytes = b"broken") -> Formats:
     """Return how files of lines are read: one chunk for so many bytes."""
 
@@ -367,7 +379,7 @@ def double_lines(rows_at_once: int | None) -> Callable[..., ChunkReport]:
     """Return what predicts a chunk of lines, of which there is time for so many."""
 
     def predict(
-        source: Source, layout: Layout, chunk: Chunk, model: Any, sink: Sink, *, deadline: float
+        source: Source, layout: Layout, chunk: Chunk, model: Any, sink: Sink, *, deadline: float, **_: Any
     ) -> ChunkReport:
         lines = bytes(source.read(chunk.start, chunk.stop)).splitlines(keepends=True)
         now = lines[:rows_at_once]
@@ -375,6 +387,8 @@ def double_lines(rows_at_once: int | None) -> Callable[..., ChunkReport]:
         for row, line in enumerate(now, chunk.first_row):
             if line.strip() == b"bad":
                 errors.append(RowError(row, "no number", "x"))
+            elif line.strip() == b"fails":
+                errors.append(RowError(row, "the model failed on this row", again=True))
             else:
                 sink.write(b"%d\n" % (2 * int(line)))
         rest = None

@@ -108,7 +108,7 @@ def resume(
     stack: DeployedStack,
     as_json: bool,
 ) -> None:
-    """Take a run up again that failed, or was cancelled: what failed or is missing, and nothing else."""
+    """Take a run up again: what failed or is missing, or rows on which the model failed, and nothing else."""
     from hotplate_tools.batch.stack import batch_of
 
     console = Console(as_json=as_json)
@@ -185,5 +185,9 @@ def _report_words(report: dict[str, Any], saved: list[str]) -> str:
         f"  {report['seconds']} s ({rate:,.0f} rows/s)",
         f"  {usage['billed_ms']:,} ms billed, {usage['usd']:.6f} USD",
     ]
+    if again := report["resumable_rows"]:
+        lines.insert(
+            2, f"  on {again:,} the model failed: `hotplate batch resume {report['run']}` asks them again"
+        )
     lines += [f"  {each['key']}  {each['bytes']:,} bytes" for each in report["files"].values()]
     return "\n".join(lines + [f"  saved {path}" for path in saved])

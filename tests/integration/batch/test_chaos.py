@@ -10,9 +10,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from hotplate.tenants.usage import read_usage
-from tests.support.batch import doubled, lines_of, world
-from tests.support.memory_dynamodb import MemoryDynamodb
+from tests.support.batch import counted, doubled, lines_of, world
 from tests.support.raw_response import RawResponse
 
 if TYPE_CHECKING:
@@ -35,17 +33,6 @@ def check(batch: World, printed: str) -> None:
     assert counted(printed)["rows"] == ROWS
     assert counted(printed)["requests"] == batch.report()["usage"]["requests"]
     assert batch.queue.given_up == []
-
-
-def counted(printed: str) -> dict[str, int]:
-    """Return what the ledger makes of the usage lines that were printed."""
-    from hotplate.aws.ledger import Ledger
-
-    usages = [usage for line in printed.splitlines() if (usage := read_usage(line))]
-    ledger = Ledger(MemoryDynamodb(), "ledger")
-    ledger.record(usages)
-    (day,) = ledger.days("acme", "1970-01-01", "2100-01-01")
-    return dict(day.counts)
 
 
 @pytest.mark.parametrize("seed", range(3))

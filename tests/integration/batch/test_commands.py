@@ -158,6 +158,12 @@ def test_object_elsewhere_is_copied_and_one_that_lies_right_stays(made: World) -
         call("run", f"s3://{BUCKET}/{KEY}", "--model", "other")
 
 
+def test_report_says_how_rows_are_asked_again_on_which_the_model_failed(made: World, file: Path) -> None:
+    file.write_bytes(lines_of(5) + b"fails\nbad\n")
+    said = call("run", str(file), "--model", "affine").stdout
+    assert f"on 1 the model failed: `hotplate batch resume {made.run(KEY)['run']}` asks them again" in said
+
+
 def test_status_cancel_and_resume(made: World, file: Path) -> None:
     begun = json.loads(call("run", str(file), "--model", "affine", "--no-follow", "--json").stdout)
     assert json.loads(call("cancel", begun["run"], "--json").stdout)["state"] == "cancelled"

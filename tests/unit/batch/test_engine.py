@@ -303,7 +303,7 @@ def test_a_version_without_what_the_layout_names_is_refused() -> None:
 @pytest.mark.parametrize(
     ("inputs", "plan", "rows"),
     [
-        ((("x", "FP32", (-1, 3)),), {}, 4096),
+        ((("x", "FP32", (-1, 3)),), {}, 8192),
         ((("x", "FP32", (-1, 3)),), {"batch_size": 50}, 50),
         ((("x", "FP32", (-1, 784)),), {}, 334),
         ((("x", "FP32", (-1, 3_000_000)),), {}, 1),

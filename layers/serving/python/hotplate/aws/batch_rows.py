@@ -44,6 +44,7 @@ class Run(msgspec.Struct, frozen=True):
         round: How often it was taken up again.
         sent: Whether every piece of this round has its message, or is in the map's list.
         mapped: Whether this round is the state machine's.
+        is_again: Whether this round asks rows again, on which the model failed, of pieces that are done.
         holder, held_until: Who finishes it, and how long that is believed.
     """
 
@@ -70,6 +71,7 @@ class Run(msgspec.Struct, frozen=True):
     round: int = 0
     sent: bool = False
     mapped: bool = False
+    is_again: bool = False
     holder: str = ""
     held_until: int = 0
 
@@ -89,6 +91,10 @@ class Piece(msgspec.Struct, frozen=True):
         work: JSON of the chunk, as it was asked for.
         part, errors: Keys of what was written; "" for nothing.
         rows, predicted, bad: How many rows it has, how many have an answer, how many have none.
+        again: How many of the bad can be asked again.
+        asked, asked_in: How many were asked when last only those were on which the model had failed, and in
+            which round; else 0.
+        earlier: What the ledger counted of earlier rounds.
         remainder: JSON of what is left of the chunk; "" for nothing.
         reason: Why it failed.
         usage: What of it the ledger counts.
@@ -105,6 +111,10 @@ class Piece(msgspec.Struct, frozen=True):
     rows: int = 0
     predicted: int = 0
     bad: int = 0
+    again: int = 0
+    asked: int = 0
+    asked_in: int = 0
+    earlier: dict[str, int] = {}
     remainder: str = ""
     reason: str = ""
     usage: dict[str, Any] = {}

@@ -10,7 +10,8 @@
 splitting ──planned──▶ running ──hold──▶ finishing ──end──▶ succeeded | failed_chunks
     │                    │  ▲             │  ▲ │
     └──fail──▶ failed ◀──┼──┼─────────────┘  └─┘ held again, when who held it was killed
-                cancelled┘  └── again: a run that ended otherwise than well goes on
+                cancelled┘  └── again: a run that ended otherwise than well goes on; again_rows: one that
+                                 succeeded, but for rows on which its model failed
 ```
 
 Rules kept:
@@ -18,7 +19,8 @@ Rules kept:
 1. A step is one conditional write: of two that are taken at once one happens.
 2. A piece and the counts of its run are written in one transaction. Work that comes again finds its piece, so
    a piece is counted once, whatever is repeated, late, out of order or broken off.
-3. A piece that failed gives way only to a later `round`: `again` begins one.
+3. A piece that failed gives way only to a later `round`: `again` begins one. So does one that is done of
+   which rows are asked again: `again_rows` begins that.
 
 Source: Amazon DynamoDB Developer Guide, "Condition expressions", "Managing complex workflows with
 transactions".
@@ -138,6 +140,22 @@ class BatchTable:
             round=run.round + 1,
             failed=0,
             sent=False,
+            is_again=False,
+            reason="",
+            ended=0,
+            held_until=0,
+        )
+
+    def again_rows(self, run: Run, *, pieces: int) -> Run | None:
+        """Begin a round of a run that succeeded, in which so many pieces are asked again; None as `again`."""
+        return self._step(
+            run,
+            "#round = :round AND #state = :succeeded",
+            state="running",
+            round=run.round + 1,
+            done=run.done - pieces,
+            sent=False,
+            is_again=True,
             reason="",
             ended=0,
             held_until=0,
@@ -188,8 +206,13 @@ class BatchTable:
             for page in pages:
                 yield from (piece_of(item) for item in page["Items"])
 
-    def mark(self, run: Run, piece: Piece) -> bool:
+    def mark(self, run: Run, piece: Piece, was: Piece | None = None) -> bool:
         """Keep what became of a piece and count it; False if that was done before.
+
+        Args:
+            run: Whose it is.
+            piece: What is kept.
+            was: What it takes the place of, where rows of a piece that is done were asked again.
 
         Raises:
             StoreError: The table cannot be written; nothing was.
@@ -199,6 +222,9 @@ class BatchTable:
             counts |= {":failed": 1, ":round": piece.round}
         elif not piece.remainder:
             counts[":done"] = 1
+        if was is not None:
+            told = {":done": 1, ":predicted": piece.predicted - was.predicted, ":bad": piece.bad - was.bad}
+            counts |= told | {":round": piece.round}
         counts[":now"] = self.now()
         row = {"state": piece.state, "round": piece.round, "gone_at": run.gone_at}
         body = {"body": {"S": msgspec.json.encode(piece).decode()}}
@@ -208,15 +234,18 @@ class BatchTable:
             "Item": {**_key(run.id, _piece_key(piece.chunk, piece.piece)), **item},
             "ConditionExpression": "attribute_not_exists(pk) OR (#state = :was AND #round < :round)",
             "ExpressionAttributeNames": {"#state": "state", "#round": "round"},
-            "ExpressionAttributeValues": {":was": {"S": "failed"}, ":round": {"N": str(piece.round)}},
+            "ExpressionAttributeValues": {
+                ":was": {"S": was.state if was else "failed"},
+                ":round": {"N": str(piece.round)},
+            },
         }
         update = {
             "TableName": self._name,
             "Key": _key(run.id, "run"),
             "UpdateExpression": "SET updated = :now ADD " + ", ".join(f"{name} :{name}" for name in _COUNTED),
-            # What failed counts in its own round only: the next one counts from 0.
-            "ConditionExpression": "#round = :round" if piece.state == "failed" else "attribute_exists(pk)",
-            **({"ExpressionAttributeNames": {"#round": "round"}} if piece.state == "failed" else {}),
+            # What failed, or is asked again, counts in its own round only: the next one counts anew.
+            "ConditionExpression": "#round = :round" if ":round" in counts else "attribute_exists(pk)",
+            **({"ExpressionAttributeNames": {"#round": "round"}} if ":round" in counts else {}),
             "ExpressionAttributeValues": {name: {"N": str(count)} for name, count in counts.items()},
         }
         return self._transact([{"Put": put}, {"Update": update}])

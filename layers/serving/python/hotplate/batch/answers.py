@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["MAX_COLUMNS", "column_names", "is_spread", "specs_of", "unheld"]
+__all__ = ["MAX_COLUMNS", "column_names", "distinct", "is_spread", "specs_of", "unheld"]
 
 # Elements of an output that become columns of their own. Ours: the scores of some classes, not an embedding.
 MAX_COLUMNS = 64
+# Objects that are told apart one by one. Ours: so many comparisons take what a table of hashes does.
+_FEW = 32
 
 
 def specs_of(layout: Layout, manifest: Manifest) -> list[MetadataTensor]:
@@ -53,6 +55,27 @@ def column_names(layout: Layout, manifest: Manifest) -> list[str]:
     for spec in specs_of(layout, manifest):
         names += element_names(spec.name, spec.shape[1:]) if is_spread(spec) else [spec.name]
     return names
+
+
+def distinct(texts: Array) -> tuple[list[bytes], Array] | None:
+    """Return the different objects of an object array, and int32 [N], which of them each element is.
+
+    Told by where they lie, not by what is in them: most outputs of text are a few objects many times, and
+    equal ones that lie apart may be there twice. None if there are many.
+    """
+    flat = np.ascontiguousarray(texts).reshape(-1)
+    addresses = np.frombuffer(flat, np.intp)
+    places = np.full(len(flat), -1, np.int32)
+    found: list[bytes] = []
+    while len(flat):
+        at = int(places.argmin())
+        if places[at] >= 0:
+            return found, places
+        if len(found) == _FEW:
+            break
+        places[addresses == addresses[at]] = len(found)
+        found.append(flat[at])
+    return None
 
 
 def unheld(
@@ -76,8 +99,9 @@ def unheld(
 
 
 def _not_text(array: Array) -> list[int]:
-    # Most outputs of text are of few words.
-    wrong = {element for element in set(array.ravel().tolist()) if not _is_text(element)}
+    few = distinct(array)
+    elements = set(array.ravel().tolist()) if few is None else few[0]
+    wrong = {element for element in elements if not _is_text(element)}
     if not wrong:
         return []
     rows = array.reshape(len(array), -1).tolist()

@@ -10,7 +10,7 @@ import msgspec
 
 from hotplate.batch.layout import Chunk, Layout
 
-__all__ = ["Described", "Fault", "PieceAnswer", "PieceAsked"]
+__all__ = ["Before", "Described", "Fault", "PieceAnswer", "PieceAsked"]
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -27,6 +27,15 @@ class Described(msgspec.Struct, frozen=True):
     manifest: str
 
 
+class Before(msgspec.Struct, frozen=True):
+    """What came of a piece: keys and lengths in bytes of its part and of its errors."""
+
+    part: str
+    part_bytes: int
+    errors: str
+    errors_bytes: int
+
+
 class PieceAsked(msgspec.Struct, frozen=True, tag_field="ask", tag="piece"):
     """A piece of a chunk that is to be predicted.
 
@@ -36,6 +45,8 @@ class PieceAsked(msgspec.Struct, frozen=True, tag_field="ask", tag="piece"):
         key, etag, size: The object to read, its entity tag ("": whichever) and its length in bytes.
         layout: Of the file.
         chunk: What of it to predict.
+        careful: Whether its message came before, so that a process may have ended with it.
+        again: What came of it before; then only the rows are asked on which the model failed.
     """
 
     run: str
@@ -45,6 +56,8 @@ class PieceAsked(msgspec.Struct, frozen=True, tag_field="ask", tag="piece"):
     size: int
     layout: Layout
     chunk: Chunk
+    again: Before | None = None
+    careful: bool = False
 
 
 class PieceAnswer(msgspec.Struct, frozen=True):
@@ -52,7 +65,8 @@ class PieceAnswer(msgspec.Struct, frozen=True):
 
     Attributes:
         part, errors: Keys of what was written; "" for nothing.
-        rows, predicted, bad: As a `ChunkReport` has them.
+        rows, predicted, bad: As a `ChunkReport` has them; of a piece that is asked again, of the rows asked.
+        again: How many of the bad can be asked again.
         timings_ms: Of the engine, by stage.
         remainder: What there was no time for.
         bytes_in, bytes_out: That the piece has in the file, and its part.
@@ -72,6 +86,7 @@ class PieceAnswer(msgspec.Struct, frozen=True):
     init_ms: int
     memory_mb: int
     cold: bool
+    again: int = 0
 
 
 class Fault(msgspec.Struct, frozen=True):

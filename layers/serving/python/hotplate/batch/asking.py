@@ -11,7 +11,7 @@ Rules kept here:
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hotplate.batch.report import MAX_REASON
 from hotplate.errors import InferenceError, RequestError, StepUnavailableError
@@ -36,23 +36,38 @@ _HOPELESS = 16
 # What a function says of the one row that it was asked.
 _ONE_ROW = re.compile(r" of row 0\b|\[0\]")
 
-type Fault = tuple[str, str]
+
+class Fault(NamedTuple):
+    """Which field of a row is at fault, and why; `again` where another try may end otherwise."""
+
+    field: str
+    reason: str
+    again: bool = False
 
 
 class Asker:
     """Asks one model for some outputs of rows."""
 
-    def __init__(self, model: Model, features: Sequence[Feature], specs: Sequence[MetadataTensor]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        features: Sequence[Feature],
+        specs: Sequence[MetadataTensor],
+        *,
+        has_failed: bool = False,
+    ) -> None:
         """Keep what is asked.
 
         Args:
             model: What is asked.
             features: The inputs.
             specs: The outputs that are wanted.
+            has_failed: Whether the model failed on all of these rows before, so that it may again.
         """
         self._model, self._specs = model, specs
         self._datatypes = {feature.name: feature.datatype.name for feature in features}
         self._wanted = tuple(RequestOutput(spec.name, binary=True) for spec in specs)
+        self._has_failed = has_failed
         self._answered = False
         self._failed = 0
 
@@ -66,7 +81,7 @@ class Asker:
             InferenceError: The model fails on every row.
         """
         rows = len(next(iter(inputs.values())))
-        self._answered, self._failed = False, 0
+        self._answered, self._failed = self._has_failed, 0
         yield from self._ask(inputs, 0, rows)
         if not self._answered and self._failed == rows > 1:
             raise InferenceError(f"the model failed on each of {rows} rows")
@@ -116,7 +131,7 @@ class Asker:
             self._failed += 1
             if self._failed >= _HOPELESS and not self._answered:
                 raise fault
-            return "", "the model failed on this row"
+            return Fault("", "the model failed on this row", again=True)
         # What came is the row's own, so it is not repeated.
         reason = f"expected {fault.expected}, got another"
-        return _ONE_ROW.sub("", fault.what, count=1), reason[:MAX_REASON]
+        return Fault(_ONE_ROW.sub("", fault.what, count=1), reason[:MAX_REASON])

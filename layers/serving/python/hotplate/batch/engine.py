@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hotplate.batch.answers import specs_of, unheld
-from hotplate.batch.asking import Asker
+from hotplate.batch.asking import Asker, Fault
 from hotplate.batch.features import features_of
 from hotplate.batch.report import ChunkReport, RowError
+from hotplate.batch.rows import Group
 from hotplate.batch.stages import Ahead, Behind, Clock, share_heaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from hotplate.batch.features import Feature
     from hotplate.batch.layout import Chunk, Layout, Sink, Source
-    from hotplate.batch.rows import Block, Group
+    from hotplate.batch.rows import Block
     from hotplate.batch.write_tables import Writer
     from hotplate.manifest.schema import Manifest
     from hotplate.runtime.model import Model
@@ -36,13 +37,21 @@ __all__ = ["batch_rows_of", "predict_chunk"]
 # Rows in one run of the model where the plan says nothing: at most so many, whose inputs are so many bytes;
 # or so few where a row is text, or of any size. Ours: from here on no tabular model measured was faster with
 # more, and what a network makes of a megabyte of pictures fits beside it.
-DEFAULT_BATCH_ROWS = 4096
+DEFAULT_BATCH_ROWS = 8192
 DEFAULT_BATCH_BYTES = 2**20
 DEFAULT_TEXT_ROWS = 32
 
 
 def predict_chunk(
-    source: Source, layout: Layout, chunk: Chunk, model: Model, sink: Sink, *, deadline: float | None = None
+    source: Source,
+    layout: Layout,
+    chunk: Chunk,
+    model: Model,
+    sink: Sink,
+    *,
+    deadline: float | None = None,
+    only: Sequence[int] | None = None,
+    careful: bool = False,
 ) -> ChunkReport:
     """Write the predictions of a chunk's rows to `sink`, a part that `join.finish` takes.
 
@@ -54,6 +63,8 @@ def predict_chunk(
         sink: Gets the part.
         deadline: By `time.monotonic()`; what is not done by then is the report's `remainder`. One block of
             rows is done in any case.
+        only: Numbers of the rows to ask, on which the model failed before; the report is of these. None: all.
+        careful: Whether a process ended before while it did this, so that a child tries to read first.
 
     Raises:
         UnreadableFileError: The bytes are not what the layout says.
@@ -65,10 +76,12 @@ def predict_chunk(
     clock = Clock()
     features = features_of(layout, model.manifest)
     writer = _writer(source, layout, model, sink)
-    work = _Work(layout, model, features, writer, clock)
+    work = _Work(layout, model, features, writer, clock, only)
     with (
         Ahead(
-            clock.timed("decode", _blocks(clock.reading(source), layout, chunk, features, model))
+            clock.timed(
+                "decode", _blocks(clock.reading(source), layout, chunk, features, model, careful=careful)
+            )
         ) as blocks,
         Behind(clock.timed_call("encode", work.encode)) as behind,
     ):
@@ -81,7 +94,8 @@ def predict_chunk(
         behind.close()
     with clock.stage("encode"):
         writer.finish()
-    rows = chunk.rows - (remainder.rows if remainder else 0)
+    end = remainder.first_row if remainder else chunk.first_row + chunk.rows
+    rows = end - chunk.first_row if only is None else sum(row < end for row in only)
     errors = tuple(sorted(work.errors, key=lambda error: error.row))
     return ChunkReport(rows, rows - len(errors), len(errors), errors, clock.seconds(), remainder)
 
@@ -103,11 +117,18 @@ class _Work:
     """The stages of one chunk and what they have found."""
 
     def __init__(
-        self, layout: Layout, model: Model, features: list[Feature], writer: Writer, clock: Clock
+        self,
+        layout: Layout,
+        model: Model,
+        features: list[Feature],
+        writer: Writer,
+        clock: Clock,
+        only: Sequence[int] | None,
     ) -> None:
         self._layout, self._writer, self._clock = layout, writer, clock
         self._specs = specs_of(layout, model.manifest)
-        self._asker = Asker(model, features, self._specs)
+        self._asker = Asker(model, features, self._specs, has_failed=only is not None)
+        self._only = only
         self._longest_s = 0.0
         self._blocks = 0
         self.errors: list[RowError] = []
@@ -123,16 +144,26 @@ class _Work:
     ) -> None:
         """Ask for a block's rows."""
         started = time.monotonic()
-        self.errors.extend(block.errors)
+        if self._only is None:
+            self.errors.extend(block.errors)
         with self._clock.stage("predict"):
-            for group in block.groups:
+            for group in self._groups(block):
                 for low, high, found in self._asker.ask(group.inputs):
-                    if isinstance(found, tuple):
-                        self.errors.append(block.error(int(group.places[low]), found[1], found[0]))
+                    if isinstance(found, Fault):
+                        place = int(group.places[low])
+                        self.errors.append(block.error(place, found.reason, found.field, again=found.again))
                     else:
                         behind.put((block, group, low, high, found))
         self._blocks += 1
         self._longest_s = max(self._longest_s, time.monotonic() - started)
+
+    def _groups(self, block: Block) -> Iterator[Group]:
+        """Yield the rows to ask; of those that are wanted alone as many as there are."""
+        for group in block.groups:
+            if self._only is None:
+                yield group
+            elif len(at := np.flatnonzero(np.isin(block.first_row + group.places, self._only))):
+                yield Group(group.places[at], {name: array[at] for name, array in group.inputs.items()})
 
     def encode(self, answered: tuple[Block, Group, int, int, dict[str, np.ndarray]]) -> None:
         """Write the answers of some rows."""
@@ -160,7 +191,7 @@ def _writer(source: Source, layout: Layout, model: Model, sink: Sink) -> Writer:
 
 
 def _blocks(
-    source: Source, layout: Layout, chunk: Chunk, features: list[Feature], model: Model
+    source: Source, layout: Layout, chunk: Chunk, features: list[Feature], model: Model, *, careful: bool
 ) -> Iterator[Block]:
     # Each format's reader is imported by who needs it.
     rows = batch_rows_of(layout, model.manifest, features)
@@ -177,7 +208,7 @@ def _blocks(
     if layout.format == "parquet":
         from hotplate.batch.read_parquet import read_parquet
 
-        return read_parquet(source, layout, chunk, features, rows)
+        return read_parquet(source, layout, chunk, features, rows, careful=careful)
     if layout.format == "zip":
         from hotplate.batch.read_zip import read_zip
 

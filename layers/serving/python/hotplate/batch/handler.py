@@ -1,6 +1,6 @@
 """What a model's function does with files: reads a piece, predicts it with the loaded model, writes the part.
 
-A part's name is the digest of what was asked and of what was left over, so whoever does the same again writes
+A part's name is the digest of what was asked, set aside and left over, so whoever does the same again writes
 the same bytes to the same place, and who got further writes to another.
 """
 
@@ -13,11 +13,12 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+import numpy as np
 
 from hotplate.aws.batch_files import ObjectSource
 from hotplate.batch.asked import Described, PieceAnswer, PieceAsked
 from hotplate.batch.engine import predict_chunk
-from hotplate.batch.report import encode_errors
+from hotplate.batch.report import decode_errors, encode_errors
 from hotplate.errors import ModelNotFoundError
 from hotplate.manifest.schema import encode
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hotplate.aws.s3_reader import S3Reader
-    from hotplate.batch.report import ChunkReport
+    from hotplate.batch.report import ChunkReport, RowError
     from hotplate.runtime.model import Model
 
 __all__ = ["BatchHandler", "LambdaContext"]
@@ -118,21 +119,13 @@ class BatchHandler:
     ) -> PieceAnswer:
         started = time.monotonic()
         left_s = context.get_remaining_time_in_millis() / 1000
-        part = io.BytesIO()
         reader = self._open_reader(max(1.0, left_s))
         try:
-            source = ObjectSource(reader, piece.key, size=piece.size, etag=piece.etag)
-            report = self._predict_chunk(
-                source,
-                piece.layout,
-                piece.chunk,
-                model,
-                part,
-                deadline=started + min(_LONGEST_S, max(0.0, left_s - _WRITING_S)),
-            )
+            deadline = started + min(_LONGEST_S, max(0.0, left_s - _WRITING_S))
+            report, bad, body = self._predicted(piece, model, reader, deadline)
         finally:
             reader.close()
-        body, errors = part.getvalue(), encode_errors(report.errors)
+        errors = encode_errors(bad)
         name = _name(piece, report)
         written = {kind: f"work/{piece.run}/{kind}/{name}" for kind in ("parts", "errors")}
         self._parts.put(written["parts"], body)
@@ -145,14 +138,53 @@ class BatchHandler:
             predicted=report.predicted,
             bad=report.failed,
             timings_ms={stage: round(seconds * 1000, 1) for stage, seconds in report.seconds.items()},
-            remainder=report.remainder,
+            # What of a piece is not asked again stays set aside, as it was.
+            remainder=None if piece.again else report.remainder,
             bytes_in=_length(piece.chunk) - (_length(report.remainder) if report.remainder else 0),
             bytes_out=len(body),
             billed_ms=math.ceil((time.monotonic() - started) * 1000) + math.ceil(init_ms),
             init_ms=math.ceil(init_ms),
             memory_mb=int(context.memory_limit_in_mb),
             cold=init_ms > 0,
+            again=sum(error.again for error in bad),
         )
+
+    def _predicted(
+        self, piece: PieceAsked, model: Model, reader: S3Reader, deadline: float
+    ) -> tuple[ChunkReport, tuple[RowError, ...], bytes]:
+        """Return what became of the rows asked, which of the piece are set aside, and the part."""
+        before = piece.again
+        bad: tuple[RowError, ...] = ()
+        if before is not None:
+            errors = ObjectSource(reader, before.errors, size=before.errors_bytes)
+            bad = decode_errors(errors.read(0, before.errors_bytes))
+        only = None if before is None else [error.row for error in bad if error.again]
+        source = ObjectSource(reader, piece.key, size=piece.size, etag=piece.etag)
+        part = io.BytesIO()
+        report = self._predict_chunk(
+            source,
+            piece.layout,
+            piece.chunk,
+            model,
+            part,
+            deadline=deadline,
+            only=only,
+            careful=piece.careful,
+        )
+        if before is None or only is None:
+            return report, report.errors, part.getvalue()
+        from hotplate.batch.merge import merged
+
+        end = report.remainder.first_row if report.remainder else piece.chunk.first_row + piece.chunk.rows
+        told = {error.row: error for error in report.errors}
+        mended = {row for row in only if row < end and row not in told}
+        rows = np.array([error.row for error in bad])
+        places = [row - piece.chunk.first_row - int(np.searchsorted(rows, row)) for row in sorted(mended)]
+        old = ObjectSource(reader, before.part, size=before.part_bytes)
+        body = bytes(old.read(0, before.part_bytes))
+        if mended:
+            body = merged(piece.layout, body, part.getvalue(), places)
+        return report, tuple(told.get(error.row, error) for error in bad if error.row not in mended), body
 
 
 def _length(chunk: Any) -> int:
@@ -160,5 +192,7 @@ def _length(chunk: Any) -> int:
 
 
 def _name(piece: PieceAsked, report: ChunkReport) -> str:
-    told = msgspec.json.encode([piece.chunk, report.remainder])
+    # Which rows a model fails on may differ from one time to the next.
+    before = piece.again.part if piece.again else ""
+    told = msgspec.json.encode([piece.chunk, report.remainder, report.errors, before])
     return f"{piece.chunk.number:09d}-{hashlib.sha256(told).hexdigest()[:16]}"

@@ -8,7 +8,7 @@ import msgspec
 
 from hotplate.batch.layout import Chunk
 
-__all__ = ["ChunkReport", "RowError", "encode_errors"]
+__all__ = ["ChunkReport", "RowError", "decode_errors", "encode_errors"]
 
 # Characters of a reason. Ours: enough to find the fault, too few to hold a row.
 MAX_REASON = 300
@@ -24,12 +24,14 @@ class RowError(msgspec.Struct, frozen=True, omit_defaults=True):
         reason: What was expected, and of which kind what came was; never the row's own values.
         field: The column, member or tensor, if one is at fault.
         file: Of an archive: the file's name.
+        again: Whether it can be asked again as it is: the model failed on it, and did not refuse it.
     """
 
     row: Annotated[int, msgspec.Meta(ge=0)]
     reason: str
     field: str = ""
     file: str = ""
+    again: bool = False
 
 
 class ChunkReport(msgspec.Struct, frozen=True):
@@ -54,3 +56,8 @@ class ChunkReport(msgspec.Struct, frozen=True):
 def encode_errors(errors: tuple[RowError, ...]) -> bytes:
     """Return one JSON object a line, in the order given: what `errors.jsonl` is joined of."""
     return msgspec.json.Encoder().encode_lines(errors)
+
+
+def decode_errors(lines: bytes | memoryview) -> tuple[RowError, ...]:
+    """Return what `encode_errors` wrote."""
+    return tuple(msgspec.json.Decoder(RowError).decode_lines(lines))

@@ -55,11 +55,10 @@ class Block:
     errors: list[RowError] = field(default_factory=list)
     names: Sequence[str] = ()
 
-    def error(self, place: int, reason: str, at: str) -> RowError:
-        """Return what is told of a row that is set aside, and at which field."""
-        return RowError(
-            self.first_row + place, reason, at, self.names[place][:MAX_NAME] if self.names else ""
-        )
+    def error(self, place: int, reason: str, at: str, *, again: bool = False) -> RowError:
+        """Return what is told of a row that is set aside, at which field, and whether to ask it again."""
+        file = self.names[place][:MAX_NAME] if self.names else ""
+        return RowError(self.first_row + place, reason, at, file, again)
 
 
 def others(rows: int, bad: Collection[int]) -> Array:

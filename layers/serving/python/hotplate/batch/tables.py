@@ -23,6 +23,7 @@ __all__ = [
     "TEXT",
     "ArrowError",
     "arrow_faults",
+    "bits_of",
     "bytes_of",
     "nulls_of",
     "numbers_of",
@@ -64,6 +65,11 @@ def arrow_faults() -> Iterator[None]:
 def type_words(kind: DataType) -> str:
     """Return a type as Arrow calls it, e.g. `Utf8`."""
     return str(kind).strip().removeprefix("arro3.core.DataType<").removesuffix(">")
+
+
+def bits_of(kind: DataType) -> int:
+    """Return how many bits an element of a type takes; 0 if it may be any."""
+    return 1 if DataType.is_boolean(kind) else kind.bit_width or 0
 
 
 def whole(column: arrow.ChunkedArray) -> arrow.Array:

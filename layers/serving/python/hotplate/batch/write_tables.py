@@ -18,7 +18,7 @@ from arro3.core import DataType
 from arro3.io import write_csv, write_ndjson, write_parquet
 from numpy.lib import format as npy
 
-from hotplate.batch.answers import is_spread, specs_of
+from hotplate.batch.answers import distinct, is_spread, specs_of
 from hotplate.batch.features import element_names
 from hotplate.batch.layout import Dialect
 from hotplate.batch.tables import TEXT, text_array
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hotplate.manifest.schema import Manifest
     from hotplate.protocol.types import MetadataTensor
 
-__all__ = ["Writer", "writer_of"]
+__all__ = ["Writer", "array_bytes", "parquet_bytes", "writer_of"]
 
 
 class Writer(Protocol):
@@ -146,22 +146,23 @@ class _ParquetWriter:
 
     def finish(self) -> None:
         """Write the part, of one row group."""
-        buffer = io.BytesIO()
-        table = arrow.Table.from_batches(self._batches, schema=self._schema)
-        write_parquet(
-            table,
-            buffer,
-            compression="snappy",
-            max_row_group_size=max(1, table.num_rows),
-            skip_arrow_metadata=True,
-            dictionary_enabled=False,
-            column_dictionary_enabled={
-                field.name: True
-                for field in map(self._schema.field, range(len(self._schema)))
-                if field.type == TEXT
-            },
-        )
-        self._sink.write(buffer.getvalue())
+        self._sink.write(parquet_bytes(arrow.Table.from_batches(self._batches, schema=self._schema)))
+
+
+def parquet_bytes(table: arrow.Table) -> bytes:
+    """Return a part, of one row group."""
+    buffer = io.BytesIO()
+    fields = map(table.schema.field, range(table.num_columns))
+    write_parquet(
+        table,
+        buffer,
+        compression="snappy",
+        max_row_group_size=max(1, table.num_rows),
+        skip_arrow_metadata=True,
+        dictionary_enabled=False,
+        column_dictionary_enabled={field.name: True for field in fields if field.type == TEXT},
+    )
+    return buffer.getvalue()
 
 
 class _ArraysWriter:
@@ -180,13 +181,18 @@ class _ArraysWriter:
         arrays = {"row": np.concatenate([np.empty(0, np.int64), *self._parts["row"]])}
         for spec in self._specs:
             arrays[spec.name] = _joined(self._parts[spec.name], spec)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for name, array in arrays.items():
-                # Of no date, so that the same rows give the same bytes.
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                    npy.write_array(member, array, allow_pickle=False)
-        self._sink.write(buffer.getvalue())
+        self._sink.write(array_bytes(arrays))
+
+
+def array_bytes(arrays: Mapping[str, Array]) -> bytes:
+    """Return a part of arrays."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            # Of no date, so that the same rows give the same bytes.
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _joined(parts: list[Array], spec: MetadataTensor) -> Array:
@@ -231,7 +237,8 @@ def _flat_columns(array: Array, spec: MetadataTensor, lists: Any) -> list[arrow.
 
 def _elements(array: Array) -> arrow.Array:
     if array.dtype.hasobject:
-        return text_array(array.tolist())
+        few = distinct(array)
+        return text_array(array.tolist()) if few is None else text_array(few[0]).take(arrow.Array(few[1]))
     if array.dtype.kind == "b":  # of which arro3 takes no array
         return arrow.Array(array.tolist(), type=DataType.bool())
     return arrow.Array(_plain(np.ascontiguousarray(array)))
