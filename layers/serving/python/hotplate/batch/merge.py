@@ -42,7 +42,7 @@ def merged(layout: Layout, part: bytes, more: bytes, before: Sequence[int]) -> b
     """
     if layout.format == "parquet":
         return _merged_parquet(part, more, before)
-    if layout.format in ("npy", "npz"):
+    if layout.written == "npz":
         return _merged_arrays(part, more)
     rows, added = (_records(each, layout) for each in (part, more))
     if len(added) != len(before):
