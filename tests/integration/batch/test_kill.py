@@ -74,6 +74,8 @@ class Cloud:
             "HOTPLATE_BATCH_TABLE": "BatchTable",
             "HOTPLATE_BATCH_QUEUE_URL": self.queue,
             "HOTPLATE_BATCH_FAILED_QUEUE_ARN": "arn:aws:sqs:us-east-1:1:given-up",
+            "HOTPLATE_BATCH_MAP_ABOVE_CHUNKS": "1000",
+            "HOTPLATE_BATCH_MAP_ARN": "arn:aws:states:us-east-1:1:stateMachine:batch",
             "HOTPLATE_DATA_BUCKET": BUCKET,
         }
         self._log, self._chance = log, chance
