@@ -2,10 +2,10 @@
 
 hotplate's loop and another one, each in a process of its own, asked by turns, always by the likeliest token:
 
-| against | runs | threads |
-|---|---|---|
-| `genai` | onnxruntime-genai's loop, the same graph out of the same folder; its words must be ours | 1 |
-| `llama` | llama.cpp by llama-cpp-python, the GGUF file that the graph was made of; rounds otherwise, so its words may differ | 2 |
+| against | runs | threads | words |
+|---|---|---|---|
+| `genai` | onnxruntime-genai's loop, the same graph out of the same folder | 1 | the same |
+| `llama` | llama.cpp by llama-cpp-python, the GGUF file that the graph was made of | 2 | may differ |
 
 Processor time is told beside the clock's, because it says the same on a busy machine.
 """

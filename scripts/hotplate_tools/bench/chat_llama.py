@@ -1,4 +1,4 @@
-"""llama.cpp's loop by llama-cpp-python: `python chat_llama.py FILE IDS THREADS`, then a number of tokens a line.
+"""llama.cpp's loop: `python chat_llama.py FILE IDS THREADS`, then a number of tokens a line.
 
 Its cheapest way: a token is evaluated and the likeliest next one is looked up in its logits, without its
 samplers. Runs in its own environment; standard library and that package with its NumPy only.

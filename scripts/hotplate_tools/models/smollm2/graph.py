@@ -65,7 +65,13 @@ class _Builder:
 
     def product(self, value: str, parts: list[str], matrix: Packed, name: str) -> str:
         rows, blocks = matrix.scales.shape
-        sizes = {"N": rows, "K": blocks * BLOCK, "bits": matrix.bits, "block_size": BLOCK, "accuracy_level": _INT8}
+        sizes = {
+            "N": rows,
+            "K": blocks * BLOCK,
+            "bits": matrix.bits,
+            "block_size": BLOCK,
+            "accuracy_level": _INT8,
+        }
         return self.add("MatMulNBits", [value, *parts], name, **sizes)
 
 
@@ -85,13 +91,15 @@ def write_graph(shape: Shape, weights: Mapping[str, Any], file: Path) -> None:
 
     Args:
         shape: Of the network.
-        weights: `embedding`, which is the last product too, in blocks or float32; `norm`; and of each layer `{n}.input_norm`,
-            `{n}.qkv`, `{n}.output`, `{n}.gate_up`, `{n}.down`, `{n}.post_norm`.
+        weights: `embedding`, which is the last product too, in blocks or float32; `norm`; and of each layer
+            `{n}.input_norm`, `{n}.qkv`, `{n}.output`, `{n}.gate_up`, `{n}.down`, `{n}.post_norm`.
         file: Name of the graph.
     """
     make = _Builder()
     table = weights["embedding"]
-    parts = make.packed("embedding", table) if isinstance(table, Packed) else [make.constant("embedding", table)]
+    parts = (
+        make.packed("embedding", table) if isinstance(table, Packed) else [make.constant("embedding", table)]
+    )
     _lengths(make)
     make.constant("cos", shape.rotations()[0])
     make.constant("sin", shape.rotations()[1])

@@ -31,7 +31,19 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["DATA", "GGUF", "NOTE", "SEED", "build", "compare", "evaluate", "export", "golden", "prepare", "write_form"]
+__all__ = [
+    "DATA",
+    "GGUF",
+    "NOTE",
+    "SEED",
+    "build",
+    "compare",
+    "evaluate",
+    "export",
+    "golden",
+    "prepare",
+    "write_form",
+]
 
 DATA = (
     Package(
