@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import hotplate_tools.bench.chat_genai
 import hotplate_tools.bench.chat_llama
 import hotplate_tools.bench.chat_ours
+from hotplate_tools.bench.child import Child
 from hotplate_tools.environments import cache_root, ensure
 from hotplate_tools.failures import FailedError
 from hotplate_tools.models.smollm2.train import DATA, GGUF
@@ -140,8 +140,8 @@ def bench_chat(against: str, *, rounds: int, console: Console) -> ChatBench:
         for name in ("model.onnx", "model.onnx.data", "tokenizer.json", "generation.json"):
             shutil.copy(source / name, folder / name)
         program, threads = hotplate_tools.bench.chat_ours.__file__, str(rival.threads)
-        ours = _Child(stack, [sys.executable, program, scratch, QUESTION, threads])
-        other = _Child(stack, [str(binaries / "python"), *_command(against, folder, ours.said["ids"])])
+        ours = Child(stack, [sys.executable, program, scratch, QUESTION, threads])
+        other = Child(stack, [str(binaries / "python"), *_command(against, folder, ours.said["ids"])])
         loops = [Loop(child.said["load_ms"], 0) for child in (ours, other)]
         with console.step(f"Asking both by turns, {rounds} times"):
             words = [_turns((ours, other), loops, number) for number in range(rounds)]
@@ -232,45 +232,15 @@ def _figures(loop: Loop) -> dict[str, float]:
     }
 
 
-class _Child:
-    """A loop in a process; `said` is what it said last."""
-
-    def __init__(self, stack: ExitStack, command: list[str]) -> None:
-        self._process = stack.enter_context(
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        )
-        stack.callback(self._pipe(self._process.stdin).close)
-        self.said = self._read()
-
-    def ask(self) -> dict[str, Any]:
-        pipe = self._pipe(self._process.stdin)
-        pipe.write(f"{TOKENS}\n")
-        pipe.flush()
-        self.said = self._read()
-        return self.said
-
-    def _read(self) -> dict[str, Any]:
-        line = self._pipe(self._process.stdout).readline()
-        if not line:
-            raise FailedError(f"a loop ended with code {self._process.wait()}; what it said is above")
-        said: dict[str, Any] = json.loads(line)
-        return said
-
-    @staticmethod
-    def _pipe(pipe: IO[str] | None) -> IO[str]:
-        assert pipe is not None  # noqa: S101 - both were asked for
-        return pipe
-
-
-def _turns(children: Sequence[_Child], loops: Sequence[Loop], number: int) -> list[list[int]]:
+def _turns(children: Sequence[Child], loops: Sequence[Loop], number: int) -> list[list[int]]:
     """Ask both, who is first by turns; return their tokens."""
     order = list(zip(children, loops, strict=True))
     said = [_turn(child, loop) for child, loop in (order if number % 2 else reversed(order))]
     return [each["ids"] for each in said]
 
 
-def _turn(child: _Child, loop: Loop) -> dict[str, Any]:
-    said = child.ask()
+def _turn(child: Child, loop: Loop) -> dict[str, Any]:
+    said = child.ask(TOKENS)
     loop.first_ms.append(said["first_ms"])
     loop.rate.append((TOKENS - 1) / said["rest_s"])
     loop.cpu_rate.append((TOKENS - 1) / said["rest_cpu_s"])

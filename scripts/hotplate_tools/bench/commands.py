@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -173,6 +173,36 @@ def first_token(forms: tuple[str, ...], rounds: int, link_mbps: float | None, *,
     wanted = forms or ("four-bits", "mixed", "float-table")
     seen = bench_first_token(wanted, rounds=rounds, mbps=link_mbps, console=console)
     console.result(first_token_data(seen), first_token_text(seen))
+
+
+@bench.command()
+@click.option(
+    "--model",
+    "names",
+    multiple=True,
+    type=click.Choice(["resnet50", "minilm", "smollm2"]),
+    help="Else all three.",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["cuda", "cpu"]),
+    default="cuda",
+    show_default=True,
+    help="What is held against the processor; cpu tries the bench where no GPU is.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Of both by turns.")
+@as_json_option
+def gpu(names: tuple[str, ...], provider: Literal["cuda", "cpu"], rounds: int, *, as_json: bool) -> None:
+    """Time models on this machine's GPU against its processor; what is needed is installed at first use.
+
+    Exit code 3 where there is no GPU.
+    """
+    from hotplate_tools.bench.gpu import NAMES, bench_gpu, gpu_data, gpu_text
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    seen = bench_gpu(names or NAMES, provider, rounds=rounds, console=console)
+    console.result(gpu_data(seen), gpu_text(seen))
 
 
 @bench.command()

@@ -85,11 +85,10 @@ def filled(s3: Any, sagemaker: Any, formation: Any) -> Made:
         s3.put_object(Bucket="models", Key=key, Body=body)
     sagemaker.create_model(ModelName="m", ExecutionRoleArn="arn:aws:iam::123456789012:role/r")
     document = template()
-    # Of a parameter that was never given, moto knows no previous value.
-    given = [
-        {"ParameterKey": name, "ParameterValue": str(each["Default"])}
-        for name, each in document["Parameters"].items()
-    ]
+    # Of a parameter that was never given, moto knows no previous value; nor does it know newer instances.
+    values = {name: str(each["Default"]) for name, each in document["Parameters"].items()}
+    values["GpuInstanceType"] = "ml.m5.large"
+    given = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
     formation.create_stack(StackName=STACK, TemplateBody=json.dumps(document), Parameters=given)
     return Made(version, sagemaker, formation)
 
@@ -283,8 +282,8 @@ class Failing:
         return told
 
     def get_waiter(self, name: str) -> Any:
-        from botocore.waiter import WaiterModel, create_waiter_with_client
         from botocore.session import get_session
+        from botocore.waiter import WaiterModel, create_waiter_with_client
 
         model = get_session().get_waiter_model("cloudformation")
         return create_waiter_with_client(
@@ -307,7 +306,7 @@ def test_an_update_that_fails_says_why_in_cloudformations_words(made: Made) -> N
 def test_an_update_that_is_not_taken_says_so(made: Made) -> None:
     stack = gpu_stack(DeployedStack(STACK))
     made.formation.delete_stack(StackName=STACK)
-    with pytest.raises(FailedError, match="the stack prod: .*ValidationError"):
+    with pytest.raises(FailedError, match=r"the stack prod: .*ValidationError"):
         stack.update({"GpuMode": "async"})
 
 
@@ -329,25 +328,27 @@ def test_started_it_answers_and_stopped_it_does_not(tmp_path: Path, monkeypatch:
     clients = [DeployedStack(STACK, url).client(name) for name in ("s3", "sagemaker", "cloudformation")]
     made = filled(*clients)
     try:
-        with container(tmp_path, url, made.version, HOTPLATE_TIER="sagemaker-realtime") as running:
-            with local_runtime(LocalRuntime(made.sagemaker, clients[0], running.url, print)) as runtime:
-                running.wait_ready()
-                start(made, "--mode", "realtime", "--endpoint", url)
-                (endpoint,) = run("status", "--endpoint", url)["endpoints"]
-                client = boto3.client(
+        with (
+            container(tmp_path, url, made.version, HOTPLATE_TIER="sagemaker-realtime") as running,
+            local_runtime(LocalRuntime(made.sagemaker, clients[0], running.url, print)) as runtime,
+        ):
+            running.wait_ready()
+            start(made, "--mode", "realtime", "--endpoint", url)
+            (endpoint,) = run("status", "--endpoint", url)["endpoints"]
+            client = boto3.client(
                     "sagemaker-runtime", REGION, endpoint_url=runtime.url,
                     aws_access_key_id="test", aws_secret_access_key="test",
                 )  # fmt: skip
-                tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}
-                asked = {
-                    "EndpointName": endpoint["name"],
-                    "ContentType": "application/json",
-                    "Body": json.dumps({"inputs": [tensor]}),
-                }
-                answer = json.loads(client.invoke_endpoint(**asked)["Body"].read())
-                assert answer["outputs"][0]["data"] == [2.0, 4.0, 6.0]
-                assert run("stop", "--endpoint", url)["endpoints"] == [endpoint["name"]]
-                with pytest.raises(ClientError, match="not found"):
-                    client.invoke_endpoint(**asked)
+            tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}
+            asked = {
+                "EndpointName": endpoint["name"],
+                "ContentType": "application/json",
+                "Body": json.dumps({"inputs": [tensor]}),
+            }
+            answer = json.loads(client.invoke_endpoint(**asked)["Body"].read())
+            assert answer["outputs"][0]["data"] == [2.0, 4.0, 6.0]
+            assert run("stop", "--endpoint", url)["endpoints"] == [endpoint["name"]]
+            with pytest.raises(ClientError, match="not found"):
+                client.invoke_endpoint(**asked)
     finally:
         server.stop()
