@@ -1,8 +1,8 @@
 """What is a GPU worth? `hotplate bench gpu`.
 
 ResNet-50, an encoder of MiniLM's size and smollm2, each in two processes that are asked by turns: one on
-CUDA, in the environment that the container of SageMaker has, one on the processor, all of it. Input and answer
-are copied each time, as in the container. A side that was to be on CUDA and is not ends the bench.
+CUDA, in the environment that the container of SageMaker has, one on the processor, all of it. Input and
+answer are copied each time, as in the container. A side that was to be on CUDA and is not ends the bench.
 
 Source: ONNX Runtime documentation, "CUDA Execution Provider"; NVIDIA, `nvidia-smi`.
 """
