@@ -1,8 +1,8 @@
 """One side of `hotplate bench gpu`: `python gpu_side.py JOB`, then a turn a line.
 
 JOB is JSON: `kind` (`graph` or `text`), `path` of a graph's file or of a text model's folder, `provider`
-(`cuda` or `cpu`), `threads`. Says in its first line what it runs on; then each line names the rows of a batch,
-or the tokens of an answer. Runs in the container's environment, with hotplate's own package on the path.
+(`cuda` or `cpu`), `threads`. Says in its first line what it runs on; then each line names the rows of a
+batch, or the tokens of an answer. Runs in the container's environment, with hotplate's package on the path.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ def _graph(session: Session) -> Callable[[int], dict[str, Any]]:
 def _text(session: Session) -> Callable[[int], dict[str, Any]]:
     from hotplate.runtime.cached import CachedGraph
 
-    graph = CachedGraph(session, PROMPT * 4)
-    ids = np.random.default_rng(1).integers(0, 1000, PROMPT).tolist()
+    graph = CachedGraph(session, PROMPT * 2)
+    words = session.output_shapes["logits"][-1]
+    ids = np.random.default_rng(1).integers(0, words, PROMPT).tolist()
 
     def turn(tokens: int) -> dict[str, Any]:
         graph.forget()
