@@ -165,9 +165,11 @@ def _written(form: str, console: Console) -> Path:
         if done.returncode:
             said = "\n".join(done.stderr.splitlines()[-6:])
             raise FailedError(f"the form {form} could not be written:\n{said}")
-        # The published form's golden rows hold for the others too, or they are refused.
-        for name in ("model.yaml", "golden.jsonl", "card.md"):
+        for name in ("model.yaml", "card.md"):
             shutil.copy(source / name, made / name)
+        # The first, France; a smaller form may have lost the others.
+        with (source / "golden.jsonl").open("rb") as rows:
+            (made / "golden.jsonl").write_bytes(rows.readline())
         made.rename(folder)
     return folder
 

@@ -6,12 +6,14 @@ import json
 import time
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import click
 import pytest
 from botocore.exceptions import ClientError
+from botocore.waiter import WaiterModel, create_waiter_with_client
 from click.testing import CliRunner
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
@@ -178,20 +180,20 @@ def test_stopping_ends_it_and_twice_is_as_good_as_once(made: Made) -> None:
     assert run("stop") == {"dry_run": False, "parameters": {}, "endpoints": [], "resets": False}
 
 
-def test_what_the_sweeper_ended_is_told_and_started_again(made: Made) -> None:
-    start(made)
-    sweep(Leases(made.sagemaker, STACK), time.time() + 9 * HOUR)
-    assert run("status")["is_ended"] is True
-    assert start(made)["resets"] is True
-    assert len(made.names()) == 1
-    assert run("status")["is_ended"] is False
-
-
-def test_the_same_lease_again_is_deployed_again(made: Made) -> None:
+def test_what_the_sweeper_ended_is_told_and_the_stack_learns_it_before_the_next_start(made: Made) -> None:
+    """Moto takes no resource out of a stack when its condition ends, so what it is asked is looked at."""
     start(made, "--until", "2098-01-01T00:00:00Z")
-    made.sagemaker.delete_endpoint(EndpointName=made.names()[0])
-    assert start(made, "--until", "2098-01-01T00:00:00Z")["parameters"] == {}
-    assert len(made.names()) == 1
+    sweep(Leases(made.sagemaker, STACK), time.time() + 100 * 365 * 24 * HOUR)
+    assert run("status")["is_ended"] is True
+    recorder = Recorder(made.formation)
+    stack = replace(gpu_stack(DeployedStack(STACK)), cloudformation=recorder)
+    # The same lease once more: nothing is new, and yet all has to be deployed.
+    deadline = datetime(2098, 1, 1, tzinfo=UTC).timestamp()
+    wanted = manage.Wanted("affine", made.version.settings.version, "live", "async", deadline, 10)
+    change = manage.plan_start(stack, wanted)
+    assert (change.parameters, change.resets) == ({}, True)
+    manage.start(stack, change, Console(as_json=True))
+    assert recorder.updates == [{"GpuMode": "off"}, {"GpuMode": "async"}]
 
 
 def test_a_second_one_is_refused_while_the_first_runs(made: Made) -> None:
@@ -264,14 +266,45 @@ def test_an_older_stack_is_told_apart(made: Made) -> None:
         gpu_stack(DeployedStack("none"))
 
 
-class Failing:
-    """A client of CloudFormation whose updates fail, as the first lines of its events say."""
+class Formation:
+    """A client of CloudFormation, with its own waiters."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+    def get_waiter(self, name: str) -> Any:
+        assert name == "stack_update_complete"
+        model = WaiterModel(self._client._get_waiter_config())
+        return create_waiter_with_client("StackUpdateComplete", model, self)
+
+
+class Recorder(Formation):
+    """One that remembers the parameters that updates change, and does not change them elsewhere."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self.updates: list[dict[str, str]] = []
+
+    def update_stack(self, **named: Any) -> None:
+        assert named["UsePreviousTemplate"] is True
+        new = {each["ParameterKey"]: each.get("ParameterValue") for each in named["Parameters"]}
+        self.updates.append({name: value for name, value in new.items() if value is not None})
+
+    def describe_stacks(self, **named: Any) -> Any:
+        told = self._client.describe_stacks(**named)
+        (stack,) = told["Stacks"]
+        given = {name: value for update in self.updates for name, value in update.items()}
+        for each in stack["Parameters"]:
+            each["ParameterValue"] = given.get(each["ParameterKey"], each["ParameterValue"])
+        stack["StackStatus"] = "UPDATE_COMPLETE"
+        return told
+
+
+class Failing(Formation):
+    """One whose updates fail, as its events say."""
 
     def update_stack(self, **_: Any) -> None:
         pass
@@ -280,15 +313,6 @@ class Failing:
         told = self._client.describe_stacks(**named)
         told["Stacks"][0]["StackStatus"] = "UPDATE_ROLLBACK_COMPLETE"
         return told
-
-    def get_waiter(self, name: str) -> Any:
-        from botocore.session import get_session
-        from botocore.waiter import WaiterModel, create_waiter_with_client
-
-        model = get_session().get_waiter_model("cloudformation")
-        return create_waiter_with_client(
-            name, WaiterModel({"version": 2, "waiters": model._waiter_config}), self
-        )
 
     def describe_stack_events(self, **_: Any) -> Any:
         first = {"LogicalResourceId": "GpuEndpoint", "ResourceStatus": "CREATE_FAILED"}
