@@ -42,7 +42,7 @@ class Packed(NamedTuple):
     @property
     def bits(self) -> int:
         """Of a code."""
-        return self.codes.shape[-1] * 8 // BLOCK
+        return int(self.codes.shape[-1]) * 8 // BLOCK
 
 
 def values_of(raw: Array) -> tuple[Array, Array, Array]:
