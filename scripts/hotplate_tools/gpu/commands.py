@@ -21,55 +21,46 @@ _SPAN = re.compile(r"(?=\d)(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?\Z")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
-class _Moment(click.ParamType):
-    """A time with its zone, in seconds since 1970."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return it."""
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"a time such as 2026-12-01T18:00:00Z was expected, got {value!r}", param, ctx)
-        if found.tzinfo is None:
-            self.fail(f"{value!r} has no zone; 2026-12-01T18:00:00Z has", param, ctx)
-        return found.timestamp()
-
-
-class _Span(click.ParamType):
-    """A span of time, in seconds."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return it."""
-        found = _SPAN.match(value)
-        days, hours, minutes = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-        seconds = ((days * 24 + hours) * 60 + minutes) * 60
-        if not seconds:
-            self.fail(f"a span such as 90m, 8h or 1d12h was expected, got {value!r}", param, ctx)
-        return float(seconds)
+def _moment(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """Return a time with its zone, in seconds since 1970."""
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError as fault:
+        raise click.BadParameter(
+            f"a time such as 2026-12-01T18:00:00Z was expected, got {value!r}"
+        ) from fault
+    if found.tzinfo is None:
+        raise click.BadParameter(f"{value!r} has no zone; 2026-12-01T18:00:00Z has")
+    return found.timestamp()
 
 
-class _Digest(click.ParamType):
-    """The digest of an image."""
+def _span(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """Return a span of time, in seconds."""
+    if value is None:
+        return None
+    found = _SPAN.match(value)
+    days, hours, minutes = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    seconds = ((days * 24 + hours) * 60 + minutes) * 60
+    if not seconds:
+        raise click.BadParameter(f"a span such as 90m, 8h or 1d12h was expected, got {value!r}")
+    return float(seconds)
 
-    name = "digest"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return it."""
-        if not _DIGEST.match(value):
-            self.fail(f"sha256: and 64 hex digits were expected, got {value!r}", param, ctx)
-        return str(value)
+def _digest(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Return the digest of an image."""
+    if value is not None and not _DIGEST.match(value):
+        raise click.BadParameter(f"sha256: and 64 hex digits were expected, got {value!r}")
+    return value
 
 
 def _end_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
-            "--for", "span", type=_Span(), metavar="SPAN", help="It ends so long from now: 8h, 1d12h."
+            "--for", "span", callback=_span, metavar="SPAN", help="It ends so long from now: 8h, 1d12h."
         ),
-        click.option("--until", type=_Moment(), metavar="TIME", help="It ends then: 2026-12-01T18:00:00Z."),
+        click.option("--until", callback=_moment, metavar="TIME", help="It ends then: 2026-12-01T18:00:00Z."),
     ):
         command = option(command)
     return command
@@ -111,7 +102,7 @@ def status(*, stack: DeployedStack, as_json: bool) -> None:
     show_default=True,
     help="Requests become jobs and no instance runs while there are none, or callers wait.",
 )
-@click.option("--image", type=_Digest(), metavar="DIGEST", help="Of the container; else the stack's.")
+@click.option("--image", callback=_digest, metavar="DIGEST", help="Of the container; else the stack's.")
 @click.option("--instance-type", metavar="TYPE", help="Such as ml.g5.xlarge; else the stack's.")
 @click.option("--max-instances", type=click.IntRange(1, 20), help="Else the stack's.")
 @click.option(

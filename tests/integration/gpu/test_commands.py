@@ -240,9 +240,7 @@ def test_a_stack_that_knows_no_image_has_to_be_told(made: Made) -> None:
         (("extend",), "until when"),
     ],
 )
-def test_a_wrong_command_line_says_what_was_expected(
-    made: Made, arguments: tuple[str, ...], why: str
-) -> None:
+def test_a_wrong_command_line_says_what_was_expected(arguments: tuple[str, ...], why: str) -> None:
     with pytest.raises(click.UsageError, match=why):
         run(*arguments)
 
