@@ -7,7 +7,7 @@ import time
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import click
@@ -276,7 +276,7 @@ class Formation:
     def get_waiter(self, name: str) -> Any:
         assert name == "stack_update_complete"
         model = WaiterModel(self._client._get_waiter_config())
-        return create_waiter_with_client("StackUpdateComplete", model, self)
+        return create_waiter_with_client("StackUpdateComplete", model, cast("Any", self))
 
 
 class Recorder(Formation):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hotplate_tools.bench import gpu
+from hotplate_tools.bench.child import Child
 from hotplate_tools.bench.gpu import GpuBench, Machine, Row, gpu_data, gpu_here, gpu_text
 from hotplate_tools.failures import FailedError, RefusedError
 
@@ -85,4 +86,4 @@ def test_other_answers_are_no_figures() -> None:
 
 def test_a_side_that_ends_is_an_error() -> None:
     with ExitStack() as stack, pytest.raises(FailedError, match="a side ended with code 3"):
-        gpu.Child(stack, ["sh", "-c", "exit 3"])
+        Child(stack, ["sh", "-c", "exit 3"])
