@@ -75,7 +75,7 @@ build: .venv/.complete ## Build functions and layers, print their sizes
 
 lock: .venv/.complete ## Pin all requirements again, with hashes
 	@for name in dev sam cloud fuzz runtime train-gguf train-keras train-ocr train-pretrained convert-boosted convert-keras convert-sklearn \
-	  model-signing quantise plot bench-genai bench-servers bench-mlserver; do \
+	  model-signing quantise plot bench-genai bench-llama bench-servers bench-mlserver; do \
 	  $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.12 \
 	    requirements/$$name.in -o requirements/$$name.txt; done
 	@for name in convert-torch train-pretrained-torch; do \

@@ -17,6 +17,7 @@ from hotplate_tools.bench.commands import bench
 from hotplate_tools.choose.commands import choose
 from hotplate_tools.convert.commands import convert
 from hotplate_tools.failures import ToolError
+from hotplate_tools.gpu.commands import gpu
 from hotplate_tools.keys.commands import keys
 from hotplate_tools.keys.data import data
 from hotplate_tools.keys.usage import usage
@@ -92,6 +93,7 @@ for _command in (
     choose,
     convert,
     data,
+    gpu,
     keys,
     usage,
     training.train,

@@ -15,6 +15,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def ensure(
     python: str = sys.executable,
     by_pip: str | None = None,
     requirements: tuple[Path, ...] = (),
+    building: Mapping[str, str] | None = None,
 ) -> Path:
     """Return the `bin` folder of environment `name`, making the environment if there is none.
 
@@ -53,6 +55,7 @@ def ensure(
             package whose build for this machine lies where only pip's configuration points, and
             whose dependencies the first file lists.
         requirements: Files instead of `requirements/<name>.txt`.
+        building: Variables for packages that are built here.
 
     Raises:
         FailedError: The requirements could not be installed; the last lines say why.
@@ -69,7 +72,7 @@ def ensure(
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (home / ".complete").exists():
                 with console.step(f"Installing the {name} environment (first use)"):
-                    _make(home, files, extra, python)
+                    _make(home, files, extra, python, building or {})
     return home / "bin"
 
 
@@ -91,7 +94,9 @@ def _bytes_of(*files: Path) -> bytes:
     return b"".join(file.read_bytes() for file in files)
 
 
-def _make(home: Path, files: tuple[Path, ...], extra: Path | None, python: str) -> None:
+def _make(
+    home: Path, files: tuple[Path, ...], extra: Path | None, python: str, building: Mapping[str, str]
+) -> None:
     # Made in place because an environment cannot be moved; `.complete` is written last, so a
     # half-made one is never used, and is made again.
     shutil.rmtree(home, ignore_errors=True)
@@ -100,10 +105,10 @@ def _make(home: Path, files: tuple[Path, ...], extra: Path | None, python: str) 
     install = [*uv, "pip", "install", "--quiet", "--require-hashes"]
     install += [word for file in files for word in ("-r", str(file))]
     try:
-        _run([*install, "--python", str(home / "bin" / "python")])
+        _run([*install, "--python", str(home / "bin" / "python")], more=building)
     except FailedError:
         # Registries time out now and then; what was downloaded is kept, so the second try is short.
-        _run([*install, "--python", str(home / "bin" / "python")])
+        _run([*install, "--python", str(home / "bin" / "python")], more=building)
     if extra:
         pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet"]
         _run(
@@ -117,8 +122,9 @@ def _make(home: Path, files: tuple[Path, ...], extra: Path | None, python: str) 
 _AGAIN = "Check the connection to the package registry and run the command again."
 
 
-def _run(command: list[str], *, advice: str = _AGAIN) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+def _run(command: list[str], *, advice: str = _AGAIN, more: Mapping[str, str] | None = None) -> None:
+    variables = {**os.environ, **(more or {})}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=variables)
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-6:])
         raise FailedError(

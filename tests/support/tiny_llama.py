@@ -82,16 +82,19 @@ def packed(draw: np.random.Generator, rows: int, columns: int, bits: int) -> Pac
 def plain(matrix: Packed) -> np.ndarray[Any, Any]:
     """Return the numbers that a packed matrix stands for, float32."""
     rows, blocks = matrix.scales.shape
-    if matrix.zeros is None:
+    if matrix.bits == 8:
         centred = matrix.codes.astype(np.float32) - 128
     else:
         halves = np.stack([matrix.codes & 15, matrix.codes >> 4], axis=-1).reshape(rows, blocks, 32)
-        zeros = np.stack([matrix.zeros & 15, matrix.zeros >> 4], axis=-1).reshape(rows, -1)[:, :blocks]
+        zeros = np.full((rows, blocks), 8)
+        if matrix.zeros is not None:
+            zeros = np.stack([matrix.zeros & 15, matrix.zeros >> 4], axis=-1).reshape(rows, -1)[:, :blocks]
         centred = halves.astype(np.float32) - zeros[..., None]
     return (centred * matrix.scales[..., None]).reshape(rows, -1)
 
 
-def weights() -> dict[str, Any]:
+def weights(table: str = "eight bits") -> dict[str, Any]:
+    """Return the weights; the table of words is in eight bits, in `four bits` around 8, or `float`."""
     draw = np.random.default_rng(5)
     size, keys = SHAPE.features, SHAPE.key_heads * SHAPE.features // SHAPE.heads
     made: dict[str, Any] = {
@@ -107,25 +110,29 @@ def weights() -> dict[str, Any]:
             f"{layer}.input_norm": draw.uniform(0.5, 1.5, size).astype(np.float32),
             f"{layer}.post_norm": draw.uniform(0.5, 1.5, size).astype(np.float32),
         }
+    if table == "float":
+        made["embedding"] = plain(made["embedding"])
+    if table == "four bits":
+        made["embedding"] = packed(draw, SHAPE.words, size, 4)._replace(zeros=None)
     return made
 
 
 @cache
-def graph() -> tuple[bytes, bytes]:
+def graph(table: str = "eight bits") -> tuple[bytes, bytes]:
     """Return the graph, and its weights."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        write_graph(SHAPE, weights(), file)
+        write_graph(SHAPE, weights(table), file)
         return file.read_bytes(), (Path(folder) / "model.onnx.data").read_bytes()
 
 
-def session() -> Session:
-    body, data = graph()
+def session(table: str = "eight bits") -> Session:
+    body, data = graph(table)
     return Session(body, weights={"model.onnx.data": memoryview(data)}, threads=1)
 
 
-def cached_graph() -> CachedGraph:
-    return CachedGraph(session(), CONTEXT)
+def cached_graph(table: str = "eight bits") -> CachedGraph:
+    return CachedGraph(session(table), CONTEXT)
 
 
 def published_llama(name: str = "tiny") -> Published:

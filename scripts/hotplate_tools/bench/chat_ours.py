@@ -1,4 +1,4 @@
-"""hotplate's loop: `python chat_ours.py FOLDER QUESTION`, then a number of tokens a line."""
+"""hotplate's loop: `python chat_ours.py FOLDER QUESTION THREADS`, then a number of tokens a line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 __all__: list[str] = []
 
 
-def main(folder: Path, question: str) -> None:
+def main(folder: Path, question: str, threads: int) -> None:
     """Load, then answer each line."""
     started = time.perf_counter()
     from hotplate.generation.chat import Message
@@ -22,7 +22,7 @@ def main(folder: Path, question: str) -> None:
     names = ("tokenizer.json", "generation.json")
     vocabulary = read_vocabulary({name: (folder / name).read_bytes() for name in names})
     weights = {"model.onnx.data": memoryview((folder / "model.onnx.data").read_bytes())}
-    session = Session((folder / "model.onnx").read_bytes(), weights=weights, threads=1)
+    session = Session((folder / "model.onnx").read_bytes(), weights=weights, threads=threads)
     graph = CachedGraph(session, vocabulary.config.context)
     ids, _ = vocabulary.of_messages([Message("user", question)], 1)
     _say({"load_ms": (time.perf_counter() - started) * 1000, "ids": ids})
@@ -45,4 +45,4 @@ def _say(said: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

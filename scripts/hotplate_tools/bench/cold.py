@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["MODELS", "Cold", "Start", "bench_cold", "feeds_of", "request_events", "written"]
+__all__ = ["MODELS", "Cold", "Start", "bench_cold", "feeds_of", "phases_of", "request_events", "written"]
 
 PROGRAMS = {"hotplate": HOTPLATE, "usual": USUAL, "floor": FLOOR}
 TOLERANCE = 1e-4  # of the largest answer: another form of the same weights rounds otherwise
@@ -124,7 +124,7 @@ def bench_cold(model: str, *, rounds: int, mbps: float | None, console: Console)
                         result = environment.invoke(event)
                     starts[name].wall_ms.append(result.wall_ms)
                     if name == "hotplate":
-                        phases.append(_phases(result))
+                        phases.append(phases_of(result))
                     if name != "floor":
                         answers[name] = _first_output(name, result)
                 _refuse_difference(answers)
@@ -175,7 +175,12 @@ def _event(path: str, body: Mapping[str, Any]) -> bytes:
     return json.dumps({**event, "isBase64Encoded": False}).encode()
 
 
-def _phases(result: InvokeResult) -> dict[str, float]:
+def phases_of(result: InvokeResult) -> dict[str, float]:
+    """Return the phases of the cold ledger that a start logged, in ms.
+
+    Raises:
+        FailedError: It logged none.
+    """
     for line in result.log:
         if line.startswith('{"hotplate":"cold"'):
             record = json.loads(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -126,21 +126,83 @@ def _batch_memory(rows: int, formats: tuple[str, ...], console: Console) -> None
 
 
 @bench.command()
+@click.option(
+    "--against",
+    type=click.Choice(["genai", "llama"]),
+    default="genai",
+    show_default=True,
+    help="onnxruntime-genai on one thread, or llama-cpp-python on two, which is compiled at first use.",
+)
 @click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True, help="Of both by turns.")
 @as_json_option
-def chat(rounds: int, *, as_json: bool) -> None:
-    """Time answers of smollm2: hotplate's loop against onnxruntime-genai's, on one thread each.
+def chat(against: str, rounds: int, *, as_json: bool) -> None:
+    """Time answers of smollm2: hotplate's loop against another one.
 
     Exit code 1 if hotplate's makes fewer tokens than it may.
     """
-    from hotplate_tools.bench.chat import BAR, bench_chat, chat_data, chat_text
+    from hotplate_tools.bench.chat import bench_chat, chat_data, chat_text
     from hotplate_tools.console import Console
 
     console = Console(as_json=as_json)
-    seen = bench_chat(rounds=rounds, console=console)
+    seen = bench_chat(against, rounds=rounds, console=console)
     console.result(chat_data(seen), chat_text(seen))
-    if seen.ratio < BAR:
+    if not seen.is_within:
         raise SystemExit(1)
+
+
+@bench.command("first-token")
+@click.option(
+    "--form",
+    "forms",
+    multiple=True,
+    type=click.Choice(["four-bits", "mixed", "float-table"]),
+    help="Of the weights: 91, 118 (the published one) and 183 MB; else all three.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Starts of each.")
+@click.option("--link-mbps", type=click.FloatRange(min=1), help="Bandwidth to S3; else as fast as it goes.")
+@as_json_option
+def first_token(forms: tuple[str, ...], rounds: int, link_mbps: float | None, *, as_json: bool) -> None:
+    """Time the first token of fresh chat functions, with smollm2's weights in several forms.
+
+    Each has to answer that Paris is the capital of France.
+    """
+    from hotplate_tools.bench.first_token import bench_first_token, first_token_data, first_token_text
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    wanted = forms or ("four-bits", "mixed", "float-table")
+    seen = bench_first_token(wanted, rounds=rounds, mbps=link_mbps, console=console)
+    console.result(first_token_data(seen), first_token_text(seen))
+
+
+@bench.command()
+@click.option(
+    "--model",
+    "names",
+    multiple=True,
+    type=click.Choice(["resnet50", "minilm", "smollm2"]),
+    help="Else all three.",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["cuda", "cpu"]),
+    default="cuda",
+    show_default=True,
+    help="What is held against the processor; cpu tries the bench where no GPU is.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Of both by turns.")
+@as_json_option
+def gpu(names: tuple[str, ...], provider: Literal["cuda", "cpu"], rounds: int, *, as_json: bool) -> None:
+    """Time models on this machine's GPU against its processor; what is needed is installed at first use.
+
+    Exit code 3 where there is no GPU.
+    """
+    from hotplate_tools.bench.gpu import NAMES, bench_gpu, gpu_data, gpu_text
+    from hotplate_tools.console import Console
+
+    console = Console(as_json=as_json)
+    seen = bench_gpu(names or NAMES, provider, rounds=rounds, console=console)
+    console.result(gpu_data(seen), gpu_text(seen))
 
 
 @bench.command()

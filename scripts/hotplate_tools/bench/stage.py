@@ -184,9 +184,14 @@ class Stage:
                 yield api, environment
 
     @contextmanager
-    def environment(self, program: str, model: Staged | None) -> Iterator[ExecutionEnvironment]:
-        """Start a fresh environment of a function that is `program`; it does nothing until it is invoked."""
-        function = self._function(program, model)
+    def environment(
+        self, program: str, model: Staged | None, more: Mapping[str, str] | None = None
+    ) -> Iterator[ExecutionEnvironment]:
+        """Start a fresh environment of a function that is `program`; it does nothing until it is invoked.
+
+        `more` are variables that its template would say beside the usual ones.
+        """
+        function = self._function(program, model, more)
         files = self._workspace.files(function)
         credentials = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
         environment = ExecutionEnvironment(function, files, lambda_variables(function, credentials))
@@ -195,7 +200,9 @@ class Stage:
         finally:
             environment.close()
 
-    def _function(self, program: str, model: Staged | None) -> Function:
+    def _function(
+        self, program: str, model: Staged | None, more: Mapping[str, str] | None = None
+    ) -> Function:
         code = self._folder / f"code-{abs(hash(program))}"
         if not code.exists():
             code.mkdir()
@@ -212,6 +219,7 @@ class Stage:
         }
         if model:
             variables |= self._variables(model)
+        variables |= more or {}
         return Function(
             logical_id=code.name,
             name=code.name,

@@ -14,11 +14,12 @@ DRAW = np.random.default_rng(3)
 PROMPT = DRAW.integers(0, SHAPE.words, 300).tolist()
 
 
-def unpacked() -> dict[str, np.ndarray]:
+def unpacked(table: str) -> dict[str, np.ndarray]:
     """Return the weights as the reference takes them; it rotates pairs, the graph halves."""
     size = SHAPE.features // SHAPE.heads
     order = np.arange(size).reshape(2, -1).T.ravel()
-    made = weights()
+    made = weights(table)
+    words = made["embedding"] if table == "float" else plain(made["embedding"])
     found: dict[str, np.ndarray] = {}
     for layer in range(SHAPE.layers):
         query, key, value = np.split(plain(made[f"{layer}.qkv"]), [SHAPE.features, SHAPE.features + size])
@@ -35,13 +36,14 @@ def unpacked() -> dict[str, np.ndarray]:
             "ffn_norm": made[f"{layer}.post_norm"],
         }
         found |= {f"blk.{layer}.{name}.weight": array for name, array in named.items()}
-    return found | {"token_embd.weight": plain(made["embedding"]), "output_norm.weight": made["norm"]}
+    return found | {"token_embd.weight": words, "output_norm.weight": made["norm"]}
 
 
-def test_logits_are_those_of_the_network_in_numpy() -> None:
+@pytest.mark.parametrize("table", ["eight bits", "four bits", "float"])
+def test_logits_are_those_of_the_network_in_numpy(table: str) -> None:
     ids = PROMPT[:40]
-    wanted = logits_of(ids, SHAPE, unpacked())
-    graph = cached_graph()
+    wanted = logits_of(ids, SHAPE, unpacked(table))
+    graph = cached_graph(table)
     got = [graph.read(ids[:1], CONTEXT).copy(), *(graph.step(index).copy() for index in ids[1:])]
     scale = np.abs(wanted).max()
     assert np.abs(np.array(got) - wanted).max() < 0.03 * scale  # activations are in eight bits

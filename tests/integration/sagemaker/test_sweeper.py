@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from functions.gpu_sweeper.sweep import spent_usd, sweep, why_over
+from functions.gpu_sweeper.sweep import sweep
 from hotplate.aws.leases import LeasedEndpoint, Leases
 from hotplate.errors import StoreError
 from tests.support.callers import REGION
@@ -137,12 +137,12 @@ def test_round_that_is_not_done_is_an_error_of_the_function(
 def test_endpoint_that_sleeps_costs_nothing() -> None:
     tags = {"hotplate:usd-per-hour": "1.5", "hotplate:spent-usd": "2", "hotplate:counted-at": "100"}
     endpoint = LeasedEndpoint("e", "arn", "InService", 0.0, 0, tags)
-    assert spent_usd(endpoint, 100 + HOUR) == 2.0
+    assert endpoint.spent_usd(100 + HOUR) == 2.0
 
 
 @pytest.mark.parametrize(
     ("budget", "over"), [("2", True), ("2.1", False), ("lots", True), ("-1", True), ("nan", True)]
 )
 def test_budget_that_cannot_be_read_is_spent(budget: str, over: bool) -> None:
-    tags = {"hotplate:deadline": FUTURE, "hotplate:budget-usd": budget}
-    assert bool(why_over(tags, 2.0, 0.0)) is over
+    tags = {"hotplate:deadline": FUTURE, "hotplate:budget-usd": budget, "hotplate:spent-usd": "2"}
+    assert bool(LeasedEndpoint("e", "arn", "InService", 0.0, 0, tags).why_over(0.0)) is over

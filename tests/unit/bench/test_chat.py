@@ -3,22 +3,25 @@
 import json
 from pathlib import Path
 
-from hotplate_tools.bench.chat import ChatBench, Loop, chat_data, chat_text, genai_config
+import pytest
+
+from hotplate_tools.bench.chat import RIVALS, ChatBench, Loop, chat_data, chat_text, genai_config
 from tests.support.tiny_llama import assets
 
-SEEN = ChatBench(
-    Loop(100.0, 300.0, [10, 20, 30], [40, 50, 60], [80, 100, 90]),
-    Loop(90.0, 200.0, [11, 21, 31], [50, 50, 50], [100, 100, 100]),
-    "The sea",
-)
+OURS = Loop(100.0, 300.0, "The sea", [10, 20, 30], [40, 50, 60], [80, 100, 90])
+OTHER = Loop(90.0, 200.0, "The sea", [11, 21, 31], [50, 50, 50], [100, 100, 100])
+
+
+def seen(against: str) -> ChatBench:
+    return ChatBench(RIVALS[against], OURS, OTHER)
 
 
 def test_ratios_are_of_turns_that_were_side_by_side() -> None:
-    assert (SEEN.ratio, SEEN.clock_ratio) == (0.9, 1.0)
+    assert (seen("genai").cpu_ratio, seen("genai").clock_ratio) == (0.9, 1.0)
 
 
 def test_figures_are_medians() -> None:
-    data = chat_data(SEEN)
+    data = chat_data(seen("genai"))
     assert data["loops"]["hotplate"] == {
         "tokens_s": 50,
         "tokens_cpu_s": 90,
@@ -26,7 +29,25 @@ def test_figures_are_medians() -> None:
         "load_ms": 100,
         "peak_mb": 300,
     }
-    assert "0.900 times genai's" in chat_text(SEEN)
+    assert "a multiple of onnxruntime-genai's, 1 threads each: 1.000 by the clock, 0.900" in chat_text(
+        seen("genai")
+    )
+
+
+@pytest.mark.parametrize(
+    ("against", "clock", "cpu", "is_within"),
+    [
+        ("genai", 0.5, 0.96, True),
+        ("genai", 1.0, 0.94, False),
+        ("llama", 1.21, 0.5, True),
+        ("llama", 1.19, 2.0, False),
+    ],
+)
+def test_the_bar_is_of_the_figure_that_was_promised(
+    against: str, clock: float, cpu: float, is_within: bool
+) -> None:
+    ours, other = Loop(0, 0, "", [1], [clock], [cpu]), Loop(0, 0, "", [1], [1.0], [1.0])
+    assert ChatBench(RIVALS[against], ours, other).is_within is is_within
 
 
 def test_genai_is_told_the_versions_own_sizes(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hotplate_tools.models.smollm2.blocks import pack_eight_bits, pack_four_bits, values_of, widen
+from hotplate_tools.models.smollm2.blocks import narrow, pack_eight_bits, pack_four_bits, values_of, widen
 from tests.support.tiny_llama import plain
 
 DRAW = np.random.default_rng(2)
@@ -60,12 +60,27 @@ def test_widened_weights_lose_next_to_nothing() -> None:
     assert np.abs(plain(widen(raw)) - wanted.reshape(ROWS, -1)).max() <= np.abs(wanted).max() / 253
 
 
-def test_eight_bits_are_moved() -> None:
+def eight_bits() -> tuple[Any, Any]:
+    """Return rows of `Q8_0`, and the numbers that they stand for."""
     codes = DRAW.integers(-127, 128, (ROWS, BLOCKS, 32)).astype(np.int8)
     scale = DRAW.uniform(0.01, 1, (ROWS, BLOCKS)).astype("<f2")
     raw = np.concatenate([scale[..., None].view(np.uint8), codes.view(np.uint8)], axis=-1).reshape(ROWS, -1)
-    wanted = codes.astype(np.float32) * scale.astype(np.float32)[..., None]
+    return raw, codes.astype(np.float32) * scale.astype(np.float32)[..., None]
+
+
+def test_eight_bits_are_moved() -> None:
+    raw, wanted = eight_bits()
     assert np.array_equal(plain(pack_eight_bits(raw)), wanted.reshape(ROWS, -1))
+
+
+def test_narrowed_weights_are_nearer_than_rounded_ones() -> None:
+    raw, wanted = eight_bits()
+    packed = narrow(raw)
+    assert (packed.codes.shape, packed.bits, packed.zeros) == ((ROWS, BLOCKS, 16), 4, None)
+    step = np.abs(wanted).max(axis=-1, keepdims=True) / 7
+    rounded = np.rint(wanted / step) * step
+    error = np.sqrt(np.mean((plain(packed).reshape(wanted.shape) - wanted) ** 2))
+    assert error < np.sqrt(np.mean((rounded - wanted) ** 2))
 
 
 @pytest.mark.parametrize("pack", [pack_four_bits, widen])

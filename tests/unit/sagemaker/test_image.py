@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from packaging.version import Version
 
 from hotplate_tools.project import project_root
+from tests.support.template import DOCUMENT
 
 ROOT = project_root()
 FOLDER = ROOT / "functions" / "sagemaker"
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
+LINES = [line for line in DOCKERFILE.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
+STEPS = [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in LINES]
+
+
+def of(step: str) -> list[str]:
+    return [said for name, said in STEPS if name == step]
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -49,3 +57,56 @@ def test_packages_are_the_layers_with_onnxruntime_for_cuda() -> None:
     assert {"nvidia-cudnn-cu13", "nvidia-cublas", "pillow"} <= set(image)
     drawn = pins(ROOT / "functions/imagenet/requirements.txt")
     assert drawn.items() <= image.items(), "models of pictures read them with the same Pillow"
+
+
+def test_base_is_the_functions_python_of_one_release_of_debian() -> None:
+    (base,) = of("ARG")
+    name, _, image = base.partition("=")
+    assert (of("FROM"), name) == (["${BASE}"], "BASE"), "a digest can be given when it is built"
+    python, system = re.fullmatch(r"python:(\d\.\d+)-slim-([a-z]+)", image, re.ASCII).groups()  # type: ignore[union-attr]
+    assert f"python{python}" == DOCUMENT["Globals"]["Function"]["Runtime"]
+    # The wheels are locked for glibc 2.28; Debian 12 has 2.36.
+    assert system == "bookworm"
+    (lock,) = re.findall(
+        r"--python-version (\S+) \\\n.*\\\n\s+functions/sagemaker", (ROOT / "Makefile").read_text()
+    )
+    assert lock == python
+
+
+def test_who_serves_cannot_change_what_is_served() -> None:
+    names = [name for name, _ in STEPS]
+    assert names.index("USER") > max(at for at, name in enumerate(names) if name in ("COPY", "RUN"))
+    assert of("USER") == ["serving"]
+    assert any(re.search(r"useradd .*--uid 1\d{4} serving$", run) for run in of("RUN"))
+    assert not re.search(r"--chown|--chmod|chown|chmod|sudo", DOCKERFILE)
+    # SageMaker mounts what it writes, and a container may write its own temporary folder.
+    assert of("WORKDIR") == ["/tmp"]  # noqa: S108 - the container's
+
+
+def test_a_stop_reaches_the_server_and_nothing_unpinned_or_secret_is_in_it() -> None:
+    assert {name for name, _ in STEPS} == {
+        "ARG",
+        "FROM",
+        "ENV",
+        "COPY",
+        "RUN",
+        "USER",
+        "WORKDIR",
+        "EXPOSE",
+        "ENTRYPOINT",
+    }
+    (entry,) = of("ENTRYPOINT")
+    assert json.loads(entry)[0] == "python", "a shell before it would keep SIGTERM to itself"
+    assert not re.search(r"\b(apt-get|apk|curl|wget|git|ADD)\b", DOCKERFILE)
+    assert not re.search(r"(?i)(secret|password|token|aws_access)", " ".join(of("ENV") + of("ARG")))
+
+
+def test_the_builder_sees_what_is_copied_and_no_keys() -> None:
+    told = (FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
+    rules = [line for line in told if not line.startswith("#")]
+    assert rules[0] == "*"
+    seen = {line[1:] for line in rules if line.startswith("!")}
+    copied = {said.split()[0] for said in of("COPY")}
+    assert all(any(source == each or source.startswith(f"{each}/") for each in seen) for source in copied)
+    assert all(any(source.startswith(each) for source in copied) for each in seen)
+    assert {"**/__pycache__", "**/*.pem"} <= set(rules)

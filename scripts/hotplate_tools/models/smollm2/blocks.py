@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
-__all__ = ["BLOCK", "Packed", "pack_eight_bits", "pack_four_bits", "values_of", "widen"]
+__all__ = ["BLOCK", "Packed", "narrow", "pack_eight_bits", "pack_four_bits", "values_of", "widen"]
 
 BLOCK = 32
 _MOST = 15  # of four bits
@@ -32,12 +32,17 @@ class Packed(NamedTuple):
     Attributes:
         codes: uint8 [N, B, 16] of four bits, two in a byte, the first in its lower half; [N, B, 32] of eight.
         scales: float32 [N, B].
-        zeros: uint8 [N, ceil(B / 2)], two in a byte; None: 128 everywhere.
+        zeros: uint8 [N, ceil(B / 2)], two in a byte; None: half of what codes count to, 8 or 128, everywhere.
     """
 
     codes: Array
     scales: Array
     zeros: Array | None
+
+    @property
+    def bits(self) -> int:
+        """Of a code."""
+        return int(self.codes.shape[-1]) * 8 // BLOCK
 
 
 def values_of(raw: Array) -> tuple[Array, Array, Array]:
@@ -95,6 +100,22 @@ def pack_eight_bits(raw: Array) -> Packed:
     blocks = raw.reshape(len(raw), -1, 34)
     scales = np.ascontiguousarray(blocks[..., :2]).view("<f2").astype(np.float32)[..., 0]
     return Packed(blocks[..., 2:] ^ 128, scales, None)  # two's complement to an offset of 128
+
+
+def narrow(raw: Array) -> Packed:
+    """Return a matrix of `Q8_0` in four bits around a zero of 8: half the bytes, and much is lost.
+
+    Args:
+        raw: As of `pack_eight_bits`.
+    """
+    eight = pack_eight_bits(raw)
+    values = (eight.codes.astype(np.float64) - 128) * eight.scales[..., None]  # (N, B, 32), exact
+    scale = np.abs(values).max(axis=-1) / 7
+    safe = np.where(scale == 0, 1, scale)[..., None]
+    codes = np.clip(np.rint(values / safe) + 8, 0, _MOST)
+    fit = _fitted(values, codes, np.full(scale.shape, 8.0))
+    codes = fit.codes.astype(np.uint8)
+    return Packed(codes[..., 0::2] | codes[..., 1::2] << 4, fit.scale.astype(np.float32), None)
 
 
 class _Fit(NamedTuple):

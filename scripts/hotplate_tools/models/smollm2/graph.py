@@ -65,8 +65,13 @@ class _Builder:
 
     def product(self, value: str, parts: list[str], matrix: Packed, name: str) -> str:
         rows, blocks = matrix.scales.shape
-        bits = matrix.codes.shape[-1] * 8 // BLOCK
-        sizes = {"N": rows, "K": blocks * BLOCK, "bits": bits, "block_size": BLOCK, "accuracy_level": _INT8}
+        sizes = {
+            "N": rows,
+            "K": blocks * BLOCK,
+            "bits": matrix.bits,
+            "block_size": BLOCK,
+            "accuracy_level": _INT8,
+        }
         return self.add("MatMulNBits", [value, *parts], name, **sizes)
 
 
@@ -86,36 +91,55 @@ def write_graph(shape: Shape, weights: Mapping[str, Any], file: Path) -> None:
 
     Args:
         shape: Of the network.
-        weights: `embedding`, which is the last product too; `norm`; and of each layer `{n}.input_norm`,
-            `{n}.qkv`, `{n}.output`, `{n}.gate_up`, `{n}.down`, `{n}.post_norm`.
+        weights: `embedding`, which is the last product too, in blocks or float32; `norm`; and of each layer
+            `{n}.input_norm`, `{n}.qkv`, `{n}.output`, `{n}.gate_up`, `{n}.down`, `{n}.post_norm`.
         file: Name of the graph.
     """
     make = _Builder()
-    table = make.packed("embedding", weights["embedding"])
+    table = weights["embedding"]
+    parts = (
+        make.packed("embedding", table) if isinstance(table, Packed) else [make.constant("embedding", table)]
+    )
     _lengths(make)
     make.constant("cos", shape.rotations()[0])
     make.constant("sin", shape.rotations()[1])
-    # In blocks as the product has them, and put together after the look-up: a table of another shape would be
-    # kept twice. Its scales are, which is an eighth of that.
-    scales = make.constant("embedding.look_up_scales", weights["embedding"].scales[..., None])
-    looked_up = make.add(
-        "GatherBlockQuantized",
-        [table[0], "input_ids", scales],
-        "looked_up",
-        bits=8,
-        block_size=BLOCK,
-        quantize_axis=2,
-    )  # (1, S, blocks, 32)
-    whole = make.constant("stream_shape", np.array([0, 0, -1], np.int64))
-    stream = make.add("Reshape", [looked_up, whole], "embedded")
+    stream = _looked_up(make, table, parts)
     norm = make.constant("0.input_norm", weights["0.input_norm"])
     normed = make.add("RMSNormalization", [stream, norm], "0.normed", epsilon=shape.epsilon, axis=-1)
     for layer in range(shape.layers):
         after = weights["norm"] if layer + 1 == shape.layers else weights[f"{layer + 1}.input_norm"]
         stream, normed = _layer(make, shape, weights, layer, stream, normed, after)
     last = make.add("Gather", [normed, make.constant("last", np.array([-1], np.int64))], "last_state", axis=1)
-    make.product(last, table, weights["embedding"], "logits")
+    _logits(make, shape, last, table, parts)
     _save(make, shape, file)
+
+
+def _looked_up(make: _Builder, table: Packed | Array, parts: list[str]) -> str:
+    if not isinstance(table, Packed):
+        return make.add("Gather", [parts[0], "input_ids"], "embedded")  # (1, S, features)
+    # In blocks as the product has them, and put together after the look-up: a table of another shape would be
+    # kept twice. Its scales are, which is an eighth of that.
+    scales = make.constant("embedding.look_up_scales", table.scales[..., None])
+    looked_up = make.add(
+        "GatherBlockQuantized",
+        [parts[0], "input_ids", scales],
+        "looked_up",
+        bits=table.bits,
+        block_size=BLOCK,
+        quantize_axis=2,
+    )  # (1, S, blocks, 32)
+    whole = make.constant("stream_shape", np.array([0, 0, -1], np.int64))
+    return make.add("Reshape", [looked_up, whole], "embedded")
+
+
+def _logits(make: _Builder, shape: Shape, last: str, table: Packed | Array, parts: list[str]) -> None:
+    if isinstance(table, Packed):
+        make.product(last, parts, table, "logits")
+        return
+    row = make.constant("row_shape", np.array([1, shape.features], np.int64))
+    product = make.add("Gemm", [make.add("Reshape", [last, row], "last_row"), parts[0]], "row", transB=1)
+    whole = make.constant("logits_shape", np.array([1, 1, shape.words], np.int64))
+    make.add("Reshape", [product, whole], "logits")
 
 
 def _lengths(make: _Builder) -> None:

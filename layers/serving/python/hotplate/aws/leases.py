@@ -7,13 +7,18 @@
 | `hotplate:budget-usd`, `hotplate:usd-per-hour` | what it may cost in all, what one instance asks |
 | `hotplate:spent-usd`, `hotplate:counted-at` | what was counted so far, and when last (seconds since 1970) |
 
+No endpoint is without an end: one whose deadline is missing or cannot be read is past it, and a budget that
+cannot be read is spent.
+
 Source: Amazon SageMaker API Reference, "ListEndpoints", "DescribeEndpoint", "DeleteEndpoint", "AddTags".
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,7 +29,9 @@ from hotplate.errors import StoreError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LeasedEndpoint", "Leases"]
+__all__ = ["LeasedEndpoint", "Leases", "deadline_text"]
+
+_DEADLINE = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,53 @@ class LeasedEndpoint:
     created: float
     instances: int
     tags: Mapping[str, str]
+
+    @property
+    def deadline(self) -> float | None:
+        """When it ends, in seconds since 1970; None if no tag says it."""
+        try:
+            told = datetime.strptime(self.tags.get("hotplate:deadline", ""), _DEADLINE)
+        except ValueError:
+            return None
+        return told.replace(tzinfo=UTC).timestamp()
+
+    @property
+    def budget_usd(self) -> float:
+        """What it may cost in all; infinite if no tag says it."""
+        return self._number("budget-usd", math.inf)
+
+    @property
+    def usd_per_hour(self) -> float:
+        """What one instance asks."""
+        return self._number("usd-per-hour", 0.0)
+
+    def spent_usd(self, now: float) -> float:
+        """Return about what it has cost until `now`, seconds since 1970."""
+        hours = max(0.0, now - self._number("counted-at", self.created)) / 3600
+        return self._number("spent-usd", 0.0) + hours * self.instances * self.usd_per_hour
+
+    def why_over(self, now: float) -> str:
+        """Return why its lease is over at `now`; "" while it is not."""
+        text = self.tags.get("hotplate:deadline", "")
+        if self.deadline is None:
+            return f"its deadline is {text!r}, no time"
+        if now >= self.deadline:
+            return f"its deadline was {text}"
+        spent = self.spent_usd(now)
+        return f"{spent:.2f} USD of {self.budget_usd:.2f} are spent" if spent >= self.budget_usd else ""
+
+    def _number(self, name: str, default: float) -> float:
+        try:
+            value = float(self.tags.get(f"hotplate:{name}", default))
+        except ValueError:
+            value = math.nan
+        # What cannot be read must not keep an endpoint running: a budget of nothing is spent at once.
+        return value if value >= 0 else 0.0
+
+
+def deadline_text(at: float) -> str:
+    """Return a time, in seconds since 1970, as the tag has it."""
+    return datetime.fromtimestamp(at, UTC).strftime(_DEADLINE)
 
 
 class Leases:

@@ -35,6 +35,12 @@ _PREPACKING: dict[Prepacking, tuple[str, ...]] = {
     "later": ("session.prepack.enable_parallel",),
 }
 
+# Microseconds that a thread waits actively within a run, for the next operator: as long as the short ones
+# between two products take. With ONNX Runtime's own, much longer, two threads take twice the processor's time
+# as soon as somebody else needs a core, which on Lambda is whenever memory buys less than a whole one more.
+# Measured with two threads, on two cores that other work shared: docs/12-warm-path.md.
+_SPIN_US = "20"
+
 # The library has no common base class for its errors; these are all it defines, and what its
 # bindings raise for arguments they cannot convert.
 _ORT_ERRORS = (
@@ -101,6 +107,7 @@ class Session:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Threads that wait actively after a run take the processor from Lambda's client, which now answers.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
         for key in _PREPACKING[prepacking]:
             options.add_session_config_entry(key, "1")
         self._weights = dict(weights)

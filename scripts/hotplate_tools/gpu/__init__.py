@@ -1,0 +1,1 @@
+"""The model of a stack that runs on SageMaker: started, extended and stopped, always with an end."""
