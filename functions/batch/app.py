@@ -60,6 +60,7 @@ _models = ModelFunctions(
         credentials=lambda: Credentials.from_environ(os.environ),
         timeout_s=_settings.timeout_s,
     ),
+    _settings.isolated,
 )
 _reports = Reports(_files)
 _messages = Messages(

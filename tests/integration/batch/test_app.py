@@ -80,7 +80,7 @@ def functions_that(answer: Any) -> ModelFunctions:
         def __init__(self) -> None:
             self.asked: list[tuple[str, Any]] = []
 
-        def call(self, function: str, payload: bytes) -> bytes:
+        def call(self, function: str, payload: bytes, tenant: str | None = None) -> bytes:
             self.asked.append((function, json.loads(payload)))
             if isinstance(answer, Exception):
                 raise answer

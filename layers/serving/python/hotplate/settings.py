@@ -16,6 +16,7 @@
 | `HOTPLATE_MEMBERS` | of a split pipeline: `model=function:alias` of each member, comma between | none |
 | `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
 | `HOTPLATE_FUNCTIONS` | of the relay: `model=function:alias` of each model, comma between | required |
+| `HOTPLATE_ISOLATED` | models each of whose tenants has environments of its own, blanks between | none |
 | `HOTPLATE_RELAY_TIMEOUT_S` | of the relay: seconds that a model's function may take | 28 |
 | `AWS_ENDPOINT_URL_LAMBDA`, `AWS_ENDPOINT_URL` | another Lambda than AWS's | none |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 than AWS's | none |
@@ -52,6 +53,7 @@ __all__ = [
     "PipelineSettings",
     "RelaySettings",
     "Settings",
+    "is_isolated",
     "is_snapshot",
 ]
 
@@ -82,6 +84,7 @@ class Settings(NamedTuple):
         processes: How many processes like this one share the environment.
         jobs_function: Takes requests that nobody waits for; None: all are answered at once.
         capture_share: Share of the requests that are kept with their answers, 0 to 1.
+        is_isolated: Whether each tenant has environments of its own.
     """
 
     model: str
@@ -100,6 +103,7 @@ class Settings(NamedTuple):
     data_bucket: str | None = None
     jobs_function: str | None = None
     capture_share: float = 0.0
+    is_isolated: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -130,6 +134,7 @@ class Settings(NamedTuple):
             data_bucket=environ.get("HOTPLATE_DATA_BUCKET") or None,
             jobs_function=environ.get("HOTPLATE_JOBS_FUNCTION") or None,
             capture_share=capture_share(environ),
+            is_isolated=is_isolated(environ),
         )
 
     @property
@@ -204,12 +209,14 @@ class RelaySettings(NamedTuple):
         region: Where they are.
         endpoint: Lambda's; None for AWS itself.
         timeout_s: That one answer may take; less than API Gateway waits.
+        isolated: Models each of whose tenants has environments of its own.
     """
 
     functions: Mapping[str, str]
     region: str
     endpoint: str | None
     timeout_s: float
+    isolated: frozenset[str] = frozenset()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -224,6 +231,7 @@ class RelaySettings(NamedTuple):
             region=environ.get("AWS_REGION", "us-east-1"),
             endpoint=_lambda_endpoint(environ),
             timeout_s=_number(environ, "HOTPLATE_RELAY_TIMEOUT_S", 28),
+            isolated=_isolated(environ),
         )
 
 
@@ -246,6 +254,15 @@ def _functions(environ: Mapping[str, str], name: str) -> dict[str, str]:
 
 def _lambda_endpoint(environ: Mapping[str, str]) -> str | None:
     return environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or None
+
+
+def is_isolated(environ: Mapping[str, str]) -> bool:
+    """Return whether each tenant of this function's model has environments of its own."""
+    return environ.get("HOTPLATE_MODEL") in _isolated(environ)
+
+
+def _isolated(environ: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(environ.get("HOTPLATE_ISOLATED", "").split())
 
 
 def is_snapshot(environ: Mapping[str, str]) -> bool:

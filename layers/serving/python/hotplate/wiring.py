@@ -18,7 +18,7 @@ from hotplate import services
 from hotplate.errors import SettingsError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
 from hotplate.runtime.ledger import Ledger, end_of_imports
-from hotplate.settings import PipelineSettings, Settings, capture_share, is_snapshot
+from hotplate.settings import PipelineSettings, Settings, capture_share, is_isolated, is_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -199,6 +199,7 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
         capture=_capture(),
         late=source.is_late,
         strict=is_snapshot(os.environ),
+        is_isolated=is_isolated(os.environ),
     )
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore

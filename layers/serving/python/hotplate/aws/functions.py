@@ -33,6 +33,7 @@ __all__ = ["FunctionCaller"]
 
 # Source: AWS Lambda Developer Guide, "Troubleshoot invocation issues"; id and time stand before it.
 _TIMED_OUT = re.compile(r"Task timed out after [0-9.]+ seconds$")
+_TENANT = "x-amz-tenant-id"
 # A class's name, as runtimes give it.
 _KIND = re.compile(r"[A-Za-z_][\w.]{0,99}")
 
@@ -56,7 +57,7 @@ class FunctionCaller:
         self._region, self._credentials, self._timeout_s = region, credentials, timeout_s
         self._connection: http.client.HTTPConnection | None = None
 
-    def call(self, function: str, payload: bytes) -> bytes:
+    def call(self, function: str, payload: bytes, tenant: str | None = None) -> bytes:
         """Return what the function returned for `payload`.
 
         An answer that was streamed comes as the proxy result that it amounts to.
@@ -64,6 +65,7 @@ class FunctionCaller:
         Args:
             function: Its name, with `:ALIAS` behind it for another than the latest.
             payload: JSON.
+            tenant: Whose environment is to run it; for functions that isolate tenants, and no other.
 
         Raises:
             StepUnavailableError: Throttled, or Lambda is not to be had.
@@ -79,7 +81,7 @@ class FunctionCaller:
             path=path,
             query=query,
             region=self._region,
-            extra={"content-type": "application/json"},
+            extra={"content-type": "application/json", **({_TENANT: tenant} if tenant else {})},
             service="lambda",
             method="POST",
             body=payload,

@@ -21,7 +21,7 @@ import orjson
 
 from hotplate.errors import HotplateError, ModelNotFoundError, ModelNotReadyError
 from hotplate.http.answers import RETRY_AFTER_S, answer_error, log_fault, status_of
-from hotplate.http.caller import caller_of, refuse_spent
+from hotplate.http.caller import caller_of, refuse_other_tenant, refuse_spent
 from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.metadata import metadata_of
@@ -66,6 +66,7 @@ class Endpoint:
         capture: tuple[float, Callable[[str, bytes, str], None]] | None = None,
         late: bool = False,
         strict: bool = False,
+        is_isolated: bool = False,
     ) -> None:
         """Load the model now, or late.
 
@@ -81,6 +82,7 @@ class Endpoint:
             capture: Share of the requests that is kept with their answers, and what puts an object for that.
             late: Load with the first request.
             strict: Raise what loading now raises.
+            is_isolated: Lambda keeps each tenant's environments apart; what comes to another's is refused.
         """
         self._load = load
         self._cards = CardShelf(read_card)
@@ -89,6 +91,7 @@ class Endpoint:
         self._work_on_files = work_on_files
         self._keep = keep
         self._capture = capture
+        self._is_isolated = is_isolated
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -102,7 +105,7 @@ class Endpoint:
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
         if "batch" in event and self._work_on_files:
-            return {"batch": self._work(self._work_on_files, event["batch"], context)}
+            return {"batch": self._work(self._work_on_files, event, context)}
         started = time.perf_counter()
         usage = UsageLine(context, started)
         request: HttpRequest | None = None
@@ -110,6 +113,7 @@ class Endpoint:
             request = read_event(event)
             usage.bytes_in = len(request.body)
             usage.caller = caller_of(event)
+            refuse_other_tenant(usage.caller, context, is_isolated=self._is_isolated)
             refuse_spent(usage.caller)
             if "prefer" in request.headers and (taken := self._taken(request, event)):
                 return taken  # its usage line comes from who works on it
@@ -152,11 +156,12 @@ class Endpoint:
         self._cold = True
         self._write_ledger("restored", self._model)
 
-    def _work(self, work: WorkOnFiles, asked: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    def _work(self, work: WorkOnFiles, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer what the function of batch asks; it writes the usage line, once for what was kept."""
         try:
+            refuse_other_tenant(caller_of(event), context, is_isolated=self._is_isolated)
             model = self._ready_model()
-            answer = work(asked, model, context, model.ledger.total_ms if self._cold else 0)
+            answer = work(event["batch"], model, context, model.ledger.total_ms if self._cold else 0)
         except Exception as fault:  # the edge: the worker decides what becomes of it
             log_fault(fault, context.aws_request_id)
             reason = (
