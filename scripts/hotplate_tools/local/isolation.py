@@ -31,7 +31,7 @@ HEADER, SOURCE = "integration.request.header.X-Amz-Tenant-Id", "context.authoriz
 _INTEGRATION = "x-amazon-apigateway-integration"
 _FUNCTION = "AWS::Serverless::Function"
 # Whom an integration calls: the alias of a function of the template.
-_CALLED = re.compile(r"functions/\$\{(\w+)\.Alias\}/invocations$")
+_CALLED = re.compile(r"(\w+)\.Alias")
 _GATEWAY = ("Api", "HttpApi")
 # Properties that Lambda does not combine with tenant isolation, in words.
 _EXCLUDED = {
@@ -66,9 +66,7 @@ def defined_routes(api: Mapping[str, Any]) -> Iterator[DefinedRoute]:
             integration = (operation or {}).get(_INTEGRATION)
             if integration is None:
                 continue
-            uri = integration.get("uri")
-            text = uri.get("Fn::Sub", "") if isinstance(uri, dict) else uri
-            called = _CALLED.search(text) if isinstance(text, str) else None
+            called = _CALLED.search(json.dumps(integration.get("uri"), default=str))
             parameters = integration.get("requestParameters", {})
             yield DefinedRoute(method.upper(), path, called[1] if called else "", parameters)
 
@@ -102,8 +100,8 @@ def _excluded(name: str, properties: Mapping[str, Any], resources: Mapping[str, 
         if each["Type"] not in _GATEWAY:
             yield f"{name}: {words} event sources other than API Gateway ({event}: {each['Type']})"
     for other, resource in resources.items():
-        key = _CALLERS.get(resource["Type"])
-        if key and _refers(resource["Properties"].get(key), name):
+        named = _CALLERS.get(resource["Type"])
+        if named and _refers(resource["Properties"].get(named), name):
             yield f"{name}: {words} event sources other than API Gateway ({other}: {resource['Type']})"
 
 

@@ -34,7 +34,9 @@ _INTEGRATION = """\
               x-amazon-apigateway-integration:
                 type: aws_proxy
                 httpMethod: POST
-                uri: !Sub "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{prefix}Function.Alias}}/invocations"
+                uri: !Sub
+                  - "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{Alias}}/invocations"
+                  - Alias: !Ref {prefix}Function.Alias
                 requestParameters: !If
                   - {condition}
                   - integration.request.header.X-Amz-Tenant-Id: context.authorizer.tenant
