@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.isolation import CONDITION, LISTED
-from hotplate_tools.naming import logical_prefix
+from hotplate_tools.naming import logical_prefix, module_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ _TENANCY = f"""\
 """
 _INTEGRATION = """\
           {path}:
-            {method}: &{name}
+            {method}: &{anchor}
               x-amazon-apigateway-integration:
                 type: aws_proxy
                 httpMethod: POST
@@ -89,12 +89,16 @@ def with_isolation(text: str, document: Mapping[str, Any], name: str) -> str:
 
 
 def _paths(name: str, prefix: str, routes: list[dict[str, str]]) -> str:
-    first, *others = routes
+    (first, *others), anchor = routes, module_name(name)
     written = _INTEGRATION.format(
-        path=first["Path"], method=first["Method"].lower(), name=name, prefix=prefix, condition=CONDITION
+        path=first["Path"],
+        method=first["Method"].lower(),
+        anchor=anchor,
+        prefix=prefix,
+        condition=CONDITION,
     )
     return written + "".join(
-        f'          "{each["Path"]}": {{{each["Method"].lower()}: *{name}}}\n' for each in others
+        f'          "{each["Path"]}": {{{each["Method"].lower()}: *{anchor}}}\n' for each in others
     )
 
 
