@@ -243,7 +243,7 @@ class Endpoint:
             usage.rows = _rows(decoded)
             return explanations(model, decoded)
 
-        return answer_alias(request, model.manifest, predict, explain)
+        return answer_alias(request, model.manifest, predict, explain, self._fetch(usage))
 
     def _infer(self, request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
         decoded = self._decoded(request, model, usage)
@@ -263,16 +263,20 @@ class Endpoint:
         )
 
     def _decoded(self, request: HttpRequest, model: Model, usage: UsageLine) -> InferenceRequest:
-        read = self._read_input
         decoded = decode_request(
             request.body,
             header_length=request.headers.get(_LENGTH_HEADER),
             inputs=model.manifest.inputs,
             outputs=model.manifest.outputs,
-            fetch=None if read is None else lambda reference: read(reference, usage.caller.tenant),
+            fetch=self._fetch(usage),
         )
         usage.rows = _rows(decoded)
         return decoded
+
+    def _fetch(self, usage: UsageLine) -> Callable[[Reference], memoryview] | None:
+        """Return what reads the caller's references; None where none are taken."""
+        read = self._read_input
+        return None if read is None else lambda reference: read(reference, usage.caller.tenant)
 
     def _finish(self, response: HttpResponse, usage: UsageLine, started: float) -> HttpResponse:
         """Return the response with the headers that every answer carries."""
