@@ -209,6 +209,7 @@ def test_every_function_is_told_whose_signatures_to_trust_and_where_data_is() ->
         "HOTPLATE_DATA_BUCKET": {"Ref": "DataBucket"},
         "HOTPLATE_JOBS_FUNCTION": {"Fn::Sub": "${AWS::StackName}-jobs"},
         "HOTPLATE_CAPTURE_SHARE": {"Ref": "CaptureShare"},
+        "HOTPLATE_ANSWER_WITHIN_S": {"Ref": "AnswerWithin"},
         "HOTPLATE_ISOLATED": {"Fn::If": ["IsolatesTenants", " ".join(each.name for each in ISOLATING), ""]},
     }
 

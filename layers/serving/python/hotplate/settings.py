@@ -12,6 +12,7 @@
 | `HOTPLATE_CACHE_DIR` | folder of verified files for other processes, or `off` | `off`; see below |
 | `HOTPLATE_INIT_MODE` | `first-invoke` loads the model when it is first asked; see below | `init` |
 | `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8; see below |
+| `HOTPLATE_ANSWER_WITHIN_S` | seconds that a graph may take for one request, before it is stopped | 28 |
 | `HOTPLATE_PIPELINE` | `fused`: members of a pipeline run here; `split`: in functions of theirs | `fused` |
 | `HOTPLATE_MEMBERS` | of a split pipeline: `model=function:alias` of each member, comma between | none |
 | `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
@@ -53,6 +54,7 @@ __all__ = [
     "PipelineSettings",
     "RelaySettings",
     "Settings",
+    "answer_within_s",
     "is_isolated",
     "is_snapshot",
 ]
@@ -115,6 +117,7 @@ class Settings(NamedTuple):
         digest = _required(environ, "HOTPLATE_MANIFEST_SHA256")
         if not _SHA256.fullmatch(digest):
             raise SettingsError("HOTPLATE_MANIFEST_SHA256 is not 64 lower-case hex digits")
+        answer_within_s(environ)  # here to be refused; the endpoint asks itself
         processes = int(_number(environ, "AWS_LAMBDA_MAX_CONCURRENCY", 1))
         init_type, init_mode = _init_type(environ), _init_mode(environ)
         return cls(
@@ -254,6 +257,15 @@ def _functions(environ: Mapping[str, str], name: str) -> dict[str, str]:
 
 def _lambda_endpoint(environ: Mapping[str, str]) -> str | None:
     return environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or None
+
+
+def answer_within_s(environ: Mapping[str, str]) -> float:
+    """Return how long a graph may take for one request; a second less than API Gateway waits.
+
+    Raises:
+        SettingsError: It is no positive number.
+    """
+    return _number(environ, "HOTPLATE_ANSWER_WITHIN_S", 28)
 
 
 def is_isolated(environ: Mapping[str, str]) -> bool:

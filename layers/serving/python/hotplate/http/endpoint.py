@@ -31,6 +31,7 @@ from hotplate.http.usage import UsageLine
 from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.response import encode_response
+from hotplate.runtime.deadline import DEADLINE
 from hotplate.runtime.memory import memory_use_mb
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Endpoint:
         late: bool = False,
         strict: bool = False,
         is_isolated: bool = False,
+        answer_within_s: float | None = None,
     ) -> None:
         """Load the model now, or late.
 
@@ -83,6 +85,7 @@ class Endpoint:
             late: Load with the first request.
             strict: Raise what loading now raises.
             is_isolated: Lambda keeps each tenant's environments apart; what comes to another's is refused.
+            answer_within_s: What the graph may take for one request; None: any time.
         """
         self._load = load
         self._cards = CardShelf(read_card)
@@ -92,6 +95,7 @@ class Endpoint:
         self._keep = keep
         self._capture = capture
         self._is_isolated = is_isolated
+        self._answer_within_s = answer_within_s
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -117,7 +121,8 @@ class Endpoint:
             refuse_spent(usage.caller)
             if "prefer" in request.headers and (taken := self._taken(request, event)):
                 return taken  # its usage line comes from who works on it
-            response = self._answer(request, usage)
+            with DEADLINE.within(self._answer_within_s):
+                response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
             # What one function asks another for is part of a request that is kept where it came.
             if self._capture and self._model and "requestContext" in event and request.method == "POST":
