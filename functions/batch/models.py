@@ -62,7 +62,9 @@ class ModelFunctions:
             StepUnavailableError: Its function is busy, slow or not ready.
             StepError: It did not answer.
         """
-        return msgspec.convert(self._ask(model, self._functions[model], {"ask": "describe"}, tenant), Described)
+        return msgspec.convert(
+            self._ask(model, self._functions[model], {"ask": "describe"}, tenant), Described
+        )
 
     def predict(self, model: str, function: str, tenant: str, asked: PieceAsked) -> PieceAnswer:
         """Return what became of a piece.

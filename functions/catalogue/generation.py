@@ -65,7 +65,8 @@ def completion_bodies(models: Sequence[str]) -> dict[str, tuple[str, Json, Json]
 
 def generate_bodies() -> tuple[Json, Json]:
     """Return what `…/generate` and `…/generate_stream` take, and what the first answers."""
-    parameters = {"type": "object", "properties": _OPTIONS, "additionalProperties": False}
+    # Null counts as absent, as everywhere in the protocol.
+    parameters = {"type": ["object", "null"], "properties": _OPTIONS, "additionalProperties": False}
     members = {"id": {"type": "string"}, "text_input": {"type": "string"}, "parameters": parameters}
     sent = {
         "type": "object",

@@ -74,9 +74,14 @@ def infer_response(manifest: Manifest, version: str) -> Json:
 def predict_request(manifest: Manifest) -> Json:
     """Return the schema of a request of KServe's v1."""
     rows = {spec.name: _nested(spec, spec.shape[1:]) for spec in manifest.inputs}
-    named = {"type": "object", "properties": rows, "minProperties": 1, "additionalProperties": False}
+    named = {
+        "type": "object",
+        "properties": {name: {"anyOf": [row, _UPLOADED]} for name, row in rows.items()},
+        "minProperties": 1,
+        "additionalProperties": False,
+    }
     first = rows[manifest.inputs[0].name]
-    items = {"anyOf": [first, named, _B64]}
+    items = {"anyOf": [first, named, _B64, _UPLOADED]}
     return {
         "type": "object",
         "required": ["instances"],
@@ -119,6 +124,13 @@ _B64: Json = {
     "type": "object",
     "required": ["b64"],
     "properties": {"b64": {"type": "string", "contentEncoding": "base64"}},
+    "additionalProperties": False,
+}
+_UPLOADED: Json = {
+    "type": "object",
+    "description": "A row that was uploaded, of the only instance",
+    "required": ["input_uri"],
+    "properties": {"input_uri": {"type": "string", "pattern": "^s3://"}},
     "additionalProperties": False,
 }
 _ELEMENTS: dict[str, Json] = {

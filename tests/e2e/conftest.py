@@ -17,7 +17,7 @@ from hotplate_tools.local.prepared import KEYED, GivenModel
 from hotplate_tools.local.strict import strict_cloud
 from hotplate_tools.local.up import LocalCloud, local_cloud
 from tests.support.sources import ONNX_SOURCES, write_onnx_sources
-from tests.support.tiny_models import write_picker
+from tests.support.tiny_models import write_picker, write_slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,16 +47,20 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="module")
 def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalCloud:
-    """The local cloud that asks callers for keys and keeps requests, with a model that fails on some.
+    """The local cloud that asks callers for keys, keeps tenants apart, and keeps requests.
+
+    With a model that fails on some requests, and one that takes as long as it is told, which may be 5 s.
 
     One for all modules in a row that use it; the memory that it takes is needed after them.
     """
     _only_here()
     stash = request.config.stash
     if _KEYED not in stash:
-        given = GivenModel(write_picker(tmp_path_factory.mktemp("picker")))
-        stack, parameters = ExitStack(), {**KEYED, "CaptureShare": "1"}
-        local = stack.enter_context(local_cloud(Console(as_json=True), [given], parameters=parameters))
+        made = tmp_path_factory.mktemp
+        given = [GivenModel(write_picker(made("picker"))), GivenModel(write_slow(made("slow")))]
+        parameters = {**KEYED, "CaptureShare": "1", "TenantIsolation": "per-tenant", "AnswerWithin": "5"}
+        stack = ExitStack()
+        local = stack.enter_context(local_cloud(Console(as_json=True), given, parameters=parameters))
         stash[_KEYED] = (stack, local)
     return stash[_KEYED][1]
 

@@ -129,8 +129,8 @@ def test_init_mode_sets_up_what_lambda_has_for_it(
 def test_init_modes_are_words_of_a_plan(model: ServedModel) -> None:
     modes = set(DOCUMENT["Parameters"][init_mode(model)]["AllowedValues"])
     assert modes <= set(INIT_MODES) == set(get_args(InitMode))
-    # SAM refuses a capacity provider beside provisioned concurrency on one function; Lambda has no environments
-    # that are made before a tenant asks.
+    # SAM refuses a capacity provider beside provisioned concurrency on one function; and no tenant has
+    # environments that are made before it asks.
     others = {"snap-start", "provisioned"} if model in ISOLATING else set()
     assert set(INIT_MODES) - modes == {"managed-instances"} | others
 

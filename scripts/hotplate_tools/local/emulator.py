@@ -13,7 +13,7 @@
 - CloudFormation gives a mapping's `MaximumConcurrency` to Lambda as a number, also if it is a parameter's
   value. ministack 1.5 keeps the text, compares it with a number, and takes no more messages from any queue.
 - Streaming functions and streaming methods of an API (`hotplate_tools.local.streaming.cloud`).
-- Tenant isolation (`hotplate_tools.local.tenants`).
+- Tenant isolation (`hotplate_tools.local.tenants`), and signatures that are checked (`…signatures`).
 - A function and its layers are unpacked once (`hotplate_tools.local.shared_zips`). ministack 1.5 unpacks them
   for every execution environment.
 
@@ -45,6 +45,7 @@ from ministack.services import (  # type: ignore[import-not-found]
 sys.path.append(str(Path(__file__).parents[2]))
 
 from hotplate_tools.local.shared_zips import SharedZips
+from hotplate_tools.local.signatures import with_checked_signatures, with_raw_requests
 from hotplate_tools.local.streaming.cloud import (
     with_exec_wrapper,
     with_streaming_methods,
@@ -200,5 +201,6 @@ if __name__ == "__main__":
     lambda_svc._invoke = with_tenant_of_call(lambda_svc._invoke)
     apigateway_v1._import_operation = with_parameters(apigateway_v1._import_operation)
     apigateway_v1._invoke_lambda_proxy_v1 = with_tenant_of_request(apigateway_v1._invoke_lambda_proxy_v1)
-    cloud.app = with_media_types(cloud.app)
+    apigateway_v1._authorize_request_v1 = with_checked_signatures(apigateway_v1._authorize_request_v1)
+    cloud.app = with_raw_requests(with_media_types(cloud.app))
     cloud.main()

@@ -167,7 +167,7 @@ class RuntimeHarness:
         return self.invoke_bytes(function, json.dumps(event).encode())
 
     def invoke_bytes(self, function: str, event: bytes, tenant: str | None = None) -> InvokeResult:
-        """Return what the function made of `event`, JSON as Lambda would get it, in an environment of `tenant`.
+        """Return what the function made of `event`, JSON as Lambda would get it, for `tenant`.
 
         Raises:
             FailedError: As above.

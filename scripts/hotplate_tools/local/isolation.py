@@ -1,8 +1,8 @@
 """Tenant isolation in a template: what Lambda excludes beside it, and what it needs to be worth anything.
 
 Lambda keeps each tenant's execution environments apart where a function has `TenancyConfig`, and is told with
-each call whose it is. It excludes SnapStart, provisioned concurrency, function URLs, and every event source but
-API Gateway; it cannot be changed after a function was made.
+each call whose it is. It excludes SnapStart, provisioned concurrency, function URLs, and every event source
+but API Gateway; it cannot be changed after a function was made.
 
 Rules of our own: each route of such a function hands on the tenant that the authoriser found; the model is
 in `HOTPLATE_ISOLATED`, by which its callers know that they have to name the tenant, and nothing else is; no
@@ -72,7 +72,7 @@ def defined_routes(api: Mapping[str, Any]) -> Iterator[DefinedRoute]:
 
 
 def isolation_faults(document: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with tenant isolation in a template, as `read_yaml` gives it; nothing if all is well."""
+    """Return what is wrong with tenant isolation in a template, as `read_yaml` gives it."""
     resources: Mapping[str, Any] = document["Resources"]
     shared = document.get("Globals", {}).get("Function", {})
     functions = {
@@ -86,8 +86,8 @@ def isolation_faults(document: Mapping[str, Any]) -> list[str]:
     faults += _split(isolated, functions)
     models = {each["Environment"]["Variables"].get("HOTPLATE_MODEL", name) for name, each in isolated.items()}
     listed = set(_listed(shared.get("Environment", {}).get("Variables", {}).get(LISTED, "")))
-    faults += [f"{model} isolates tenants, and {LISTED} does not name it" for model in sorted(models - listed)]
-    faults += [f"{LISTED} names {model}, which isolates no tenants" for model in sorted(listed - models)]
+    faults += [f"{each} isolates tenants, and {LISTED} does not name it" for each in sorted(models - listed)]
+    faults += [f"{LISTED} names {each}, which isolates no tenants" for each in sorted(listed - models)]
     return faults
 
 

@@ -124,7 +124,10 @@ class ExecutionEnvironment:
         self.invocations = 0
         self._settled = threading.Condition()
         self._busy = threading.Lock()
-        self._headers = {"Content-Type": "application/json", **({"X-Amz-Tenant-Id": tenant} if tenant else {})}
+        self._headers = {
+            "Content-Type": "application/json",
+            **({"X-Amz-Tenant-Id": tenant} if tenant else {}),
+        }
         self._process, self._port = self._start(files, variables)
         self._connection = http.client.HTTPConnection(
             "127.0.0.1", self._port, timeout=function.timeout_s + _INIT_TIMEOUT_S * 2

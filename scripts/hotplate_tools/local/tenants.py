@@ -1,15 +1,15 @@
 """Tenant isolation in the local cloud: environments of their own for each tenant, as Lambda has them.
 
 ministack 1.5 keeps a function's `TenancyConfig` and does nothing with it, and of an integration in an API's
-definition it forgets `requestParameters`. Here such a function has a pool of environments, which are processes, for
-each tenant; its context says `tenant_id`; a call that names no tenant is refused, and so is one that names a
-tenant where none is isolated; and API Gateway names the one that the integration maps from what the authoriser
-said.
+definition it forgets `requestParameters`. Here such a function has a pool of environments, which are
+processes, for each tenant; its context says `tenant_id`; a call that names no tenant is refused, and so is
+one that names a tenant where none is isolated; and API Gateway names the one that the integration maps from
+what the authoriser said.
 
 Runs in the environment `cloud`, as `emulator.py` does.
 
-Source: AWS Lambda Developer Guide, "Tenant isolation"; AWS Lambda API Reference, "Invoke" (`X-Amz-Tenant-Id`);
-API Gateway Developer Guide, "Amazon API Gateway API request and response data mapping reference".
+Source: AWS Lambda Developer Guide, "Tenant isolation"; AWS Lambda API Reference, "Invoke"
+(`X-Amz-Tenant-Id`); API Gateway Developer Guide, "API request and response data mapping reference".
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ type Proxy = Callable[..., Awaitable[Any]]
 # Whom the call in work is for.
 TENANT: ContextVar[str | None] = ContextVar("tenant", default=None)
 
+_UNFIT = "InvalidParameterValueException"
 _CALL_HEADER = "x-amz-tenant-id"
 _INTEGRATION_HEADER = "integration.request.header.X-Amz-Tenant-Id"
 _AUTHORIZER = "context.authorizer."
@@ -47,7 +48,7 @@ _CONTEXT = '"client_context": None,'
 
 
 def with_parameters(own: Callable[..., None]) -> Callable[..., None]:
-    """Return `own`, which imports an operation of an API's definition, keeping its integration's parameters."""
+    """Return `own`, which imports an operation of an API's definition, with its integration's parameters."""
 
     def operation(api: str, resource: str, method: str, declared: Any, *rest: Any, **named: Any) -> None:
         own(api, resource, method, declared, *rest, **named)
@@ -60,7 +61,7 @@ def with_parameters(own: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_tenant_of_request(own: Proxy) -> Proxy:
-    """Return `own`, which has a request answered by a function, naming the tenant that the integration maps."""
+    """Return `own`, which has a request answered by a function, naming the tenant that is mapped."""
 
     async def invoke(integration: dict[str, Any], *args: Any, **named: Any) -> Any:
         source = (integration.get("requestParameters") or {}).get(_INTEGRATION_HEADER, "")
@@ -80,20 +81,24 @@ def with_tenant_of_call(own: Proxy) -> Proxy:
         config = (lambda_svc._functions.get(name) or {}).get("config") or {}
         if config and (fault := _unfit(config)):
             body = json.dumps({"Type": "User", "message": fault}).encode()
-            return 400, {"Content-Type": "application/json", "x-amzn-errortype": "InvalidParameterValueException"}, body
+            return (
+                400,
+                {"Content-Type": "application/json", "x-amzn-errortype": _UNFIT},
+                body,
+            )
         return await own(name, event, headers, *args, **named)
 
     return invoke
 
 
 def with_tenants_apart(own: Callable[[Any, Any], dict[str, Any]]) -> Callable[[Any, Any], dict[str, Any]]:
-    """Return `own`, which has a function's environment work on an event, refusing what names the wrong tenant."""
+    """Return `own`, which has a function work on an event, refusing what names no tenant, or one too many."""
 
     def execute(record: Any, event: Any) -> dict[str, Any]:
         fault = _unfit(record.get("config") or record)
         if fault is None:
             return own(record, event)
-        return {"body": {"errorType": "InvalidParameterValueException", "errorMessage": fault}, "error": True}
+        return {"body": {"errorType": _UNFIT, "errorMessage": fault}, "error": True}
 
     return execute
 
@@ -109,7 +114,7 @@ def with_tenants_key(own: Callable[[str, Any, str], str]) -> Callable[[str, Any,
 
 
 def with_tenants_workers(own: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    """Return `own`, which chooses a function's kind of worker; one of an isolated tenant stays that tenant's."""
+    """Return `own`, which chooses a function's kind of worker; an isolated tenant's stays that tenant's."""
 
     def worker_class(config: dict[str, Any]) -> Any:
         kind, tenant = own(config), TENANT.get()

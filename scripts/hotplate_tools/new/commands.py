@@ -24,7 +24,7 @@ __all__ = ["new"]
     "--isolate-tenants",
     "isolates",
     is_flag=True,
-    help="Its function can keep each tenant's environments apart, where TenantIsolation says so; no SnapStart then.",
+    help="Its function can keep each tenant's environments apart; it has no SnapStart then.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
 @as_json_option

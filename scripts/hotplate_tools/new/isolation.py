@@ -35,7 +35,7 @@ _INTEGRATION = """\
                 type: aws_proxy
                 httpMethod: POST
                 uri: !Sub
-                  - "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{Alias}}/invocations"
+                  - "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path{call}"
                   - Alias: !Ref {prefix}Function.Alias
                 requestParameters: !If
                   - {condition}
@@ -43,6 +43,8 @@ _INTEGRATION = """\
                   - !Ref AWS::NoValue
               responses: {{}}
 """
+_CALL = "/2015-03-31/functions/${Alias}/invocations"
+_API = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}"
 _PERMISSION = """
   # Its routes are in the API's definition, so the right to call it is written here.
   {prefix}Permission:
@@ -51,7 +53,7 @@ _PERMISSION = """
       Action: lambda:InvokeFunction
       FunctionName: !Ref {prefix}Function.Alias
       Principal: apigateway.amazonaws.com
-      SourceArn: !Sub "arn:${{AWS::Partition}}:execute-api:${{AWS::Region}}:${{AWS::AccountId}}:${{Api}}/*/*/v2/models/{name}*"
+      SourceArn: !Sub "{api}/*/*/v2/models/{name}*"
 """
 
 
@@ -64,7 +66,7 @@ def with_isolation(text: str, document: Mapping[str, Any], name: str) -> str:
         name: Of a model whose function's events are its routes.
 
     Raises:
-        RefusedError: It streams its answers, is isolated already, or its block is not as `hotplate new` writes it.
+        RefusedError: It streams its answers, isolates tenants already, or its block is unlike the others.
     """
     prefix = logical_prefix(name)
     properties = document["Resources"][f"{prefix}Function"]["Properties"]
@@ -72,18 +74,19 @@ def with_isolation(text: str, document: Mapping[str, Any], name: str) -> str:
         raise RefusedError(f"{prefix}Function isolates tenants already")
     routes = [each["Properties"] for each in properties.get("Events", {}).values()]
     if any("ResponseTransferMode" in each for each in routes):
-        raise RefusedError(f"{prefix}Function streams its answers; tenants are isolated of functions that do not")
+        raise RefusedError(f"{prefix}Function streams its answers, and such cannot isolate tenants here")
     head, block, tail = _cut(text, f"  {prefix}Function:\n")
     block = _once(r" {6}SnapStart:\n.*\n", "", block)
     block = _once(r" {6}ProvisionedConcurrencyConfig: !If\n(?: {8}- .*\n){3}", _TENANCY, block)
     block = _once(r" {6}Events:\n(?: {8}.*\n)+", "", block)
-    text = head + block.rstrip("\n") + "\n" + _PERMISSION.format(prefix=prefix, name=name) + tail
+    text = head + block.rstrip("\n") + "\n" + _PERMISSION.format(prefix=prefix, name=name, api=_API) + tail
     text = _once(rf"  SnapStarts{prefix}: .*\n  Provisions{prefix}: .*\n", "", text)
     text = _once(rf"  {prefix}ProvisionedConcurrency:\n(?:    .*\n)+", "", text)
     head, block, tail = _cut(text, f"  {prefix}InitMode:\n")
     block = block.replace(_MODES, "AllowedValues: [init, first-invoke]")
     text = head + block.replace(_DESCRIBED, "; docs/13-init-modes.md explains both.") + tail
-    text = _once(rf"({LISTED}: !If \[{CONDITION}, \"[^\"]*)", rf"\g<1> {name}", text).replace('" ' + name, f'"{name}')
+    listed = rf"(?<={LISTED}: !If \[{CONDITION}, )\"([^\"]*)\""
+    text = _once(listed, lambda found: f'"{f"{found[1]} {name}".strip()}"', text)
     whole = r" {10}/v2: \{\}\n(?: {10}.*\n)+"
     return _once(whole, lambda found: found[0] + _paths(name, prefix, routes), text)
 
@@ -95,6 +98,7 @@ def _paths(name: str, prefix: str, routes: list[dict[str, str]]) -> str:
         method=first["Method"].lower(),
         anchor=anchor,
         prefix=prefix,
+        call=_CALL,
         condition=CONDITION,
     )
     return written + "".join(
@@ -113,5 +117,5 @@ def _cut(text: str, line: str) -> tuple[str, str, str]:
 def _once(pattern: str, by: Any, text: str) -> str:
     changed, count = re.subn(pattern, by, text)
     if count != 1:
-        raise RefusedError(f"the template has {count} of what is to be changed for isolated tenants: {pattern}")
+        raise RefusedError(f"the template has {count} places, not one, that match {pattern}")
     return changed

@@ -178,7 +178,9 @@ def test_kserves_instance_may_be_an_upload(function: Started, s3: FaultyS3) -> N
         200,
         {"predictions": [[2.0, 4.0, 6.0]]},
     )
-    status, body = ask_otherwise(function, "/v1/models/affine:explain", asked | {"parameters": {"baseline": 0}})
+    status, body = ask_otherwise(
+        function, "/v1/models/affine:explain", asked | {"parameters": {"baseline": 0}}
+    )
     assert (status, [*body]) == (200, ["explanations"])
 
 

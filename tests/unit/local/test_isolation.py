@@ -45,7 +45,9 @@ def test_project_keeps_them() -> None:
     [
         (lambda it: properties(it).update(SnapStart={"ApplyOn": "None"}), "excludes SnapStart"),
         (
-            lambda it: properties(it).update(SnapStart={"Fn::If": ["X", {"ApplyOn": "PublishedVersions"}, {}]}),
+            lambda it: properties(it).update(
+                SnapStart={"Fn::If": ["X", {"ApplyOn": "PublishedVersions"}, {}]}
+            ),
             "excludes SnapStart (SnapStart), also under a condition",
         ),
         (
@@ -53,7 +55,9 @@ def test_project_keeps_them() -> None:
             "excludes SnapStart",
         ),
         (
-            lambda it: properties(it).update(ProvisionedConcurrencyConfig={"ProvisionedConcurrentExecutions": 1}),
+            lambda it: properties(it).update(
+                ProvisionedConcurrencyConfig={"ProvisionedConcurrentExecutions": 1}
+            ),
             "excludes provisioned concurrency",
         ),
         (lambda it: properties(it).update(FunctionUrlConfig={"AuthType": "NONE"}), "excludes a function URL"),
@@ -61,7 +65,10 @@ def test_project_keeps_them() -> None:
         (mapping("AWS::Lambda::EventSourceMapping", "FunctionName"), "other than API Gateway (Other:"),
         (mapping("AWS::Lambda::Url", "TargetFunctionArn"), "other than API Gateway (Other:"),
         (lambda it: properties(it).update(Events={"Own": API}), "event Own (/cells) hands on no tenant"),
-        (lambda it: operation(it).pop("requestParameters"), "POST /v2/models/breast-cancer/infer hands on no"),
+        (
+            lambda it: operation(it).pop("requestParameters"),
+            "POST /v2/models/breast-cancer/infer hands on no",
+        ),
         (
             lambda it: operation(it).update(
                 requestParameters={

@@ -18,7 +18,14 @@ from hotplate import services
 from hotplate.errors import SettingsError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
 from hotplate.runtime.ledger import Ledger, end_of_imports
-from hotplate.settings import PipelineSettings, Settings, answer_within_s, capture_share, is_isolated, is_snapshot
+from hotplate.settings import (
+    PipelineSettings,
+    Settings,
+    answer_within_s,
+    capture_share,
+    is_isolated,
+    is_snapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

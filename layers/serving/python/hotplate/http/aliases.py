@@ -108,7 +108,8 @@ def answer_alias(
         manifest: Of the model that is served.
         predict: Its prediction.
         explain: What its answer hangs on, in KServe's words.
-        fetch: Returns what an input refers to; None where that is not taken. OpenAI's words have no place for it.
+        fetch: Returns what an input refers to; None where that is not taken. OpenAI's API has
+            no place for it.
 
     Raises:
         HotplateError: As for `POST …/infer`.

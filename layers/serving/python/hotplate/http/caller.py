@@ -89,5 +89,5 @@ def refuse_other_tenant(caller: Caller, context: LambdaContext, *, is_isolated: 
 
 
 def tenant_told(model: str, event: Mapping[str, Any], isolated: Container[str]) -> str | None:
-    """Return the tenant that Lambda is told for an event: its caller, if `model` is of the `isolated` ones."""
+    """Return the tenant that Lambda is told for an event: its caller, if `model` is one of `isolated`."""
     return caller_of(event).tenant if model in isolated else None

@@ -2,7 +2,7 @@
 
 | content type | body | answer |
 |---|---|---|
-| JSON, or none | `inputs` as `POST …/infer` takes it, by reference too, or `instances` as KServe's v1 | as there |
+| JSON, or none | `inputs` as `POST …/infer` takes it, or `instances` as KServe's v1; uploads too | as there |
 | `TRITON`, with the parameter `json-header-size` | binary tensors behind so many bytes of JSON | the same |
 | `image/*`, `text/plain`, `application/octet-stream` | one element of the model's only BYTES input | JSON |
 

@@ -8,8 +8,8 @@ Rules kept here:
    datatypes and values are judged in one place.
 3. `predictions` has one entry an instance if every output has one row an instance: the row, or by name
    where there are several outputs. Else it is one object of whole outputs by name.
-4. `{"input_uri": "…"}` is a row that was uploaded, of one instance: the elements of numbers, or the one element of
-   a BYTES input. Alone, it is a row of the model's only BYTES input.
+4. `{"input_uri": "…"}` is a row that was uploaded, of one instance: the elements of numbers, or the one
+   element of a BYTES input. Alone, it is a row of the model's only BYTES input.
 5. Bytes that are not UTF-8 are answered as `{"b64": "…"}`. NaN and infinity are refused: JSON has neither.
 
 Source: KServe, "V1 Inference Protocol"; TensorFlow Serving, "RESTful API" (`b64`).
@@ -133,7 +133,9 @@ def _named(row: Any, inputs: Sequence[MetadataTensor]) -> dict[str, Any]:
     of_bytes = [spec.name for spec in inputs if spec.datatype == "BYTES"]
     if len(of_bytes) != 1:
         raise MissingInputError(
-            "instances", expected=f"the name of an input around {next(iter(row))}", received="several it could be, or none"
+            "instances",
+            expected=f"the name of an input around {next(iter(row))}",
+            received="several it could be, or none",
         )
     return {of_bytes[0]: row}
 
@@ -169,7 +171,7 @@ def _referring(rows: list[Any], spec: MetadataTensor) -> dict[str, Any]:
     """Return the entry of an input whose one row was uploaded.
 
     Raises:
-        ShapeMismatchError: There are more rows, or a row's length is open, so that nobody knows what is there.
+        ShapeMismatchError: There are more rows, or a row's length is open, so that nobody knows it.
     """
     what = f"input {excerpt(spec.name)}"
     if len(rows) != 1:
@@ -177,7 +179,7 @@ def _referring(rows: list[Any], spec: MetadataTensor) -> dict[str, Any]:
         raise ShapeMismatchError(what, expected=expected, received=str(len(rows)))
     shape = [1, *spec.shape[1:]] if spec.shape else []
     if -1 in shape:
-        expected = f"a row in the body, as its shape {list(spec.shape[1:])} is open; under /v2 requests say it"
+        expected = f"a row in the body, as its shape {list(spec.shape[1:])} is open; /v2 requests say it"
         raise ShapeMismatchError(what, expected=expected, received="an input_uri")
     return {"name": spec.name, "datatype": spec.datatype, "shape": shape, "parameters": rows[0]}
 

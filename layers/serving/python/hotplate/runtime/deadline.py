@@ -1,10 +1,11 @@
-"""How long the runs of one request may take: a graph that takes longer is stopped, so that its caller is answered.
+"""How long the runs of one request may take: a graph that takes longer is stopped, and its caller answered.
 
-Without it Lambda would end the process at the function's own time-out: the caller would get a gateway's words,
-the request no usage line, and the next one a cold start.
+Without it Lambda would end the process at the function's own time-out: the caller would get a gateway's
+words, the request no usage line, and the next one a cold start.
 
-Rules kept: one request at a time, as Lambda gives them to a process; who asks for no limit pays for none, and
-who does pays for an object a run. ONNX Runtime looks between two operators, so one that takes long is waited for.
+Rules kept: one request at a time, as Lambda gives them to a process; who asks for no limit pays for none,
+and who does pays for an object a run. ONNX Runtime looks between two operators, so one that takes long is
+waited for.
 
 Source: ONNX Runtime, `OrtApi::RunOptionsSetTerminate`.
 """

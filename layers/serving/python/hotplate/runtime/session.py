@@ -208,7 +208,7 @@ def providers_here() -> tuple[str, ...]:
 
 
 def _stopped() -> StepTimeoutError:
-    words = f"the model took more than {DEADLINE.limit_s:g} s and was stopped: send fewer rows, or ask for a job"
+    words = f"the model took more than {DEADLINE.limit_s:g} s and was stopped: send fewer rows"
     return StepTimeoutError(words)
 
 
