@@ -40,6 +40,7 @@ from ministack.services import (  # type: ignore[import-not-found]
     cloudwatch_logs,
     lambda_svc,
 )
+from ministack.services.cloudformation import provisioners  # type: ignore[import-not-found]
 
 # This environment knows nothing of the project; of it, only what needs nothing else is imported.
 sys.path.append(str(Path(__file__).parents[2]))
@@ -54,6 +55,7 @@ from hotplate_tools.local.streaming.cloud import (
 from hotplate_tools.local.tenants import (
     TENANT,
     with_parameters,
+    with_tenancy,
     with_tenant_of_call,
     with_tenant_of_request,
     with_tenants_apart,
@@ -199,6 +201,8 @@ if __name__ == "__main__":
     lambda_runtime._worker_key = with_tenants_key(lambda_runtime._worker_key)
     lambda_svc._execute_function = with_tenants_apart(lambda_svc._execute_function)
     lambda_svc._invoke = with_tenant_of_call(lambda_svc._invoke)
+    function = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    function["create"] = with_tenancy(function["create"])
     apigateway_v1._import_operation = with_parameters(apigateway_v1._import_operation)
     apigateway_v1._invoke_lambda_proxy_v1 = with_tenant_of_request(apigateway_v1._invoke_lambda_proxy_v1)
     apigateway_v1._authorize_request_v1 = with_checked_signatures(apigateway_v1._authorize_request_v1)

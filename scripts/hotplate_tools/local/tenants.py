@@ -1,8 +1,8 @@
 """Tenant isolation in the local cloud: environments of their own for each tenant, as Lambda has them.
 
-ministack 1.5 keeps a function's `TenancyConfig` and does nothing with it, and of an integration in an API's
-definition it forgets `requestParameters`. Here such a function has a pool of environments, which are
-processes, for each tenant; its context says `tenant_id`; a call that names no tenant is refused, and so is
+ministack 1.5 drops a function's `TenancyConfig` where CloudFormation makes it, and the `requestParameters` of
+an integration in an API's definition. Here such a function has a pool of environments, which are processes,
+for each tenant; its context says `tenant_id`; a call that names no tenant is refused, and so is
 one that names a tenant where none is isolated; and API Gateway names the one that the integration maps from
 what the authoriser said.
 
@@ -24,6 +24,7 @@ from ministack.services import apigateway_v1, lambda_svc  # type: ignore[import-
 __all__ = [
     "TENANT",
     "with_parameters",
+    "with_tenancy",
     "with_tenant_of_call",
     "with_tenant_of_request",
     "with_tenants_apart",
@@ -45,6 +46,18 @@ _AUTHORIZER = "context.authorizer."
 _TENANTS = "tenant "
 # Where ministack's worker makes the context of a call.
 _CONTEXT = '"client_context": None,'
+
+
+def with_tenancy(own: Callable[..., tuple[str, Any]]) -> Callable[..., tuple[str, Any]]:
+    """Return `own`, which makes a function for CloudFormation, with its `TenancyConfig`."""
+
+    def create(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, Any]:
+        name, attributes = own(logical_id, properties, stack)
+        if tenancy := properties.get("TenancyConfig"):
+            lambda_svc._functions[name]["config"]["TenancyConfig"] = tenancy
+        return name, attributes
+
+    return create
 
 
 def with_parameters(own: Callable[..., None]) -> Callable[..., None]:
