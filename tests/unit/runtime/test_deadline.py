@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from dataclasses import dataclass
 
+import pytest
+
+from hotplate.errors import StepTimeoutError
 from hotplate.runtime.deadline import Deadline
 
 
@@ -52,3 +57,40 @@ def test_next_request_has_a_time_of_its_own() -> None:
         assert second is not None
         assert not wait_for(second, 0.5)
         assert not deadline.has_stopped(second)
+
+
+def test_python_that_takes_longer_is_stopped_also_where_it_catches_what_stops_it() -> None:
+    deadline = Deadline()
+    caught: list[StepTimeoutError] = []
+
+    def stubborn() -> None:
+        with deadline.within(0.1), deadline.interrupting():
+            while True:
+                try:
+                    time.sleep(0.001)
+                except StepTimeoutError as fault:
+                    caught.append(fault)
+                    if len(caught) == 2:
+                        raise
+
+    with pytest.raises(StepTimeoutError, match=r"more than 0\.1 s"):
+        stubborn()
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+
+
+def test_python_is_left_alone_without_a_limit_and_in_other_threads() -> None:
+    deadline = Deadline()
+    with deadline.interrupting():
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    done = []
+
+    def elsewhere() -> None:
+        with deadline.within(0.05), deadline.interrupting():
+            time.sleep(0.2)
+            done.append(True)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert done == [True]

@@ -12,7 +12,7 @@
 | `HOTPLATE_CACHE_DIR` | folder of verified files for other processes, or `off` | `off`; see below |
 | `HOTPLATE_INIT_MODE` | `first-invoke` loads the model when it is first asked; see below | `init` |
 | `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8; see below |
-| `HOTPLATE_ANSWER_WITHIN_S` | seconds that a graph may take for one request, before it is stopped | 28 |
+| `HOTPLATE_ANSWER_WITHIN_S` | seconds that a model may take for one request, before it is stopped | 28 |
 | `HOTPLATE_PIPELINE` | `fused`: members of a pipeline run here; `split`: in functions of theirs | `fused` |
 | `HOTPLATE_MEMBERS` | of a split pipeline: `model=function:alias` of each member, comma between | none |
 | `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
@@ -260,7 +260,7 @@ def _lambda_endpoint(environ: Mapping[str, str]) -> str | None:
 
 
 def answer_within_s(environ: Mapping[str, str]) -> float:
-    """Return how long a graph may take for one request; a second less than API Gateway waits.
+    """Return how long a model may take for one request; a second less than API Gateway waits.
 
     Raises:
         SettingsError: It is no positive number.

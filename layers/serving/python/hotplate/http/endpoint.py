@@ -85,7 +85,7 @@ class Endpoint:
             late: Load with the first request.
             strict: Raise what loading now raises.
             is_isolated: Lambda keeps each tenant's environments apart; what comes to another's is refused.
-            answer_within_s: What the graph may take for one request; None: any time.
+            answer_within_s: What the model may take for one request; None: any time.
         """
         self._load = load
         self._cards = CardShelf(read_card)

@@ -1,13 +1,13 @@
-"""How long the runs of one request may take: a graph that takes longer is stopped, and its caller answered.
+"""How long the runs of one request may take: a model that takes longer is stopped, and its caller answered.
 
 Without it Lambda would end the process at the function's own time-out: the caller would get a gateway's
 words, the request no usage line, and the next one a cold start.
 
 Rules kept: one request at a time, as Lambda gives them to a process; who asks for no limit pays for none,
-and who does pays for an object a run. ONNX Runtime looks between two operators, so one that takes long is
-waited for.
+and who does pays for an object a run. ONNX Runtime looks between two operators, and Python between two
+instructions of its own, so a single one that takes long is waited for.
 
-Source: ONNX Runtime, `OrtApi::RunOptionsSetTerminate`.
+Source: ONNX Runtime, `OrtApi::RunOptionsSetTerminate`; Python, `signal`, "Execution of signal handlers".
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from hotplate.errors import StepTimeoutError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["DEADLINE", "Deadline", "Stoppable"]
+
+# A program may catch what stops it; it is told again after so many seconds.
+_AGAIN_S = 1.0
 
 # How often the time is looked at, in seconds. A timer for each request would cost it a thread.
 _POLL_S = 0.1
@@ -74,6 +79,35 @@ class Deadline:
     def has_stopped(self, run: Stoppable | None) -> bool:
         """Return whether this run failed because its time was over."""
         return run is not None and self._stopped is run
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Stop the block's Python where it is when the time is over; in the main thread, where Lambda calls.
+
+        Raises:
+            StepTimeoutError: It was.
+        """
+        if self._until == math.inf or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        import signal  # few models are Python
+
+        def stop(*_: object) -> None:
+            raise self.over()
+
+        before = signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, max(self._until - time.monotonic(), 0.001), _AGAIN_S)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def over(self) -> StepTimeoutError:
+        """Return what the caller of a model that was stopped is told."""
+        return StepTimeoutError(
+            f"the model took more than {self.limit_s:g} s and was stopped: send fewer rows"
+        )
 
     def _watch(self) -> None:
         while True:

@@ -16,7 +16,6 @@ from hotplate.errors import (
     HotplateError,
     InferenceError,
     ShapeMismatchError,
-    StepTimeoutError,
     ValueRangeError,
 )
 from hotplate.protocol.datatypes import from_ort, shape_of
@@ -154,7 +153,7 @@ class Session:
             results = self._session.run(names, ready, options)
         except _ORT_ERRORS as fault:
             if DEADLINE.has_stopped(options):
-                raise _stopped() from fault
+                raise DEADLINE.over() from fault
             raise _failed(fault, ready) from fault
         return {name: _taken(array) for name, array in zip(names, results, strict=True)}
 
@@ -205,11 +204,6 @@ def providers_here() -> tuple[str, ...]:
         return (CPU,)
     ort.preload_dlls()  # CUDA's libraries lie in packages of their own, where nothing else looks
     return CUDA, CPU
-
-
-def _stopped() -> StepTimeoutError:
-    words = f"the model took more than {DEADLINE.limit_s:g} s and was stopped: send fewer rows"
-    return StepTimeoutError(words)
 
 
 def _failed(fault: Exception, feeds: Mapping[str, Array]) -> HotplateError:
