@@ -67,7 +67,7 @@ def generate_bodies() -> tuple[Json, Json]:
     """Return what `…/generate` and `…/generate_stream` take, and what the first answers."""
     # Null counts as absent, as everywhere in the protocol.
     parameters = {"type": ["object", "null"], "properties": _OPTIONS, "additionalProperties": False}
-    members = {"id": {"type": "string"}, "text_input": {"type": "string"}, "parameters": parameters}
+    members = {"id": {"type": ["string", "null"]}, "text_input": {"type": "string"}, "parameters": parameters}
     sent = {
         "type": "object",
         "required": ["text_input"],

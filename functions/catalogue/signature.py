@@ -39,8 +39,9 @@ def infer_request(manifest: Manifest) -> Json:
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "id": {"type": "string"},
-            "parameters": {"type": "object", "properties": {"binary_data_output": flag}},
+            # Null counts as absent.
+            "id": {"type": ["string", "null"]},
+            "parameters": {"type": ["object", "null"], "properties": {"binary_data_output": flag}},
             "inputs": {
                 "type": "array",
                 "description": together(manifest.inputs),
@@ -48,7 +49,7 @@ def infer_request(manifest: Manifest) -> Json:
                 "maxItems": len(manifest.inputs),
                 "items": _one_of([_tensor(spec, is_request=True) for spec in manifest.inputs]),
             },
-            "outputs": {"type": "array", "maxItems": len(manifest.outputs), "items": outputs},
+            "outputs": {"type": ["array", "null"], "maxItems": len(manifest.outputs), "items": outputs},
         },
     }
 

@@ -20,6 +20,7 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
 def test_parameters_that_are_null_count_as_absent_by_the_document_too(parameters: Any) -> None:
     sent, _ = generate_bodies()
     assert fits(sent, {"id": "", "parameters": parameters, "text_input": ""})
+    assert fits(sent, {"id": None, "parameters": parameters, "text_input": ""})
     assert not fits(sent, {"id": "", "parameters": [], "text_input": ""})
 
 

@@ -101,3 +101,10 @@ def test_example_fits_and_words_say_what_goes_together() -> None:
 def test_instance_of_kserve_may_be_an_upload(row: Any, fits: bool) -> None:
     schema = predict_request(MANIFEST)
     assert jsonschema.Draft202012Validator(schema).is_valid({"instances": [row]}) is fits
+
+
+@pytest.mark.parametrize("name", ["id", "parameters", "outputs"])
+@pytest.mark.parametrize(("value", "fits"), [(None, True), (7, False)])
+def test_null_counts_as_absent_by_schema_and_decoder(name: str, value: Any, fits: bool) -> None:
+    request = {"inputs": [IMAGE], name: value}
+    assert (by_schema(request), by_decoder(request)) == (fits, fits)
