@@ -67,6 +67,7 @@ _models = ModelFunctions(
         credentials=lambda: Credentials.from_environ(os.environ),
         timeout_s=_settings.timeout_s,
     ),
+    _settings.isolated,
 )
 _reports = Reports(_files)
 _worker = PieceWorker(_table, _files, _queue, _models, memory_mb=_memory_mb)

@@ -10,7 +10,7 @@ from hotplate.batch.asked import Described, Fault, PieceAnswer, PieceAsked
 from hotplate.errors import BatchError, HotplateError, StepError, StepUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from hotplate.aws.functions import FunctionCaller
 
@@ -31,7 +31,7 @@ class FileModels(Protocol):
         """The models."""
         ...
 
-    def describe(self, model: str) -> Described:
+    def describe(self, model: str, tenant: str) -> Described:
         """Return what is served."""
         ...
 
@@ -41,10 +41,13 @@ class FileModels(Protocol):
 
 
 class ModelFunctions:
-    """The models' functions, called one at a time; `functions` as in `RelaySettings`."""
+    """The models' functions, called one at a time; `functions` and `isolated` as in `RelaySettings`."""
 
-    def __init__(self, functions: Mapping[str, str], caller: FunctionCaller) -> None:
+    def __init__(
+        self, functions: Mapping[str, str], caller: FunctionCaller, isolated: Container[str] = ()
+    ) -> None:
         self._functions = functions
+        self._isolated = isolated
         self._caller = caller
 
     @property
@@ -52,14 +55,16 @@ class ModelFunctions:
         """The models."""
         return self._functions
 
-    def describe(self, model: str) -> Described:
-        """Return what is served of a model.
+    def describe(self, model: str, tenant: str) -> Described:
+        """Return what is served of a model to a tenant.
 
         Raises:
             StepUnavailableError: Its function is busy, slow or not ready.
             StepError: It did not answer.
         """
-        return msgspec.convert(self._ask(model, self._functions[model], {"ask": "describe"}), Described)
+        return msgspec.convert(
+            self._ask(model, self._functions[model], {"ask": "describe"}, tenant), Described
+        )
 
     def predict(self, model: str, function: str, tenant: str, asked: PieceAsked) -> PieceAnswer:
         """Return what became of a piece.
@@ -80,11 +85,12 @@ class ModelFunctions:
             name = f"{name.partition(':')[0]}:{function}"
         return msgspec.convert(self._ask(model, name, msgspec.to_builtins(asked), tenant), PieceAnswer)
 
-    def _ask(self, model: str, function: str, asked: Mapping[str, Any], tenant: str = "") -> Any:
-        context = {"authorizer": {"tenant": tenant, "scopes": f"infer:{model}"}} if tenant else {}
+    def _ask(self, model: str, function: str, asked: Mapping[str, Any], tenant: str) -> Any:
+        context = {"authorizer": {"tenant": tenant, "scopes": f"infer:{model}"}}
+        whose = tenant if model in self._isolated else None
         event = msgspec.json.encode({"batch": asked, "requestContext": context})
         try:
-            answer = msgspec.json.decode(self._caller.call(function, event))["batch"]
+            answer = msgspec.json.decode(self._caller.call(function, event, whose))["batch"]
         except StepUnavailableError as fault:
             raise StepUnavailableError(f"model {model!r}: {fault}") from fault
         except HotplateError as fault:

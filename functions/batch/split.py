@@ -175,7 +175,7 @@ class Splitter:
         if named.model not in self._models.names:
             fault = f"unknown model {named.model[:80]!r}; this stack has: {', '.join(self._models.names)}"
             return self._ended(self._run(found, named, version="", function="", options=text), fault)
-        described = self._models.describe(named.model)
+        described = self._models.describe(named.model, named.tenant)
         run = self._run(found, named, version=described.version, function=described.function, options=text)
         try:
             _, wanted = read_options(raw)

@@ -65,8 +65,9 @@ def completion_bodies(models: Sequence[str]) -> dict[str, tuple[str, Json, Json]
 
 def generate_bodies() -> tuple[Json, Json]:
     """Return what `…/generate` and `…/generate_stream` take, and what the first answers."""
-    parameters = {"type": "object", "properties": _OPTIONS, "additionalProperties": False}
-    members = {"id": {"type": "string"}, "text_input": {"type": "string"}, "parameters": parameters}
+    # Null counts as absent, as everywhere in the protocol.
+    parameters = {"type": ["object", "null"], "properties": _OPTIONS, "additionalProperties": False}
+    members = {"id": {"type": ["string", "null"]}, "text_input": {"type": "string"}, "parameters": parameters}
     sent = {
         "type": "object",
         "required": ["text_input"],

@@ -172,7 +172,7 @@ def _explain(name: str, manifest: Manifest) -> Json:
 def _generation(summary: str, sent: Json, answer: Json | None, **more: Any) -> Json:
     """Return an operation that generates text; `answer` is None where it comes in events only."""
     whole = {} if answer is None else _json(answer)
-    events: Json = {"text/event-stream": {"schema": {"type": "string"}}}
+    events: Json = {"text/event-stream": {"schema": _EVENT}}
     return _operation(summary, whole | events, _INFER_FAULTS, **more) | {"requestBody": _body(sent)}
 
 
@@ -182,6 +182,8 @@ _FALLBACK: Json = {
         "schema": {"type": "string"},
     }
 }
+# Before OpenAPI 3.2 the schema of a stream of events is that of one event.
+_EVENT: Json = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
 _INFER_FAULTS = (400, 403, 404, 413, 429, 500, 503, 504)
 _TARGET: Json = {
     "name": "X-Amzn-SageMaker-Target-Model",

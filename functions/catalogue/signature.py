@@ -39,8 +39,9 @@ def infer_request(manifest: Manifest) -> Json:
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "id": {"type": "string"},
-            "parameters": {"type": "object", "properties": {"binary_data_output": flag}},
+            # Null counts as absent.
+            "id": {"type": ["string", "null"]},
+            "parameters": {"type": ["object", "null"], "properties": {"binary_data_output": flag}},
             "inputs": {
                 "type": "array",
                 "description": together(manifest.inputs),
@@ -48,7 +49,7 @@ def infer_request(manifest: Manifest) -> Json:
                 "maxItems": len(manifest.inputs),
                 "items": _one_of([_tensor(spec, is_request=True) for spec in manifest.inputs]),
             },
-            "outputs": {"type": "array", "maxItems": len(manifest.outputs), "items": outputs},
+            "outputs": {"type": ["array", "null"], "maxItems": len(manifest.outputs), "items": outputs},
         },
     }
 
@@ -74,9 +75,14 @@ def infer_response(manifest: Manifest, version: str) -> Json:
 def predict_request(manifest: Manifest) -> Json:
     """Return the schema of a request of KServe's v1."""
     rows = {spec.name: _nested(spec, spec.shape[1:]) for spec in manifest.inputs}
-    named = {"type": "object", "properties": rows, "minProperties": 1, "additionalProperties": False}
+    named = {
+        "type": "object",
+        "properties": {name: {"anyOf": [row, _UPLOADED]} for name, row in rows.items()},
+        "minProperties": 1,
+        "additionalProperties": False,
+    }
     first = rows[manifest.inputs[0].name]
-    items = {"anyOf": [first, named, _B64]}
+    items = {"anyOf": [first, named, _B64, _UPLOADED]}
     return {
         "type": "object",
         "required": ["instances"],
@@ -119,6 +125,13 @@ _B64: Json = {
     "type": "object",
     "required": ["b64"],
     "properties": {"b64": {"type": "string", "contentEncoding": "base64"}},
+    "additionalProperties": False,
+}
+_UPLOADED: Json = {
+    "type": "object",
+    "description": "A row that was uploaded, of the only instance",
+    "required": ["input_uri"],
+    "properties": {"input_uri": {"type": "string", "pattern": "^s3://"}},
     "additionalProperties": False,
 }
 _ELEMENTS: dict[str, Json] = {

@@ -17,7 +17,7 @@ from hotplate_tools.local.prepared import KEYED, GivenModel
 from hotplate_tools.local.strict import strict_cloud
 from hotplate_tools.local.up import LocalCloud, local_cloud
 from tests.support.sources import ONNX_SOURCES, write_onnx_sources
-from tests.support.tiny_models import write_folder, write_picker
+from tests.support.tiny_models import write_folder, write_picker, write_slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,22 +50,25 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="module")
 def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalCloud:
-    """The local cloud that asks callers for keys and keeps requests, with a model that fails on some, and one
-    that has a fallback.
+    """The local cloud that asks callers for keys, keeps tenants apart, and keeps requests.
+
+    With a model that fails on some requests, one that has a fallback, and one that takes as long as it is
+    told, which may be 5 s.
 
     One for all modules in a row that use it; the memory that it takes is needed after them.
     """
     _only_here()
     stash = request.config.stash
     if _KEYED not in stash:
-        given = [GivenModel(write_picker(tmp_path_factory.mktemp("picker")))]
+        made = tmp_path_factory.mktemp
+        given = [GivenModel(write_picker(made("picker"))), GivenModel(write_slow(made("slow")))]
         for name, plan in (
             ("doubled", {"memory_mb": 512, "max_rows": 2, "fallback": "doubled-large"}),
             ("doubled-large", {"memory_mb": 1024}),
         ):
-            folder = tmp_path_factory.mktemp(name)
-            given.append(GivenModel(write_folder(folder, name=name, plan=plan, labels=None)))
-        stack, parameters = ExitStack(), {**KEYED, "CaptureShare": "1"}
+            given.append(GivenModel(write_folder(made(name), name=name, plan=plan, labels=None)))
+        parameters = {**KEYED, "CaptureShare": "1", "TenantIsolation": "per-tenant", "AnswerWithin": "5"}
+        stack = ExitStack()
         local = stack.enter_context(local_cloud(Console(as_json=True), given, parameters=parameters))
         stash[_KEYED] = (stack, local)
     return stash[_KEYED][1]

@@ -38,7 +38,7 @@ SPARED = {"base64", "hashlib", "tempfile", "typing_extensions", "urllib"}
 
 # How many modules a cold start imports: ours and other people's, exactly, and the standard library's at most,
 # which differ by its version. One more is a decision: change the number in the same change, and say why.
-MODULES = {"graph": (174, 88), "python": (158, 100), "chat": (190, 118)}
+MODULES = {"graph": (175, 88), "python": (159, 100), "chat": (191, 118)}
 
 PROGRAM = """
 import sys; started = {*sys.modules}

@@ -92,6 +92,9 @@ def test_new_parameters_of_a_model_publish_a_version(model: ServedModel) -> None
     assert RESOURCES[model.function]["UpdateReplacePolicy"] == "Retain"
 
 
+ISOLATING = [each for each in served_models(DOCUMENT) if "TenancyConfig" in FUNCTIONS[each.function]]
+
+
 def init_mode(model: ServedModel) -> str:
     return f"{model.function.removesuffix('Function')}InitMode"
 
@@ -110,11 +113,14 @@ def test_init_mode_sets_up_what_lambda_has_for_it(
     model: ServedModel, mode: str, snapshots: str, ready: int | None
 ) -> None:
     parameter, count = init_mode(model), init_mode(model).replace("InitMode", "ProvisionedConcurrency")
+    if model in ISOLATING and (snapshots != "None" or ready):
+        assert mode not in DOCUMENT["Parameters"][parameter]["AllowedValues"]
+        return
     assert mode in DOCUMENT["Parameters"][parameter]["AllowedValues"]
     given = {parameter: mode, count: 3, "AWS::NoValue": None}
     function = FUNCTIONS[model.function]
-    assert evaluate(function["SnapStart"]["ApplyOn"], given) == snapshots
-    kept = evaluate(function["ProvisionedConcurrencyConfig"], given)
+    assert evaluate(function.get("SnapStart", {"ApplyOn": "None"})["ApplyOn"], given) == snapshots
+    kept = evaluate(function.get("ProvisionedConcurrencyConfig"), given)
     assert (kept and evaluate(kept["ProvisionedConcurrentExecutions"], given)) == ready
     assert evaluate(function["Environment"]["Variables"]["HOTPLATE_INIT_MODE"], given) == mode
 
@@ -123,8 +129,10 @@ def test_init_mode_sets_up_what_lambda_has_for_it(
 def test_init_modes_are_words_of_a_plan(model: ServedModel) -> None:
     modes = set(DOCUMENT["Parameters"][init_mode(model)]["AllowedValues"])
     assert modes <= set(INIT_MODES) == set(get_args(InitMode))
-    # SAM refuses a capacity provider beside provisioned concurrency on one function.
-    assert set(INIT_MODES) - modes == {"managed-instances"}
+    # SAM refuses a capacity provider beside provisioned concurrency on one function; and no tenant has
+    # environments that are made before it asks.
+    others = {"snap-start", "provisioned"} if model in ISOLATING else set()
+    assert set(INIT_MODES) - modes == {"managed-instances"} | others
 
 
 @pytest.mark.parametrize("model", COMMITTED, ids=lambda model: model.name)
@@ -209,6 +217,8 @@ def test_every_function_is_told_whose_signatures_to_trust_and_where_data_is() ->
         "HOTPLATE_DATA_BUCKET": {"Ref": "DataBucket"},
         "HOTPLATE_JOBS_FUNCTION": {"Fn::Sub": "${AWS::StackName}-jobs"},
         "HOTPLATE_CAPTURE_SHARE": {"Ref": "CaptureShare"},
+        "HOTPLATE_ANSWER_WITHIN_S": {"Ref": "AnswerWithin"},
+        "HOTPLATE_ISOLATED": {"Fn::If": ["IsolatesTenants", " ".join(each.name for each in ISOLATING), ""]},
     }
 
 

@@ -233,7 +233,7 @@ class LineModel:
     names: tuple[str, ...] = ("affine",)
     model: Model | None = None
 
-    def describe(self, model: str) -> Described:
+    def describe(self, model: str, tenant: str) -> Described:
         return Described(self.version, "7", self.manifest)
 
     def predict(self, model: str, function: str, tenant: str, asked: PieceAsked) -> PieceAnswer:

@@ -14,6 +14,7 @@ from hotplate.tenants.keys import Key, Tenant, digest_of, new_key, read_scopes
 from hotplate_tools.local.authoriser import authoriser_event
 from hotplate_tools.local.gateway import Request, match_route
 from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.local.isolation import defined_routes
 from hotplate_tools.local.template import Route
 from hotplate_tools.project import project_root
 
@@ -29,6 +30,9 @@ ROUTES = [
     if resource["Type"] == "AWS::Serverless::Function" and "Condition" not in resource
     for event in resource["Properties"].get("Events", {}).values()
     if event["Type"] == "Api"
+] + [
+    Route(each.method, each.path, each.function)
+    for each in defined_routes(DOCUMENT["Resources"]["Api"]["Properties"])
 ]
 
 

@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEFT_OUT = ("unsupported_method", "missing_required_header", "positive_data_acceptance")
-# Longer than API Gateway waits: a hang fails the run.
-TIMEOUT_S = 35
+# Longer than API Gateway waits: a hang fails the run. Where text is generated it waits as long as a stream
+# may last: 512 tokens take a minute on a machine that has other work.
+TIMEOUT_S, STREAM_TIMEOUT_S = 35, 305
+# And longer than any model's cold start, in seconds.
+WARM_UP_S = 180
+# 413 is the answer to a number over its bound too, where it is one of bytes (RFC 9110, 15.5.14).
+_CONFIGURATION = f"""\
+request-timeout = {TIMEOUT_S}
+
+[checks]
+max_response_time = {TIMEOUT_S}
+
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
+
+[[operations]]
+include-path-regex = "/(completions|generate|generate_stream)$"
+request-timeout = {STREAM_TIMEOUT_S}
+checks.max_response_time = {STREAM_TIMEOUT_S}
+"""
 # Requests at once; more would only wait for each other on one machine.
 WORKERS = 3
 
@@ -57,7 +76,9 @@ def fuzz(
         phases: `coverage` tries each bound of each schema.
     """
     program = ensure("fuzz", Console(as_json=True)) / "st"
+    _warm_up(url)
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "schemathesis.toml").write_text(_CONFIGURATION)
         schema, report = Path(folder, "openapi.json"), Path(folder, "report.json")
         schema.write_bytes(call(url, "GET", "/openapi.json").body)
         command = [
@@ -73,8 +94,7 @@ def fuzz(
         ]
         command += ["--max-examples", str(examples), "--seed", str(seed), "--workers", str(WORKERS)]
         command += ["--checks", "all", "--exclude-checks", ",".join(LEFT_OUT), "--continue-on-failure"]
-        command += ["--request-timeout", str(TIMEOUT_S), "--max-response-time", str(TIMEOUT_S), "--no-color"]
-        command += ["--report", "json", "--report-json-path", str(report)]
+        command += ["--no-color", "--report", "json", "--report-json-path", str(report)]
         command += ["--include-path-regex", paths] if paths else []
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert report.exists(), done.stdout + done.stderr
@@ -82,6 +102,15 @@ def fuzz(
     assert found["complete"], done.stdout
     failures = [*found["failures"], *found["errors"]]
     return Fuzzed(found["test_cases"]["generated"], found["operations"]["tested"], failures, done.stdout)
+
+
+def _warm_up(url: str) -> None:
+    """Wait until every model is loaded: a cold start on a busy machine is no fault of an answer."""
+    for model in json.loads(call(url, "GET", "/v1/models").body)["data"]:
+        deadline = time.monotonic() + WARM_UP_S
+        while (answer := call(url, "GET", f"/v2/models/{model['id']}/ready")).status != 200:
+            assert time.monotonic() < deadline, answer.body
+            time.sleep(1)
 
 
 def main() -> None:

@@ -13,3 +13,4 @@ class Context:
 
     aws_request_id: str = "req-1"
     memory_limit_in_mb: str = "1769"
+    tenant_id: str | None = None

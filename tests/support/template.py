@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.local.isolation import defined_routes
 from hotplate_tools.project import project_root
 
 DOCUMENT = read_yaml(project_root() / "template.yaml")
@@ -18,6 +19,7 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
 ROLES = of_type("AWS::IAM::Role")
+DEFINED_ROUTES = list(defined_routes(RESOURCES["Api"]["Properties"]))
 
 
 def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -33,5 +35,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def routes(function: str) -> set[tuple[str, str]]:
-    events = FUNCTIONS[function]["Events"].values()
-    return {(each["Properties"]["Method"], each["Properties"]["Path"]) for each in events}
+    """Return the function's routes: its events, and what the API's definition has for it."""
+    events = FUNCTIONS[function].get("Events", {}).values()
+    own = {(each["Properties"]["Method"], each["Properties"]["Path"]) for each in events}
+    return own | {(each.method, each.path) for each in DEFINED_ROUTES if each.function == function}

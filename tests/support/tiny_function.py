@@ -65,6 +65,7 @@ ACTIONS = {
     "repeat": lambda event, context: "x" * event["size"],
     "respond": respond,
     "sleep": sleep,
+    "whose": lambda event, context: {"tenant": context.tenant_id, "count": counter},
     "write": write,
 }
 """

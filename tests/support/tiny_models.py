@@ -123,3 +123,36 @@ def write_picker(folder: Path) -> Path:
         outputs=[{"name": "y", "datatype": "FP32", "shape": [-1]}],
         labels=None,
     )
+
+
+def slow() -> onnx.ModelProto:
+    """Return y = 0 after as many steps as the largest of x, over INT64 [n]; a million take seconds."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["goes_on"], ["still"]),
+            helper.make_node("Identity", ["kept"], ["given"]),
+        ],
+        "step",
+        [info("i", [], TensorProto.INT64), info("goes_on", [], TensorProto.BOOL), info("kept", ["n"])],
+        [info("still", [], TensorProto.BOOL), info("given", ["n"])],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["steps"], keepdims=0),
+        helper.make_node("Cast", ["x"], ["asked"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["asked", "asked"], ["zeros"]),
+        helper.make_node("Loop", ["steps", "", "zeros"], ["y"], body=body),
+    ]
+    return model_of(nodes, [info("x", ["n"], TensorProto.INT64)], [info("y", ["n"])])
+
+
+def write_slow(folder: Path) -> Path:
+    """Write a source folder of `slow` and return it."""
+    return write_folder(
+        folder,
+        model=slow(),
+        rows=[{"inputs": {"x": [3, 1]}, "outputs": {"y": [0.0, 0.0]}}],
+        name="slow",
+        inputs=[{"name": "x", "datatype": "INT64", "shape": [-1], "description": "steps"}],
+        outputs=[{"name": "y", "datatype": "FP32", "shape": [-1]}],
+        labels=None,
+    )

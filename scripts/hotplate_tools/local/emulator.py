@@ -13,6 +13,7 @@
 - CloudFormation gives a mapping's `MaximumConcurrency` to Lambda as a number, also if it is a parameter's
   value. ministack 1.5 keeps the text, compares it with a number, and takes no more messages from any queue.
 - Streaming functions and streaming methods of an API (`hotplate_tools.local.streaming.cloud`).
+- Tenant isolation (`hotplate_tools.local.tenants`), and signatures that are checked (`…signatures`).
 - A function and its layers are unpacked once (`hotplate_tools.local.shared_zips`). ministack 1.5 unpacks them
   for every execution environment.
 
@@ -39,15 +40,28 @@ from ministack.services import (  # type: ignore[import-not-found]
     cloudwatch_logs,
     lambda_svc,
 )
+from ministack.services.cloudformation import provisioners  # type: ignore[import-not-found]
 
 # This environment knows nothing of the project; of it, only what needs nothing else is imported.
 sys.path.append(str(Path(__file__).parents[2]))
 
 from hotplate_tools.local.shared_zips import SharedZips
+from hotplate_tools.local.signatures import with_checked_signatures, with_raw_requests
 from hotplate_tools.local.streaming.cloud import (
     with_exec_wrapper,
     with_streaming_methods,
     with_streaming_workers,
+)
+from hotplate_tools.local.tenants import (
+    TENANT,
+    with_parameters,
+    with_tenancy,
+    with_tenant_of_call,
+    with_tenant_of_request,
+    with_tenants_apart,
+    with_tenants_context,
+    with_tenants_key,
+    with_tenants_workers,
 )
 
 type Invoke = Callable[[dict[str, Any], dict[str, Any], str, str], Awaitable[dict[str, Any] | None]]
@@ -158,7 +172,9 @@ def in_batches(own: Deliver) -> Deliver:
             # Each invocation has a stream of its own here, as each environment has at AWS.
             waiting.setdefault(group, (stream, []))[1].extend(events)
         if is_first:
-            timer = threading.Timer(BATCH_S, copy_context().run, (deliver,))
+            context = copy_context()
+            context.run(TENANT.set, None)  # who reads a log does not read it for the tenant that wrote it
+            timer = threading.Timer(BATCH_S, context.run, (deliver,))
             timer.daemon = True
             timer.start()
 
@@ -180,5 +196,15 @@ if __name__ == "__main__":
     lambda_runtime._detect_runtime_binary = with_exec_wrapper(lambda_runtime._detect_runtime_binary)
     lambda_runtime._worker_class_for = with_streaming_workers(lambda_runtime._worker_class_for)
     apigateway_v1._invoke_lambda_proxy_v1 = with_streaming_methods(apigateway_v1._invoke_lambda_proxy_v1)
-    cloud.app = with_media_types(cloud.app)
+    lambda_runtime._detect_runtime_binary = with_tenants_context(lambda_runtime._detect_runtime_binary)
+    lambda_runtime._worker_class_for = with_tenants_workers(lambda_runtime._worker_class_for)
+    lambda_runtime._worker_key = with_tenants_key(lambda_runtime._worker_key)
+    lambda_svc._execute_function = with_tenants_apart(lambda_svc._execute_function)
+    lambda_svc._invoke = with_tenant_of_call(lambda_svc._invoke)
+    function = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    function["create"] = with_tenancy(function["create"])
+    apigateway_v1._import_operation = with_parameters(apigateway_v1._import_operation)
+    apigateway_v1._invoke_lambda_proxy_v1 = with_tenant_of_request(apigateway_v1._invoke_lambda_proxy_v1)
+    apigateway_v1._authorize_request_v1 = with_checked_signatures(apigateway_v1._authorize_request_v1)
+    cloud.app = with_raw_requests(with_media_types(cloud.app))
     cloud.main()

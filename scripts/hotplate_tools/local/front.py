@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from hotplate_tools.local.rie import InvokeResult
     from hotplate_tools.local.template import Route, Template
 
-    type Invoke = Callable[[str, bytes], InvokeResult]
+    type Invoke = Callable[[str, bytes, str | None], InvokeResult]
 
 __all__ = ["Front", "serve"]
 
@@ -68,7 +68,7 @@ class Front:
 
     Attributes:
         template: Routes, stage, gateway responses and functions.
-        invoke: Runs a function, named by logical id, on an event.
+        invoke: Runs a function, named by logical id, on an event, for a tenant where it isolates them.
         integration_timeout_s: What the REST API waits for a function at most, where the route says nothing.
             The answer to one that took longer is 504, given when it ends.
     """
@@ -113,9 +113,9 @@ class Front:
             return self._own(verdict.refusal, request_id)
         if verdict.context:
             event["requestContext"]["authorizer"] = dict(verdict.context)
-        started = time.monotonic()
+        started, tenant = time.monotonic(), verdict.context.get("tenant") if route.tells_tenant else None
         try:
-            result = self.invoke(route.function, json.dumps(event).encode())
+            result = self.invoke(route.function, json.dumps(event).encode(), tenant)
         except ToolError:
             return self._own("INTEGRATION_FAILURE", request_id)
         if time.monotonic() - started > (route.timeout_s or self.integration_timeout_s):
@@ -141,7 +141,7 @@ class Front:
             request_id=request_id,
         )
         try:
-            result = self.invoke(self.template.authorizer, json.dumps(event).encode())
+            result = self.invoke(self.template.authorizer, json.dumps(event).encode(), None)
         except ToolError:
             return Verdict("AUTHORIZER_FAILURE", {})
         return read_verdict(result, event["methodArn"])
@@ -162,7 +162,7 @@ class Front:
                 400, "InvalidParameterValueException", f"InvocationType {kind} is not served here"
             )
         try:
-            result = self.invoke(function, request.body or b"{}")
+            result = self.invoke(function, request.body or b"{}", headers.get("x-amz-tenant-id"))
         except ToolError as fault:
             return _refusal(500, "ServiceException", str(fault))
         answered: list[tuple[str, str]] = [

@@ -8,7 +8,8 @@
 Rules kept, as Lambda keeps them: one environment works on one request; the environment used last
 is used first; when all are busy another is started, up to the function's reserved concurrency; one
 request more than that is refused at once with `TooManyRequestsException`; an environment that died
-is replaced. When the context ends, or this process does in whatever way, no process and no file of
+is replaced. Of a function that isolates tenants an environment works for one tenant, ever, and a call has to
+name it. When the context ends, or this process does in whatever way, no process and no file of
 the environments is left.
 
 Not done: the account's concurrency scaling rate, provisioned concurrency, SnapStart, asynchronous
@@ -165,13 +166,13 @@ class RuntimeHarness:
         """
         return self.invoke_bytes(function, json.dumps(event).encode())
 
-    def invoke_bytes(self, function: str, event: bytes) -> InvokeResult:
-        """Return what the function made of `event`, JSON as Lambda would get it.
+    def invoke_bytes(self, function: str, event: bytes, tenant: str | None = None) -> InvokeResult:
+        """Return what the function made of `event`, JSON as Lambda would get it, for `tenant`.
 
         Raises:
             FailedError: As above.
         """
-        return self._pool(function).invoke(event)
+        return self._pool(function).invoke(event, tenant)
 
     def environments(self, function: str) -> tuple[ExecutionEnvironment, ...]:
         """Return every environment of the function that was ever started, oldest first, with its log."""
@@ -191,11 +192,12 @@ class RuntimeHarness:
             pool.close()
 
     def _start(
-        self, function: Function, files: FunctionFiles, given: Mapping[str, str]
+        self, function: Function, files: FunctionFiles, given: Mapping[str, str], tenant: str | None
     ) -> ExecutionEnvironment:
         # Late, because the front that functions call each other by is opened after this was made.
         here = {"AWS_ENDPOINT_URL_LAMBDA": self.lambda_url}
-        return ExecutionEnvironment(function, files, lambda_variables(function, here | dict(given)))
+        variables = lambda_variables(function, here | dict(given))
+        return ExecutionEnvironment(function, files, variables, tenant)
 
     def _pool(self, function: str) -> _Pool:
         if function not in self._pools:
@@ -206,7 +208,7 @@ class RuntimeHarness:
 class _Pool:
     """The environments of one function."""
 
-    def __init__(self, function: Function, start: Callable[[], ExecutionEnvironment]) -> None:
+    def __init__(self, function: Function, start: Callable[[str | None], ExecutionEnvironment]) -> None:
         reserved = function.reserved_concurrency
         self._limit = DEFAULT_CONCURRENCY if reserved is None else reserved
         self._function = function
@@ -217,11 +219,11 @@ class _Pool:
         self._is_closed = False
         self.started: list[ExecutionEnvironment] = []
 
-    def invoke(self, event: bytes) -> InvokeResult:
-        refused = refuse_too_large(event)
+    def invoke(self, event: bytes, tenant: str | None) -> InvokeResult:
+        refused = refuse_too_large(event) or self._unfit(tenant)
         if refused:
             return refused
-        environment = self._take()
+        environment = self._take(tenant)
         if environment is None:
             return _throttled()
         try:
@@ -234,7 +236,7 @@ class _Pool:
             raise FailedError(f"{self._function.logical_id} may have {self._limit} environments, not {count}")
         taken: list[ExecutionEnvironment] = []
         try:
-            while len(taken) < count and (environment := self._take()):
+            while len(taken) < count and (environment := self._take(None)):
                 taken.append(environment)
             with ThreadPoolExecutor(max_workers=count) as threads:
                 return tuple(threads.map(lambda each: each.invoke(event), taken))
@@ -248,20 +250,28 @@ class _Pool:
         with ThreadPoolExecutor() as threads:
             list(threads.map(ExecutionEnvironment.close, self.started))
 
-    def _take(self) -> ExecutionEnvironment | None:
+    def _unfit(self, tenant: str | None) -> InvokeResult | None:
+        """Return Lambda's refusal of a call that names no tenant, or names one where none is isolated."""
+        if self._function.is_isolated == (tenant is not None):
+            return None
+        wrong = "requires a tenant ID" if self._function.is_isolated else "does not isolate tenants"
+        body = {"Type": "User", "message": f"The invoked function {wrong}."}
+        return InvokeResult(400, json.dumps(body).encode(), error_type="InvalidParameterValueException")
+
+    def _take(self, tenant: str | None) -> ExecutionEnvironment | None:
         with self._lock:
             if self._is_closed:
                 raise FailedError(f"{self._function.logical_id} is being stopped")
-            while self._idle:
-                environment = self._idle.pop()
-                if environment.is_alive:
-                    self._taken += 1
-                    return environment
+            self._idle = [each for each in self._idle if each.is_alive]
+            if own := [each for each in self._idle if each.tenant == tenant]:
+                self._idle.remove(own[-1])
+                self._taken += 1
+                return own[-1]
             if self._taken >= self._limit:
                 return None
             self._taken += 1
         try:
-            environment = self._start()
+            environment = self._start(tenant)
         except FailedError:
             with self._lock:
                 self._taken -= 1

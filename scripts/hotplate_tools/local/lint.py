@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from hotplate_tools.environments import ensure
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local.build import run_sam
+from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.local.isolation import isolation_faults
 from hotplate_tools.project import project_root
 
 if TYPE_CHECKING:
@@ -18,12 +20,15 @@ __all__ = ["lint_template"]
 
 
 def lint_template(console: Console) -> None:
-    """Run `cfn-lint` and `sam validate --lint` on the project's template.
+    """Run `cfn-lint`, `sam validate --lint` and the rules of tenant isolation on the project's template.
 
     Raises:
         FailedError: With what they found.
     """
     root = project_root()
+    with console.step("tenant isolation"):
+        if faults := isolation_faults(read_yaml(root / "template.yaml")):
+            raise FailedError("tenant isolation:\n" + "\n".join(faults))
     with console.step("cfn-lint template.yaml"):
         linter = ensure("sam", console) / "cfn-lint"
         command = [str(linter), "template.yaml"]

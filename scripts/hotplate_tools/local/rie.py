@@ -101,6 +101,7 @@ class ExecutionEnvironment:
         function: What the template says.
         files: The function's files, ready to be run.
         variables: The whole environment of the function.
+        tenant: Whose it is, of a function that isolates tenants; the RIE tells the runtime with each request.
 
     Attributes:
         log: Every line it wrote so far.
@@ -110,12 +111,23 @@ class ExecutionEnvironment:
         FailedError: It did not start; its last lines say why.
     """
 
-    def __init__(self, function: Function, files: FunctionFiles, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        function: Function,
+        files: FunctionFiles,
+        variables: Mapping[str, str],
+        tenant: str | None = None,
+    ) -> None:
         self.function = function
+        self.tenant = tenant
         self.log: list[str] = []
         self.invocations = 0
         self._settled = threading.Condition()
         self._busy = threading.Lock()
+        self._headers = {
+            "Content-Type": "application/json",
+            **({"X-Amz-Tenant-Id": tenant} if tenant else {}),
+        }
         self._process, self._port = self._start(files, variables)
         self._connection = http.client.HTTPConnection(
             "127.0.0.1", self._port, timeout=function.timeout_s + _INIT_TIMEOUT_S * 2
@@ -196,9 +208,7 @@ class ExecutionEnvironment:
         self.invocations += 1
         started = time.perf_counter()
         try:
-            self._connection.request(
-                "POST", _INVOCATION_PATH, body=event, headers={"Content-Type": "application/json"}
-            )
+            self._connection.request("POST", _INVOCATION_PATH, body=event, headers=self._headers)
             response = self._connection.getresponse()
             status, body = response.status, response.read()
         except (OSError, http.client.HTTPException) as fault:

@@ -5,7 +5,9 @@ layer folders hold what Lambda would see; every value is resolved or refused by 
 (`hotplate_tools.local.intrinsics`). `Globals` are merged as SAM merges them: maps key by key, lists
 appended, everything else replaced.
 
-Not read: nested stacks, routes in OpenAPI documents, policies, alarms: nothing that does not
+Routes are the functions' events, and those of the API's own definition that call a function by its alias.
+
+Not read: nested stacks, other OpenAPI documents, policies, alarms: nothing that does not
 change how a function starts or which route reaches it.
 
 Source: AWS SAM specification, "Globals section", "AWS::Serverless::Function" and "Api" event.
@@ -18,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local.intrinsics import Resolver, read_yaml
+from hotplate_tools.local.isolation import HEADER, SOURCE, defined_routes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Function", "Route", "Template", "read_template"]
@@ -51,6 +54,7 @@ class Function:
         environment: The variables the template sets.
         memory_mb, timeout_s, ephemeral_mb: Memory in MB, time-out in seconds, `/tmp` in MB.
         reserved_concurrency: Environments there may be at once, or None for no own limit.
+        is_isolated: Whether each tenant has environments of its own.
     """
 
     logical_id: str
@@ -65,6 +69,7 @@ class Function:
     timeout_s: int
     ephemeral_mb: int
     reserved_concurrency: int | None
+    is_isolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Route:
         function: Logical id of the function behind it.
         is_streamed: Whether API Gateway gives the answer on while it is made, and reads it by other rules.
         timeout_s: What API Gateway waits for the function, in seconds; None for its default.
+        tells_tenant: Whether Lambda is told the tenant that the authoriser found.
     """
 
     method: str
@@ -84,6 +90,7 @@ class Route:
     function: str
     is_streamed: bool = False
     timeout_s: float | None = None
+    tells_tenant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +197,21 @@ class _Reader:
             timeout_s=int(read.optional("Timeout", _DEFAULT_TIMEOUT_S)),
             ephemeral_mb=int(read.optional("EphemeralStorage", {}).get("Size", _DEFAULT_EPHEMERAL_MB)),
             reserved_concurrency=None if reserved is None else int(reserved),
+            is_isolated=bool(read.optional("TenancyConfig", None)),
         )
 
     def routes(self, logical_id: str) -> list[Route]:
+        return [*self._event_routes(logical_id), *self._defined_routes(logical_id)]
+
+    def _defined_routes(self, logical_id: str) -> Iterator[Route]:
+        for route in defined_routes(self._api()):
+            if route.function == logical_id:
+                # Wrapped in a mapping because that is where AWS::NoValue vanishes.
+                given = self._resolver.value({"given": route.parameters}).get("given", {})
+                tells = given.get(HEADER) == SOURCE
+                yield Route(route.method, route.path, logical_id, tells_tenant=tells)
+
+    def _event_routes(self, logical_id: str) -> list[Route]:
         events = self._declared[logical_id].get("Properties", {}).get("Events", {})
         found = (
             self._resolver.value({key: event["Properties"].get(key) for key in _ROUTE_KEYS})
@@ -229,9 +248,10 @@ class _Reader:
         if len(apis) > 1:
             raise FailedError("the template has several APIs; the runtime harness serves one")
         properties = apis[0] if apis else self._globals.get("Api", {})
-        paths = properties.get("DefinitionBody", {}).get("paths", {})
-        if "DefinitionUri" in properties or any(paths.values()):
-            raise FailedError("the template has routes in an OpenAPI document; only Api events are read here")
+        if "DefinitionUri" in properties or any(not each.function for each in defined_routes(properties)):
+            raise FailedError(
+                "the template has routes in an OpenAPI document that call no function of its own by its alias"
+            )
         return dict(properties)
 
     def _of_type(self, kind: str) -> list[str]:

@@ -20,9 +20,17 @@ __all__ = ["new", "relay"]
     help="A folder with model.yaml to start from; else a model that gives back what it is sent.",
 )
 @click.option("--python", is_flag=True, help="A model that is Python code with files, not a graph.")
+@click.option(
+    "--isolate-tenants",
+    "isolates",
+    is_flag=True,
+    help="Its function can keep each tenant's environments apart; it has no SnapStart then.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
 @as_json_option
-def new(name: str, source: Path | None, *, python: bool, dry_run: bool, as_json: bool) -> None:
+def new(
+    name: str, source: Path | None, *, python: bool, isolates: bool, dry_run: bool, as_json: bool
+) -> None:
     """Add model NAME to the project: function, template block, source folder, test."""
     from hotplate_tools.console import Console
     from hotplate_tools.new.project import plan_model, write_model
@@ -31,7 +39,7 @@ def new(name: str, source: Path | None, *, python: bool, dry_run: bool, as_json:
     if python and source:
         raise click.UsageError("--python and --from exclude each other")
     root = project_root()
-    planned = plan_model(root, name, source, python=python)
+    planned = plan_model(root, name, source, python=python, isolates=isolates)
     if not dry_run:
         write_model(root, planned)
     verb = "would write" if dry_run else "wrote"

@@ -17,9 +17,10 @@ import yaml
 from hotplate_tools.convert.converted import ConvertOptions
 from hotplate_tools.failures import FailedError, RefusedError
 from hotplate_tools.local.deployed import served_models
-from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.local.intrinsics import parse_yaml, read_yaml
 from hotplate_tools.naming import module_name
 from hotplate_tools.new.block import GRAPH_LAYER, PYTHON_LAYER, with_model
+from hotplate_tools.new.isolation import with_isolation
 from hotplate_tools.new.starter import copied_folder, python_folder, starter_folder
 from hotplate_tools.publish.pipeline import describe
 from hotplate_tools.publish.source import NAME
@@ -156,7 +157,9 @@ class NewModel:
     template: str
 
 
-def plan_model(root: Path, name: str, source: Path | None, *, python: bool = False) -> NewModel:
+def plan_model(
+    root: Path, name: str, source: Path | None, *, python: bool = False, isolates: bool = False
+) -> NewModel:
     """Return what adds model `name` to the project at `root`; writes nothing.
 
     Args:
@@ -164,6 +167,7 @@ def plan_model(root: Path, name: str, source: Path | None, *, python: bool = Fal
         name: Of the model.
         source: A folder with `model.yaml` to copy; None starts with a model that answers what it is sent.
         python: Start with a model that is Python.
+        isolates: Its function can keep each tenant's environments apart.
 
     Raises:
         RefusedError: No such name can be, something of it is there already, or `source` cannot be published.
@@ -207,6 +211,8 @@ def plan_model(root: Path, name: str, source: Path | None, *, python: bool = Fal
         sha256,
         layer=PYTHON_LAYER if python else GRAPH_LAYER,
     )
+    if isolates:
+        text = with_isolation(text, parse_yaml(text, "template.yaml"), name)
     return NewModel(name, module, files, text)
 
 

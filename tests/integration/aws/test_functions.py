@@ -88,6 +88,16 @@ def test_alias_is_called_signed_and_its_answer_returned() -> None:
     assert "/eu-west-1/lambda/aws4_request" in call["headers"]["authorization"]
 
 
+def test_tenant_is_named_and_signed() -> None:
+    with lambda_api() as (endpoint, asked), caller(endpoint) as one:
+        one.call("reader:live", b"{}", "acme")
+        one.call("reader:live", b"{}")
+    named, unnamed = (call["headers"] for call in asked)
+    assert named["x-amz-tenant-id"] == "acme"
+    assert "x-amz-tenant-id" in named["authorization"]
+    assert "x-amz-tenant-id" not in unnamed
+
+
 def test_a_streamed_answer_comes_as_the_proxy_result_that_it_amounts_to() -> None:
     body = b'{"statusCode":201,"headers":{"a":"1"}}' + bytes(8) + b"data\0"
     with lambda_api(body=body) as (endpoint, _), caller(endpoint) as one:

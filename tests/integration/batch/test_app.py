@@ -109,20 +109,28 @@ def test_run_that_an_older_hotplate_began_is_read() -> None:
     assert run_of(item) == run
 
 
-def functions_that(answer: Any) -> ModelFunctions:
+def functions_that(answer: Any, isolated: tuple[str, ...] = ()) -> ModelFunctions:
     """Return models' functions that answer so; an exception is raised."""
 
     class Caller(FunctionCaller):
         def __init__(self) -> None:
             self.asked: list[tuple[str, Any]] = []
 
-        def call(self, function: str, payload: bytes, *, timeout_s: float | None = None) -> bytes:
+        def call(
+            self,
+            function: str,
+            payload: bytes,
+            tenant: str | None = None,
+            *,
+            timeout_s: float | None = None,
+        ) -> bytes:
             self.asked.append((function, json.loads(payload)))
+            self.tenants = {tenant}
             if isinstance(answer, Exception):
                 raise answer
             return json.dumps(answer).encode()
 
-    return ModelFunctions({"affine": "A:live"}, Caller())
+    return ModelFunctions({"affine": "A:live"}, Caller(), isolated)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +198,12 @@ def test_endpoint_bills_the_cold_start_to_the_first_piece_and_to_no_other() -> N
 def test_endpoint_without_files_takes_batch_for_a_request() -> None:
     answer = Endpoint(loaded_affine)({"batch": {}}, FileContext())
     assert answer["statusCode"] == 400
+
+
+@pytest.mark.parametrize(("isolated", "told"), [(("affine",), "acme"), ((), None), (("other",), None)])
+def test_lambda_is_told_the_tenant_of_a_model_that_keeps_tenants_apart(
+    isolated: tuple[str, ...], told: str | None
+) -> None:
+    functions = functions_that({"batch": {"version": "1", "function": "7", "manifest": "{}"}}, isolated)
+    assert functions.describe("affine", "acme").version == "1"
+    assert functions._caller.tenants == {told}  # type: ignore[attr-defined]

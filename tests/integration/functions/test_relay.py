@@ -24,6 +24,7 @@ class Lambda:
     status: int = 200
     error: str = ""
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    tenants: list[str | None] = field(default_factory=list)
 
 
 @dataclass
@@ -40,6 +41,7 @@ def behind() -> Iterator[tuple[str, Lambda]]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             state.asked.append((self.path, json.loads(body)))
+            state.tenants.append(self.headers["x-amz-tenant-id"])
             self.send_response(state.status)
             if state.error:
                 self.send_header("X-Amz-Function-Error", state.error)
@@ -60,6 +62,7 @@ def behind() -> Iterator[tuple[str, Lambda]]:
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch, behind: tuple[str, Lambda]) -> ModuleType:
     monkeypatch.setenv("HOTPLATE_FUNCTIONS", "digits=D:live,spam=S:live")
+    monkeypatch.setenv("HOTPLATE_ISOLATED", "spam other")
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", behind[0])
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
@@ -163,3 +166,15 @@ def test_function_that_does_not_answer_is_named_and_nothing_else(
     assert result["statusCode"] == answered
     assert ("retry-after" in result["headers"]) is (answered == 503)
     assert "model 'digits'" in result["body"]
+
+
+def test_lambda_is_told_the_tenant_of_models_that_keep_tenants_apart_and_of_no_other(
+    app: ModuleType, behind: tuple[str, Lambda]
+) -> None:
+    caller = {"authorizer": {"tenant": "acme", "scopes": "*:*"}}
+    for model in ("spam", "digits"):
+        sent = event(f"/v1/models/{model}:predict", **{"X-Amz-Tenant-Id": "globex"}) | {
+            "requestContext": caller
+        }
+        assert app.lambda_handler(sent, Context()) == ANSWER
+    assert behind[1].tenants == ["acme", None]

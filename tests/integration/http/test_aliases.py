@@ -240,3 +240,40 @@ def test_content_type_that_is_not_read_is_a_415_with_sagemakers_words(function: 
     status, problem, headers = ask(function, INVOKE, b"1,2", {"content-type": kind})
     assert (status, headers["x-amzn-errortype"]) == (415, "ValidationError")
     assert problem["message"] == problem["error"]
+
+
+def test_upload_alone_is_a_row_of_the_only_bytes_input() -> None:
+    model = Model(replace_manifest((FILE,), (SIZE,)), "1", Program(sizes), Ledger())
+    asked: list[Any] = []
+
+    def read(reference: Any, tenant: str | None) -> memoryview:
+        asked.append((reference.uri, reference.size, tenant))
+        return memoryview(b"seven")
+
+    reading = Endpoint(lambda: model, None, read)
+    event = {
+        "httpMethod": "POST",
+        "path": "/v1/models/m:predict",
+        "headers": {},
+        "body": json.dumps({"instances": [{"input_uri": "s3://b/uploads/acme/1"}]}),
+        "requestContext": {"authorizer": {"tenant": "acme"}},
+    }
+    assert json.loads(reading(event, Context())["body"]) == {"predictions": [5]}
+    assert asked == [("s3://b/uploads/acme/1", None, "acme")]
+
+
+def test_upload_of_a_row_of_open_length_is_left_to_v2() -> None:
+    spec = MetadataTensor("x", "FP32", (-1, -1))
+    open_rows = endpoint(lambda a: {"y": a["x"]}, (spec,), (MetadataTensor("y", "FP32", (-1, -1)),))
+    body = json.dumps({"instances": [{"x": {"input_uri": "s3://b/a"}}]})
+    event = {"httpMethod": "POST", "path": "/v1/models/m:predict", "headers": {}, "body": body}
+    answer = open_rows(event, Context())
+    assert answer["statusCode"] == 400
+    assert "under /v2 requests say it" in json.loads(answer["body"])["expected"]
+
+
+SIZE = MetadataTensor("size", "INT64", (-1,))
+
+
+def sizes(arrays: Arrays) -> Arrays:
+    return {"size": np.array([len(each) for each in arrays["file"]], np.int64)}

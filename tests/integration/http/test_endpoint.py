@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,12 +20,14 @@ from hotplate.http.endpoint import Endpoint
 from hotplate.manifest.schema import Plan
 from hotplate.prices import request_nano_usd
 from hotplate.protocol.response import decode_response
+from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.loader import load_model
+from hotplate.runtime.program import program_model
 from hotplate.runtime.transforms import Transforms
 from hotplate.tenants.captures import subject_prefix
 from hotplate.tenants.usage import read_usage
 from tests.support.lambda_context import Context
-from tests.support.published import published, republished
+from tests.support.published import published, published_program, republished
 
 if TYPE_CHECKING:
     from hotplate.runtime.model import Model
@@ -461,3 +465,55 @@ def test_answer_is_the_callers_however_deep_his_request_is() -> None:
     raw = json.dumps({**ROWS, "parameters": {"deep": "HERE"}}).replace('"HERE"', "[" * 950 + "]" * 950)
     asked = {**of_acme(ROWS), "body": raw}
     assert Endpoint(loader(), capture=(1.0, Bucket()))(asked, Context())["statusCode"] == 200
+
+
+class Lingering:
+    """A program that takes as many seconds as its first number."""
+
+    def predict(self, inputs: Any) -> Any:
+        until = time.monotonic() + float(inputs["x"][0, 0])
+        while time.monotonic() < until:
+            time.sleep(0.001)
+        return {"y": inputs["x"]}
+
+
+def test_model_that_takes_longer_than_it_may_is_504_with_a_usage_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manifest = published_program({}).manifest
+    endpoint = Endpoint(
+        lambda: program_model(manifest, "1", lambda _: Lingering(), Path(), Ledger()), answer_within_s=0.2
+    )
+    path = f"/v2/models/{manifest.name}/infer"
+    spec = manifest.inputs[0]
+
+    def ask(seconds: float) -> dict[str, Any]:
+        width = spec.shape[1]
+        tensor = {"name": "x", "datatype": "FP32", "shape": [1, width], "data": [seconds] * width}
+        body = json.dumps({"inputs": [tensor]})
+        return endpoint({"httpMethod": "POST", "path": path, "headers": {}, "body": body}, Context())
+
+    late = ask(60)
+    told = json.loads(late["body"])
+    assert (late["statusCode"], told["title"]) == (504, "step timeout")
+    assert told["error"] == "the model took more than 0.2 s and was stopped: send fewer rows"
+    assert ask(0)["statusCode"] == 200
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"usage"' in line]
+    assert [(line["status"], line["rows"]) for line in lines] == [(504, 1), (200, 1)]
+
+
+@pytest.mark.parametrize("environment", ["globex", None])
+def test_request_in_another_tenants_environment_is_refused_and_the_model_not_asked(
+    environment: str | None,
+) -> None:
+    def load() -> Any:
+        raise AssertionError("asked")
+
+    endpoint = Endpoint(load, late=True, is_isolated=True, work_on_files=lambda *_: {})
+    asked = {"requestContext": {"authorizer": {"tenant": "acme"}}}
+    request = {"httpMethod": "GET", "path": "/v2/models/m/ready", "headers": {}, **asked}
+    context = Context(tenant_id=environment)
+    answer = endpoint(request, context)
+    assert (answer["statusCode"], json.loads(answer["body"])["title"]) == (500, "tenant mismatch")
+    told = endpoint({"batch": {"ask": "describe"}, **asked}, context)["batch"]["fault"]
+    assert (told["status"], told["reason"].partition(":")[0]) == (500, "TenantMismatchError")

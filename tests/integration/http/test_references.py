@@ -141,3 +141,71 @@ def test_claim_over_the_limit_is_refused_and_s3_is_not_asked(function: Started, 
 def test_stack_without_a_data_bucket_takes_no_references(tmp_path: Path, s3: FaultyS3) -> None:
     with started(s3, published(), tmp_path) as running:
         assert ask(running, put(s3, ROW.tobytes()))[0] == 500
+
+
+def ask_otherwise(
+    function: Started, path: str, body: Any, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
+    result = function.ask(
+        {
+            "httpMethod": "POST",
+            "path": path,
+            "headers": headers or {},
+            "body": json.dumps(body),
+            "requestContext": {"authorizer": {"tenant": "acme"}},
+        }
+    )
+    return result["statusCode"], json.loads(result["body"])
+
+
+def tensor_at(uri: str) -> dict[str, Any]:
+    return {"name": "x", "datatype": "FP32", "shape": [1, 3], "parameters": {"input_uri": uri}}
+
+
+@pytest.mark.parametrize("path", ["/invocations", "/endpoints/affine/invocations"])
+def test_sagemakers_paths_read_references_as_infer_does(function: Started, s3: FaultyS3, path: str) -> None:
+    uri = put(s3, ROW.tobytes())
+    status, body = ask_otherwise(function, path, {"inputs": [tensor_at(uri)]})
+    assert (status, body["outputs"][0]["data"]) == (200, [2.0, 4.0, 6.0])
+    status, body = ask_otherwise(function, path, {"instances": [{"x": {"input_uri": uri}}]})
+    assert (status, body) == (200, {"predictions": [[2.0, 4.0, 6.0]]})
+
+
+def test_kserves_instance_may_be_an_upload(function: Started, s3: FaultyS3) -> None:
+    uri = put(s3, ROW.tobytes())
+    asked = {"instances": [{"x": {"input_uri": uri}}]}
+    assert ask_otherwise(function, "/v1/models/affine:predict", asked) == (
+        200,
+        {"predictions": [[2.0, 4.0, 6.0]]},
+    )
+    status, body = ask_otherwise(
+        function, "/v1/models/affine:explain", asked | {"parameters": {"baseline": 0}}
+    )
+    assert (status, [*body]) == (200, ["explanations"])
+
+
+@pytest.mark.parametrize("path", ["/v1/models/affine:predict", "/invocations"])
+def test_another_tenants_upload_is_refused_there_too(function: Started, s3: FaultyS3, path: str) -> None:
+    uri = put(s3, ROW.tobytes(), "globex")
+    before = reads(s3)
+    status, body = ask_otherwise(function, path, {"instances": [{"x": {"input_uri": uri}}]})
+    assert (status, body["type"]) == (403, "urn:hotplate:error:ForeignInputError")
+    assert reads(s3) == before
+
+
+@pytest.mark.parametrize(
+    ("instances", "expected"),
+    [
+        ([{"x": {"input_uri": "s3://b/a"}}] * 2, "one instance where a row is an input_uri"),
+        ([{"x": {"input_uri": "s3://b/a"}}, {"x": [1, 2, 3]}], "one instance where a row is an input_uri"),
+        ([{"input_uri": "s3://b/a"}], "the name of an input around input_uri"),
+        ([{"x": {"input_uri": 7}}], "text"),
+    ],
+    ids=["two", "one of two", "of no name", "no text"],
+)
+def test_instance_that_refers_wrongly_is_told_how_to(
+    function: Started, instances: list[Any], expected: str
+) -> None:
+    status, body = ask_otherwise(function, "/v1/models/affine:predict", {"instances": instances})
+    assert status == 400, body
+    assert expected in body["expected"]

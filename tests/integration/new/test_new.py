@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from hotplate_tools.failures import RefusedError
-from hotplate_tools.local.intrinsics import read_yaml
+from hotplate_tools.local.intrinsics import parse_yaml, read_yaml
+from hotplate_tools.local.isolation import defined_routes, isolation_faults
+from hotplate_tools.new.isolation import with_isolation
 from hotplate_tools.new.project import plan_model, write_model
 from hotplate_tools.project import project_root
 from hotplate_tools.publish.pipeline import describe
@@ -197,3 +199,38 @@ def test_folder_that_is_no_source_is_refused(project: Path, tmp_path: Path) -> N
     write_onnx(tmp_path / "bare/m.onnx", affine())
     with pytest.raises(RefusedError, match=r"model\.yaml"):
         plan_model(project, "churn", tmp_path / "bare")
+
+
+def test_new_model_that_isolates_tenants_has_what_that_takes_and_nothing_that_lambda_excludes(
+    project: Path,
+) -> None:
+    planned = plan_model(project, "churn-risk.v2", None, isolates=True)
+    document = parse_yaml(planned.template, "template.yaml")
+    assert isolation_faults(document) == []
+    plain = parse_yaml(plan_model(project, "churn-risk.v2", None).template, "template.yaml")
+    function = "ChurnRiskV2Function"
+    properties = document["Resources"][function]["Properties"]
+    taken = {"SnapStart", "ProvisionedConcurrencyConfig", "Events"}
+    assert {*plain["Resources"][function]["Properties"]} - {*properties} == taken
+    assert properties["TenancyConfig"]["Fn::If"][:2] == [
+        "IsolatesTenants",
+        {"TenantIsolationMode": "PER_TENANT"},
+    ]
+    events = plain["Resources"][function]["Properties"]["Events"].values()
+    routes = defined_routes(document["Resources"]["Api"]["Properties"])
+    assert {(each.method, each.path) for each in routes if each.function == function} == {
+        (each["Properties"]["Method"], each["Properties"]["Path"]) for each in events
+    }
+    listed = document["Globals"]["Function"]["Environment"]["Variables"]["HOTPLATE_ISOLATED"]
+    assert listed["Fn::If"] == ["IsolatesTenants", "breast-cancer churn-risk.v2", ""]
+    sections = ("Parameters", "Conditions")
+    gone = {name for each in sections for name in plain[each] if name not in document[each]}
+    assert gone == {"ChurnRiskV2ProvisionedConcurrency", "SnapStartsChurnRiskV2", "ProvisionsChurnRiskV2"}
+
+
+def test_streamed_answers_and_isolated_tenants_are_not_combined(project: Path) -> None:
+    text = (project / "template.yaml").read_text("utf-8")
+    with pytest.raises(RefusedError, match="Smollm2Function streams"):
+        with_isolation(text, parse_yaml(text, "template.yaml"), "smollm2")
+    with pytest.raises(RefusedError, match="already"):
+        with_isolation(text, parse_yaml(text, "template.yaml"), "breast-cancer")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from hotplate.errors import GraphError, InferenceError, ValueRangeError
+from hotplate.errors import GraphError, InferenceError, StepTimeoutError, ValueRangeError
+from hotplate.runtime.deadline import DEADLINE
 from hotplate.runtime.session import Session
 from tests.support.published import affine_graph
+from tests.support.tiny_models import slow
 
 
 def identity(kind: int) -> bytes:
@@ -86,3 +90,19 @@ def test_external_weights_are_borrowed_and_kept() -> None:
     del blob
     got = built.run({"x": np.ones((2, 3000), np.float32)}, ["y"])["y"]
     np.testing.assert_array_equal(got, np.tile(values + 1, (2, 1)))
+
+
+def test_run_that_takes_longer_than_its_request_may_is_stopped_and_the_next_is_fine() -> None:
+    graph = session(slow().SerializeToString())
+    started = time.monotonic()
+    with DEADLINE.within(0.3), pytest.raises(StepTimeoutError, match=r"more than 0\.3 s and was stopped"):
+        graph.run({"x": np.array([10**15])}, ["y"])
+    assert time.monotonic() - started < 10
+    with DEADLINE.within(30):
+        assert graph.run({"x": np.array([3])}, ["y"])["y"].tolist() == [0.0]
+
+
+def test_fault_of_a_graph_with_a_deadline_is_no_time_out() -> None:
+    with DEADLINE.within(30), pytest.raises(InferenceError) as caught:
+        session(affine_graph()).run({"x": np.zeros((1, 4), np.float32)}, ["y"])
+    assert not isinstance(caught.value, StepTimeoutError)

@@ -9,7 +9,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from functions.catalogue.signature import example, infer_request, together
+from functions.catalogue.signature import example, infer_request, predict_request, together
 from hotplate.errors import RequestError
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.types import MetadataTensor
@@ -86,3 +86,25 @@ def test_example_fits_and_words_say_what_goes_together() -> None:
     shown = example(MANIFEST)
     assert (by_schema(shown), by_decoder(shown)) == (True, True)
     assert together(INPUTS) == "count (may be left out); exactly one of image, file"
+
+
+@pytest.mark.parametrize(
+    ("row", "fits"),
+    [
+        ({"input_uri": "s3://data/uploads/acme/1"}, True),
+        ({"image": {"input_uri": "s3://data/uploads/acme/1"}}, True),
+        ({"image": {"input_uri": "https://example.com/1"}}, False),
+        ({"image": {"input_uri": "s3://data/uploads/acme/1", "more": 1}}, False),
+        ({"image": [[0, 1], [2, 3]]}, True),
+    ],
+)
+def test_instance_of_kserve_may_be_an_upload(row: Any, fits: bool) -> None:
+    schema = predict_request(MANIFEST)
+    assert jsonschema.Draft202012Validator(schema).is_valid({"instances": [row]}) is fits
+
+
+@pytest.mark.parametrize("name", ["id", "parameters", "outputs"])
+@pytest.mark.parametrize(("value", "fits"), [(None, True), (7, False)])
+def test_null_counts_as_absent_by_schema_and_decoder(name: str, value: Any, fits: bool) -> None:
+    request = {"inputs": [IMAGE], name: value}
+    assert (by_schema(request), by_decoder(request)) == (fits, fits)

@@ -134,7 +134,7 @@ def test_inputs_of_one_request_share_the_limit() -> None:
 
 
 def test_where_references_are_not_taken_they_are_refused() -> None:
-    with pytest.raises(MalformedRequestError, match="only under /v2"):
+    with pytest.raises(MalformedRequestError, match="no references are read here"):
         decode(None, body_of(referring()))
 
 

@@ -51,6 +51,7 @@ HotplateError
 │  └─ StepError               a step of a pipeline failed; says which
 │     ├─ StepUnavailableError its function was busy or not ready: worth another try
 │     └─ StepTimeoutError     its function did not answer in time
+├─ TenantMismatchError        a request was run in another tenant's environment
 └─ SettingsError              the deployment is wrong
 
 The tree knows nothing of HTTP: `hotplate.http.answers` maps classes to status codes.
@@ -322,6 +323,10 @@ class StepUnavailableError(StepError):
 
 class StepTimeoutError(StepError):
     """A step's function did not answer in time."""
+
+
+class TenantMismatchError(HotplateError):
+    """A request was run in an environment that is another tenant's, or nobody's."""
 
 
 class SettingsError(HotplateError):

@@ -12,10 +12,12 @@
 | `HOTPLATE_CACHE_DIR` | folder of verified files for other processes, or `off` | `off`; see below |
 | `HOTPLATE_INIT_MODE` | `first-invoke` loads the model when it is first asked; see below | `init` |
 | `HOTPLATE_FETCH_TIMEOUT_S` | seconds that fetching the model may take in all | 8; see below |
+| `HOTPLATE_ANSWER_WITHIN_S` | seconds that a model may take for one request, before it is stopped | 28 |
 | `HOTPLATE_PIPELINE` | `fused`: members of a pipeline run here; `split`: in functions of theirs | `fused` |
 | `HOTPLATE_MEMBERS` | of a split pipeline: `model=function:alias` of each member, comma between | none |
 | `HOTPLATE_STEP_TIMEOUT_S` | of a split pipeline: seconds that one member may take | 12 |
 | `HOTPLATE_FUNCTIONS` | of the relay: `model=function:alias` of each model, comma between | required |
+| `HOTPLATE_ISOLATED` | models each of whose tenants has environments of its own, blanks between | none |
 | `HOTPLATE_RELAY_TIMEOUT_S` | of the relay: seconds that a model's function may take | 28 |
 | `HOTPLATE_FALLBACKS` | of the relay: `model=sagemaker` or `model=other`, comma between | none |
 | `HOTPLATE_GPU_PROXY` | of the relay: `model=function` of the model on SageMaker | none |
@@ -55,6 +57,8 @@ __all__ = [
     "PipelineSettings",
     "RelaySettings",
     "Settings",
+    "answer_within_s",
+    "is_isolated",
     "is_snapshot",
 ]
 
@@ -85,6 +89,7 @@ class Settings(NamedTuple):
         processes: How many processes like this one share the environment.
         jobs_function: Takes requests that nobody waits for; None: all are answered at once.
         capture_share: Share of the requests that are kept with their answers, 0 to 1.
+        is_isolated: Whether each tenant has environments of its own.
     """
 
     model: str
@@ -103,6 +108,7 @@ class Settings(NamedTuple):
     data_bucket: str | None = None
     jobs_function: str | None = None
     capture_share: float = 0.0
+    is_isolated: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -114,6 +120,7 @@ class Settings(NamedTuple):
         digest = _required(environ, "HOTPLATE_MANIFEST_SHA256")
         if not _SHA256.fullmatch(digest):
             raise SettingsError("HOTPLATE_MANIFEST_SHA256 is not 64 lower-case hex digits")
+        answer_within_s(environ)  # here to be refused; the endpoint asks itself
         processes = int(_number(environ, "AWS_LAMBDA_MAX_CONCURRENCY", 1))
         init_type, init_mode = _init_type(environ), _init_mode(environ)
         return cls(
@@ -133,6 +140,7 @@ class Settings(NamedTuple):
             data_bucket=environ.get("HOTPLATE_DATA_BUCKET") or None,
             jobs_function=environ.get("HOTPLATE_JOBS_FUNCTION") or None,
             capture_share=capture_share(environ),
+            is_isolated=is_isolated(environ),
         )
 
     @property
@@ -209,6 +217,7 @@ class RelaySettings(NamedTuple):
         timeout_s: That one answer may take; less than API Gateway waits.
         fallbacks: Who is asked instead, by model: `sagemaker`, or another model.
         gpu_proxy: The function before the model on SageMaker, by that model; empty where there is none.
+        isolated: Models each of whose tenants has environments of its own.
     """
 
     functions: Mapping[str, str]
@@ -217,6 +226,7 @@ class RelaySettings(NamedTuple):
     timeout_s: float
     fallbacks: Mapping[str, str] = MappingProxyType({})
     gpu_proxy: Mapping[str, str] = MappingProxyType({})
+    isolated: frozenset[str] = frozenset()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -233,6 +243,7 @@ class RelaySettings(NamedTuple):
             timeout_s=_number(environ, "HOTPLATE_RELAY_TIMEOUT_S", 28),
             fallbacks=_functions(environ, "HOTPLATE_FALLBACKS", "MODEL, or MODEL=sagemaker"),
             gpu_proxy=_functions(environ, "HOTPLATE_GPU_PROXY"),
+            isolated=_isolated(environ),
         )
 
 
@@ -255,6 +266,24 @@ def _functions(environ: Mapping[str, str], name: str, kind: str = "FUNCTION:ALIA
 
 def _lambda_endpoint(environ: Mapping[str, str]) -> str | None:
     return environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or None
+
+
+def answer_within_s(environ: Mapping[str, str]) -> float:
+    """Return how long a model may take for one request; a second less than API Gateway waits.
+
+    Raises:
+        SettingsError: It is no positive number.
+    """
+    return _number(environ, "HOTPLATE_ANSWER_WITHIN_S", 28)
+
+
+def is_isolated(environ: Mapping[str, str]) -> bool:
+    """Return whether each tenant of this function's model has environments of its own."""
+    return environ.get("HOTPLATE_MODEL") in _isolated(environ)
+
+
+def _isolated(environ: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(environ.get("HOTPLATE_ISOLATED", "").split())
 
 
 def is_snapshot(environ: Mapping[str, str]) -> bool:

@@ -18,7 +18,14 @@ from hotplate import services
 from hotplate.errors import SettingsError
 from hotplate.runtime.ahead import Ahead, NotAheadError, start
 from hotplate.runtime.ledger import Ledger, end_of_imports
-from hotplate.settings import PipelineSettings, Settings, capture_share, is_snapshot
+from hotplate.settings import (
+    PipelineSettings,
+    Settings,
+    answer_within_s,
+    capture_share,
+    is_isolated,
+    is_snapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -199,6 +206,8 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
         capture=_capture(),
         late=source.is_late,
         strict=is_snapshot(os.environ),
+        is_isolated=is_isolated(os.environ),
+        answer_within_s=_answer_within_s(),
     )
     if is_snapshot(os.environ):
         from hotplate.aws.snapshot import after_restore
@@ -247,6 +256,13 @@ def _capture() -> tuple[float, Callable[[str, bytes, str], None]] | None:
         services.open_data_writer(_settings()).put(key, body, kind)
 
     return (share, put) if share else None
+
+
+def _answer_within_s() -> float | None:
+    try:
+        return answer_within_s(os.environ)
+    except SettingsError:
+        return None  # the load meets it too, and the endpoint answers it
 
 
 def _keep(body: bytes, content_type: str, tenant: str | None) -> str:

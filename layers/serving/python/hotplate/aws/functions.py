@@ -33,6 +33,7 @@ __all__ = ["FunctionCaller"]
 
 # Source: AWS Lambda Developer Guide, "Troubleshoot invocation issues"; id and time stand before it.
 _TIMED_OUT = re.compile(r"Task timed out after [0-9.]+ seconds$")
+_TENANT = "x-amz-tenant-id"
 # A class's name, as runtimes give it.
 _KIND = re.compile(r"[A-Za-z_][\w.]{0,99}")
 
@@ -57,7 +58,9 @@ class FunctionCaller:
         self._wait_s = timeout_s
         self._connection: http.client.HTTPConnection | None = None
 
-    def call(self, function: str, payload: bytes, *, timeout_s: float | None = None) -> bytes:
+    def call(
+        self, function: str, payload: bytes, tenant: str | None = None, *, timeout_s: float | None = None
+    ) -> bytes:
         """Return what the function returned for `payload`.
 
         An answer that was streamed comes as the proxy result that it amounts to.
@@ -65,6 +68,7 @@ class FunctionCaller:
         Args:
             function: Its name, with `:ALIAS` behind it for another than the latest.
             payload: JSON.
+            tenant: Whose environment is to run it; for functions that isolate tenants, and no other.
             timeout_s: Longest wait for this answer; None for that of all.
 
         Raises:
@@ -82,7 +86,7 @@ class FunctionCaller:
             path=path,
             query=query,
             region=self._region,
-            extra={"content-type": "application/json"},
+            extra={"content-type": "application/json", **({_TENANT: tenant} if tenant else {})},
             service="lambda",
             method="POST",
             body=payload,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hotplate.http.event import HttpRequest, HttpResponse
     from hotplate.manifest.schema import Manifest
+    from hotplate.protocol.references import Fetch
     from hotplate.protocol.types import InferenceRequest, InferenceResponse
 
     type Predict = Callable[[InferenceRequest], InferenceResponse]
@@ -94,7 +95,11 @@ def named_model(request: HttpRequest) -> str | None:
 
 
 def answer_alias(
-    request: HttpRequest, manifest: Manifest, predict: Predict, explain: Explain
+    request: HttpRequest,
+    manifest: Manifest,
+    predict: Predict,
+    explain: Explain,
+    fetch: Fetch | None = None,
 ) -> HttpResponse:
     """Return the answer of the model, in the words of the path's protocol.
 
@@ -103,6 +108,8 @@ def answer_alias(
         manifest: Of the model that is served.
         predict: Its prediction.
         explain: What its answer hangs on, in KServe's words.
+        fetch: Returns what an input refers to; None where that is not taken. OpenAI's API has
+            no place for it.
 
     Raises:
         HotplateError: As for `POST …/infer`.
@@ -111,15 +118,15 @@ def answer_alias(
     if kind == "predict":
         from hotplate.http.kserve import answer_predict
 
-        return answer_predict(request.body, manifest, predict)
+        return answer_predict(request.body, manifest, predict, fetch)
     if kind == "explain":
         from hotplate.http.kserve import read_instances
 
-        return explain(read_instances(request.body, manifest))
+        return explain(read_instances(request.body, manifest, fetch))
     if kind == "embeddings":
         from hotplate.http.embeddings import answer_embeddings
 
         return answer_embeddings(request.body, manifest, predict)
     from hotplate.http.invocations import answer_invocation
 
-    return answer_invocation(request, manifest, predict)
+    return answer_invocation(request, manifest, predict, fetch)

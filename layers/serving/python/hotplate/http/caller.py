@@ -10,12 +10,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hotplate.errors import BudgetSpentError, QuotaSpentError
+from hotplate.errors import BudgetSpentError, QuotaSpentError, TenantMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
-__all__ = ["FALLBACK", "NOBODY", "Caller", "caller_of", "refuse_spent"]
+    from hotplate.http.event import LambdaContext
+
+__all__ = [
+    "FALLBACK",
+    "NOBODY",
+    "Caller",
+    "caller_of",
+    "refuse_other_tenant",
+    "refuse_spent",
+    "tenant_told",
+]
 
 _SPENT = {"quota": QuotaSpentError, "budget": BudgetSpentError}
 
@@ -80,3 +90,26 @@ def refuse_spent(caller: Caller) -> None:
     """
     if caller.spent:
         raise _SPENT[caller.spent](caller.spent_text)
+
+
+def refuse_other_tenant(caller: Caller, context: LambdaContext, *, is_isolated: bool) -> None:
+    """Refuse a request that Lambda ran in an environment of another tenant, or of none.
+
+    Args:
+        caller: Whose request it is.
+        context: Of the invocation; says whose environment this is, where the function isolates tenants.
+        is_isolated: Whether this function is meant to.
+
+    Raises:
+        TenantMismatchError: Caller and environment are not one tenant's.
+    """
+    tenant = getattr(context, "tenant_id", None)
+    if (is_isolated or tenant is not None) and (tenant is None or tenant != caller.tenant):
+        raise TenantMismatchError(
+            f"a request of tenant {caller.tenant!r} was run in an environment of {tenant!r}"
+        )
+
+
+def tenant_told(model: str, event: Mapping[str, Any], isolated: Container[str]) -> str | None:
+    """Return the tenant that Lambda is told for an event: its caller, if `model` is one of `isolated`."""
+    return caller_of(event).tenant if model in isolated else None

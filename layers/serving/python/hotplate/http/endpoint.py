@@ -21,7 +21,7 @@ import orjson
 
 from hotplate.errors import HotplateError, ModelNotFoundError, ModelNotReadyError, TooManyRowsError
 from hotplate.http.answers import RETRY_AFTER_S, answer_error, log_fault, status_of
-from hotplate.http.caller import caller_of, refuse_spent
+from hotplate.http.caller import caller_of, refuse_other_tenant, refuse_spent
 from hotplate.http.card import CardShelf
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
 from hotplate.http.metadata import metadata_of
@@ -31,6 +31,7 @@ from hotplate.http.usage import UsageLine
 from hotplate.observability import fault_log, write_line
 from hotplate.protocol.request import decode_request
 from hotplate.protocol.response import encode_response
+from hotplate.runtime.deadline import DEADLINE
 from hotplate.runtime.memory import memory_use_mb
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Endpoint:
         late: bool = False,
         strict: bool = False,
         bounded: bool = True,
+        is_isolated: bool = False,
+        answer_within_s: float | None = None,
     ) -> None:
         """Load the model now, or late.
 
@@ -83,6 +86,8 @@ class Endpoint:
             late: Load with the first request.
             strict: Raise what loading now raises.
             bounded: Take no more rows than the version's plan says, which is about Lambda.
+            is_isolated: Lambda keeps each tenant's environments apart; what comes to another's is refused.
+            answer_within_s: What the model may take for one request; None: any time.
         """
         self._load = load
         self._cards = CardShelf(read_card)
@@ -92,6 +97,8 @@ class Endpoint:
         self._keep = keep
         self._capture = capture
         self._bounded = bounded
+        self._is_isolated = is_isolated
+        self._answer_within_s = answer_within_s
         self._cold = True
         self._model: Model | None = None
         self._fault: Exception | None = None
@@ -105,7 +112,7 @@ class Endpoint:
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
         if "batch" in event and self._work_on_files:
-            return {"batch": self._work(self._work_on_files, event["batch"], context)}
+            return {"batch": self._work(self._work_on_files, event, context)}
         started = time.perf_counter()
         usage = UsageLine(context, started)
         request: HttpRequest | None = None
@@ -113,10 +120,12 @@ class Endpoint:
             request = read_event(event)
             usage.bytes_in = len(request.body)
             usage.caller = caller_of(event)
+            refuse_other_tenant(usage.caller, context, is_isolated=self._is_isolated)
             refuse_spent(usage.caller)
             if "prefer" in request.headers and (taken := self._taken(request, event)):
                 return taken  # its usage line comes from who works on it
-            response = self._answer(request, usage)
+            with DEADLINE.within(self._answer_within_s):
+                response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
             # What one function asks another for is part of a request that is kept where it came.
             if self._capture and self._model and "requestContext" in event and request.method == "POST":
@@ -155,11 +164,12 @@ class Endpoint:
         self._cold = True
         self._write_ledger("restored", self._model)
 
-    def _work(self, work: WorkOnFiles, asked: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    def _work(self, work: WorkOnFiles, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer what the function of batch asks; it writes the usage line, once for what was kept."""
         try:
+            refuse_other_tenant(caller_of(event), context, is_isolated=self._is_isolated)
             model = self._ready_model()
-            answer = work(asked, model, context, model.ledger.total_ms if self._cold else 0)
+            answer = work(event["batch"], model, context, model.ledger.total_ms if self._cold else 0)
         except Exception as fault:  # the edge: the worker decides what becomes of it
             log_fault(fault, context.aws_request_id)
             reason = (
@@ -241,7 +251,7 @@ class Endpoint:
             self._count(decoded, model, usage)
             return explanations(model, decoded)
 
-        return answer_alias(request, model.manifest, predict, explain)
+        return answer_alias(request, model.manifest, predict, explain, self._fetch(usage))
 
     def _infer(self, request: HttpRequest, model: Model, usage: UsageLine) -> HttpResponse:
         decoded = self._decoded(request, model, usage)
@@ -261,16 +271,20 @@ class Endpoint:
         )
 
     def _decoded(self, request: HttpRequest, model: Model, usage: UsageLine) -> InferenceRequest:
-        read = self._read_input
         decoded = decode_request(
             request.body,
             header_length=request.headers.get(_LENGTH_HEADER),
             inputs=model.manifest.inputs,
             outputs=model.manifest.outputs,
-            fetch=None if read is None else lambda reference: read(reference, usage.caller.tenant),
+            fetch=self._fetch(usage),
         )
         self._count(decoded, model, usage)
         return decoded
+
+    def _fetch(self, usage: UsageLine) -> Callable[[Reference], memoryview] | None:
+        """Return what reads the caller's references; None where none are taken."""
+        read = self._read_input
+        return None if read is None else lambda reference: read(reference, usage.caller.tenant)
 
     def _count(self, decoded: InferenceRequest, model: Model, usage: UsageLine) -> None:
         """Count the rows, and refuse more than the plan takes."""

@@ -9,6 +9,7 @@ import orjson
 from hotplate.aws.functions import FunctionCaller
 from hotplate.aws.sigv4 import Credentials
 from hotplate.errors import HotplateError, ModelNotFoundError, StepError, StepUnavailableError
+from hotplate.http.caller import tenant_told
 from hotplate.tenants.keys import read_scopes
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Models:
     def __init__(self, settings: RelaySettings, environ: Mapping[str, str]) -> None:
         """Take credentials from `environ`, for each call anew. Connect when first used."""
         self._functions = settings.functions
+        self._isolated = settings.isolated
         self._caller = FunctionCaller(
             region=settings.region,
             endpoint=settings.endpoint,
@@ -51,8 +53,9 @@ class Models:
             StepUnavailableError: It was busy or not ready.
         """
         try:
+            function, tenant = self._functions[model], tenant_told(model, event, self._isolated)
             result: dict[str, Any] = orjson.loads(
-                self._caller.call(self._functions[model], orjson.dumps(event), timeout_s=timeout_s)
+                self._caller.call(function, orjson.dumps(event), tenant, timeout_s=timeout_s)
             )
         except StepUnavailableError as fault:
             raise StepUnavailableError(f"model {model!r}: {fault}; try again") from fault

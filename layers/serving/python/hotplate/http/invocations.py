@@ -2,7 +2,7 @@
 
 | content type | body | answer |
 |---|---|---|
-| JSON, or none | `inputs` as `POST …/infer` takes it, or `instances` as KServe's v1 | as there |
+| JSON, or none | `inputs` as `POST …/infer` takes it, or `instances` as KServe's v1; uploads too | as there |
 | `TRITON`, with the parameter `json-header-size` | binary tensors behind so many bytes of JSON | the same |
 | `image/*`, `text/plain`, `application/octet-stream` | one element of the model's only BYTES input | JSON |
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hotplate.http.aliases import Predict
     from hotplate.http.event import HttpRequest
     from hotplate.manifest.schema import Manifest
+    from hotplate.protocol.references import Fetch
     from hotplate.protocol.types import InferenceRequest
 
 __all__ = ["answer_invocation"]
@@ -42,7 +43,9 @@ _RAW = re.compile(r"image/[\w.+-]+|text/plain|application/octet-stream", re.ASCI
 _KNOWN = f"application/json, {TRITON}, image/*, text/plain or application/octet-stream"
 
 
-def answer_invocation(request: HttpRequest, manifest: Manifest, predict: Predict) -> HttpResponse:
+def answer_invocation(
+    request: HttpRequest, manifest: Manifest, predict: Predict, fetch: Fetch | None = None
+) -> HttpResponse:
     """Return the model's answer.
 
     Raises:
@@ -57,10 +60,14 @@ def answer_invocation(request: HttpRequest, manifest: Manifest, predict: Predict
         found = _SIZE.search(sent_type)
         length = found[1] if found else None
     if length is None and media in ("application/json", TRITON) and _has_instances(request.body):
-        return answer_predict(request.body, manifest, predict)
+        return answer_predict(request.body, manifest, predict, fetch)
     if length is not None or media in ("application/json", TRITON):
         decoded = decode_request(
-            request.body, header_length=length, inputs=manifest.inputs, outputs=manifest.outputs
+            request.body,
+            header_length=length,
+            inputs=manifest.inputs,
+            outputs=manifest.outputs,
+            fetch=fetch,
         )
     elif _RAW.fullmatch(media):
         decoded = _raw_request(request.body, media, manifest)

@@ -8,7 +8,9 @@ Rules kept here:
    datatypes and values are judged in one place.
 3. `predictions` has one entry an instance if every output has one row an instance: the row, or by name
    where there are several outputs. Else it is one object of whole outputs by name.
-4. Bytes that are not UTF-8 are answered as `{"b64": "…"}`. NaN and infinity are refused: JSON has neither.
+4. `{"input_uri": "…"}` is a row that was uploaded, of one instance: the elements of numbers, or the one
+   element of a BYTES input. Alone, it is a row of the model's only BYTES input.
+5. Bytes that are not UTF-8 are answered as `{"b64": "…"}`. NaN and infinity are refused: JSON has neither.
 
 Source: KServe, "V1 Inference Protocol"; TensorFlow Serving, "RESTful API" (`b64`).
 """
@@ -31,14 +33,17 @@ if TYPE_CHECKING:
 
     from hotplate.http.aliases import Predict
     from hotplate.manifest.schema import Manifest
+    from hotplate.protocol.references import Fetch
     from hotplate.protocol.types import InferenceRequest, InferenceResponse, MetadataTensor, Tensor
 
 __all__ = ["answer_predict", "read_instances"]
 
-_B64 = {"b64"}
+_B64, _URI = {"b64"}, {"input_uri"}
 
 
-def answer_predict(body: bytes, manifest: Manifest, predict: Predict) -> HttpResponse:
+def answer_predict(
+    body: bytes, manifest: Manifest, predict: Predict, fetch: Fetch | None = None
+) -> HttpResponse:
     """Return the answer to `{"instances": [...]}`.
 
     Raises:
@@ -46,19 +51,19 @@ def answer_predict(body: bytes, manifest: Manifest, predict: Predict) -> HttpRes
         InferenceError: The model failed.
     """
     document = _document(body)
-    decoded = _decoded(document, manifest)
+    decoded = _decoded(document, manifest, fetch)
     predictions = _predictions(predict(decoded), len(_instances(document)))
     return HttpResponse(200, orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def read_instances(body: bytes, manifest: Manifest) -> InferenceRequest:
+def read_instances(body: bytes, manifest: Manifest, fetch: Fetch | None = None) -> InferenceRequest:
     """Return the request that `{"instances": [...], "parameters": {...}}` is.
 
     Raises:
         RequestError: Not such a body, or one that does not fit the signature.
     """
     document = _document(body)
-    return _decoded(document, manifest, mapping(document.get("parameters", {}), what="parameters"))
+    return _decoded(document, manifest, fetch, mapping(document.get("parameters", {}), what="parameters"))
 
 
 def _document(body: bytes) -> dict[str, Any]:
@@ -66,12 +71,17 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 def _decoded(
-    document: dict[str, Any], manifest: Manifest, parameters: dict[str, Any] | None = None
+    document: dict[str, Any],
+    manifest: Manifest,
+    fetch: Fetch | None,
+    parameters: dict[str, Any] | None = None,
 ) -> InferenceRequest:
     columns = _columns(_instances(document), manifest.inputs)
     request: dict[str, Any] = {"inputs": [_tensor(column, spec) for spec, column in columns]}
     raw = _dumped(request | ({"parameters": parameters} if parameters else {}))
-    return decode_request(raw, header_length=None, inputs=manifest.inputs, outputs=manifest.outputs)
+    return decode_request(
+        raw, header_length=None, inputs=manifest.inputs, outputs=manifest.outputs, fetch=fetch
+    )
 
 
 def _dumped(request: dict[str, Any]) -> bytes:
@@ -118,18 +128,22 @@ def _columns(
 def _named(row: Any, inputs: Sequence[MetadataTensor]) -> dict[str, Any]:
     if not isinstance(row, dict):
         return {inputs[0].name: row}
-    if set(row) != _B64:
+    if set(row) not in (_B64, _URI):
         return row
     of_bytes = [spec.name for spec in inputs if spec.datatype == "BYTES"]
     if len(of_bytes) != 1:
         raise MissingInputError(
-            "instances", expected="the name of an input around b64", received="several it could be, or none"
+            "instances",
+            expected=f"the name of an input around {next(iter(row))}",
+            received="several it could be, or none",
         )
     return {of_bytes[0]: row}
 
 
 def _tensor(rows: list[Any], spec: MetadataTensor) -> dict[str, Any]:
     """Return the entry of a request of the Open Inference Protocol."""
+    if any(isinstance(row, dict) and set(row) == _URI for row in rows):
+        return _referring(rows, spec)
     shape, data = [len(rows)], rows
     if not spec.shape:
         if len(rows) != 1:
@@ -151,6 +165,23 @@ def _tensor(rows: list[Any], spec: MetadataTensor) -> dict[str, Any]:
     if spec.datatype != "BYTES" or not _holds_b64(data, axes):
         return entry
     return entry | {"data": _as_b64(data, spec, axes), "parameters": {"content_type": "base64"}}
+
+
+def _referring(rows: list[Any], spec: MetadataTensor) -> dict[str, Any]:
+    """Return the entry of an input whose one row was uploaded.
+
+    Raises:
+        ShapeMismatchError: There are more rows, or a row's length is open, so that nobody knows it.
+    """
+    what = f"input {excerpt(spec.name)}"
+    if len(rows) != 1:
+        expected = "one instance where a row is an input_uri; under /v2 one reference holds many rows"
+        raise ShapeMismatchError(what, expected=expected, received=str(len(rows)))
+    shape = [1, *spec.shape[1:]] if spec.shape else []
+    if -1 in shape:
+        expected = f"a row in the body, as its shape {list(spec.shape[1:])} is open; /v2 requests say it"
+        raise ShapeMismatchError(what, expected=expected, received="an input_uri")
+    return {"name": spec.name, "datatype": spec.datatype, "shape": shape, "parameters": rows[0]}
 
 
 def _holds_b64(node: Any, axes: int) -> bool:

@@ -70,7 +70,7 @@ def with_fetched(
             continue
         what = f"input_uri of {one.what}"
         if fetch is None:
-            expected = "data or parameters.binary_data_size; only under /v2 are references read"
+            expected = "data or parameters.binary_data_size; no references are read here"
             raise MalformedRequestError(what, expected=expected, received="a reference")
         raw = fetch(Reference(what, one.uri, _size(one, what, left), left))
         left -= len(raw)

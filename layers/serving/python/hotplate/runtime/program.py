@@ -17,6 +17,7 @@ import numpy as np
 from hotplate.errors import HotplateError, InferenceError, ManifestError, ProgramError
 from hotplate.protocol.datatypes import from_name
 from hotplate.runtime.assets import write_assets
+from hotplate.runtime.deadline import DEADLINE
 from hotplate.runtime.fetched import fetch_here
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.model import Arrays, Model
@@ -58,7 +59,8 @@ class _Checked:
 
     def run(self, inputs: Arrays, wanted: Sequence[str]) -> Arrays:
         try:
-            results = self._program.predict(inputs)
+            with DEADLINE.interrupting():
+                results = self._program.predict(inputs)
         except HotplateError:
             raise
         except Exception as fault:  # any library's own; the endpoint answers our tree

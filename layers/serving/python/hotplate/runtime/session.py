@@ -11,8 +11,15 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from hotplate.errors import GraphError, HotplateError, InferenceError, ShapeMismatchError, ValueRangeError
+from hotplate.errors import (
+    GraphError,
+    HotplateError,
+    InferenceError,
+    ShapeMismatchError,
+    ValueRangeError,
+)
 from hotplate.protocol.datatypes import from_ort, shape_of
+from hotplate.runtime.deadline import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,11 +152,15 @@ class Session:
             ValueRangeError: Bytes that are no UTF-8 text.
             ShapeMismatchError: An array without elements, on which the graph failed.
             InferenceError: The graph failed on these feeds.
+            StepTimeoutError: The time of the request in work was over before it was done.
         """
         ready = {name: _fed(name, array) for name, array in feeds.items()}
+        options = DEADLINE.watched(ort.RunOptions)
         try:
-            results = self._session.run(names, ready)
+            results = self._session.run(names, ready, options)
         except _ORT_ERRORS as fault:
+            if DEADLINE.has_stopped(options):
+                raise DEADLINE.over() from fault
             raise _failed(fault, ready) from fault
         return {name: _taken(array) for name, array in zip(names, results, strict=True)}
 
