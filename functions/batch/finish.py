@@ -69,10 +69,11 @@ class Finisher:
             return True
         held = self._table.hold(run)
         if held is not None:
-            pieces = list(self._table.pieces(run.id))
-            ended = msgspec.structs.replace(held, state="failed", reason=reason, ended=self._table.now())
-            self._reports.remove_others(run, {})
-            self._reports.write(ended, pieces)
+            if not run.is_again:  # a run that succeeded keeps its predictions
+                pieces = list(self._table.pieces(run.id))
+                ended = msgspec.structs.replace(held, state="failed", reason=reason, ended=self._table.now())
+                self._reports.remove_others(run, {})
+                self._reports.write(ended, pieces)
             self._table.end(held, "failed", reason)
         return held is not None
 

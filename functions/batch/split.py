@@ -220,8 +220,10 @@ class Splitter:
     def _fail(self, run: Run, reason: str) -> None:
         ended = self._table.fail(run, reason) or self._table.get(run.id)
         latest = self._table.latest(run.key)
-        # The folder of its predictions belongs to what lies there now.
-        if ended.state == "failed" and (latest is None or latest[0] == run.id):
+        # The folder of its predictions belongs to what lies there now; and a run that succeeded keeps them,
+        # though its rows cannot be asked again.
+        is_its = latest is None or latest[0] == run.id
+        if ended.state == "failed" and is_its and not run.is_again:
             self._reports.remove_others(ended, {})
             self._reports.write(ended, [])
 

@@ -55,7 +55,7 @@ def write_usage(run: Run, piece: Piece) -> None:
     write_line(
         "usage",
         {
-            "request_id": f"batch-{run.id}-{piece.chunk}-{piece.piece}{again}",
+            "request_id": f"batch-{run.id}-{run.created}-{piece.chunk}-{piece.piece}{again}",
             "tenant": run.tenant,
             "key": None,
             "model": run.model,

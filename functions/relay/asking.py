@@ -6,7 +6,8 @@ Rules kept:
    that was asked said.
 2. The caller's scopes are asked for the model that the caller named. Whoever published that chose who stands
    in.
-3. Nothing is begun that API Gateway would not wait for: a fallback has what is left of the relay's time.
+3. Who keeps a model's tenants apart has them apart: what does not isolate stands in for no model that does.
+4. Nothing is begun that API Gateway would not wait for: a fallback has what is left of the relay's time.
 """
 
 from __future__ import annotations
@@ -46,6 +47,16 @@ class Asking:
         self._models = Models(settings, environ)
         self._endpoint = Models(settings._replace(functions=settings.gpu_proxy), environ)
         self._now = now
+        # SageMaker's endpoint isolates nobody.
+        self._mixing = {
+            model: fallback
+            for model, fallback in settings.fallbacks.items()
+            if model in settings.isolated and fallback not in settings.isolated
+        }
+        for model, fallback in self._mixing.items():
+            fault_log().error(
+                "a fallback that does not keep tenants apart is not asked", model=model, fallback=fallback
+            )
 
     def ask(self, model: str, request: HttpRequest, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the proxy result of the model's function, or of its fallback.
@@ -59,7 +70,7 @@ class Asking:
             outcome = self._models.ask(model, event)
         except StepError as fault:
             outcome = fault
-        fallback = self._settings.fallbacks.get(model, "")
+        fallback = "" if model in self._mixing else self._settings.fallbacks.get(model, "")
         reason = reason_of(outcome) if fallback else ""
         if reason:
             sent = redirected(event, request, model, fallback, is_again=not isinstance(outcome, StepError))

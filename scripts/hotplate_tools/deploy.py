@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hotplate_tools.environments import ensure
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local.build import build
+from hotplate_tools.local.deploy import EMPTY
 from hotplate_tools.local.deployed import deploy_parameters, described_models, served_models
 from hotplate_tools.local.intrinsics import read_yaml
 from hotplate_tools.local.sizes import measure, refuse_oversize
@@ -55,7 +56,11 @@ def deploy(
     command = [str(ensure("sam", console) / "sam"), "deploy", "--template-file", str(made.template)]
     # Looked for beside the template otherwise, which is not where it is kept.
     command += ["--config-file", str(root / "samconfig.toml")]
-    command += ["--parameter-overrides", *(f"{name}={value}" for name, value in pins.items()), *options]
+    command += [
+        "--parameter-overrides",
+        *(f"{name}={value or EMPTY}" for name, value in pins.items()),
+        *options,
+    ]
     variables = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
     done = subprocess.run(command, check=False, cwd=root, env=variables)
     if done.returncode:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,7 @@ from hotplate_tools.local.up import LocalCloud, local_cloud
 from tests.support.http_call import Answer, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PIXELS = {"name": "image", "datatype": "FP32", "shape": [1, 28, 28, 1], "data": [0.0] * 784}
 REQUEST = json.dumps({"inputs": [PIXELS], "outputs": [{"name": "digit"}]}).encode()
@@ -41,9 +43,18 @@ def headers_of(
     body: bytes | None = REQUEST,
     service: str = "execute-api",
     region: str | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
-    request = AWSRequest(method, cloud.url + path, data=body, headers={"content-type": "application/json"})
-    SigV4Auth(credentials, service, region or cloud.region).add_auth(request)
+    given = {"content-type": "application/json", **more}
+    request = AWSRequest(method, cloud.url + path, data=body, headers=given)
+    signer = SigV4Auth(credentials, service, region or cloud.region)
+    signer.add_auth(request)
+    if "X-Amz-Date" in more:  # what was signed then says another time
+        del request.headers["Authorization"]
+        del request.headers["X-Amz-Date"]
+        request.headers["X-Amz-Date"] = request.context["timestamp"] = more["X-Amz-Date"]
+        told = signer.string_to_sign(request, signer.canonical_request(request))
+        signer._inject_signature_to_request(request, signer.signature(told, request))  # type: ignore[attr-defined]
     return dict(request.headers.items())
 
 
@@ -98,6 +109,11 @@ def forged(cloud: LocalCloud, kind: str) -> tuple[dict[str, str], bytes]:
         return headers_of(cloud, service="s3"), REQUEST
     if kind == "another region":
         return headers_of(cloud, region="eu-west-1"), REQUEST
+    if kind == "another body, whose digest was signed":
+        digest = hashlib.sha256(REQUEST).hexdigest()
+        return headers_of(cloud, more={"x-amz-content-sha256": digest}), REQUEST.replace(b"0.0", b"0.1", 1)
+    if kind == "no time":
+        return headers_of(cloud, more={"X-Amz-Date": "20200101"}), REQUEST
     headers = headers_of(cloud)
     then = (datetime.now(UTC) - timedelta(minutes=6)).strftime("%Y%m%dT%H%M%SZ")
     return headers | {"X-Amz-Date": then}, REQUEST
@@ -116,6 +132,8 @@ def forged(cloud: LocalCloud, kind: str) -> tuple[dict[str, str], bytes]:
         "another service",
         "another region",
         "another time",
+        "another body, whose digest was signed",
+        "no time",
     ],
 )
 def test_what_is_not_signed_by_who_it_names_is_403(signed: LocalCloud, kind: str) -> None:

@@ -28,6 +28,7 @@ from functions.batch.reports import Reports
 from functions.batch.split import Splitter
 from functions.batch.work import PieceWorker
 from hotplate.aws.batch_files import BatchFiles
+from hotplate.aws.batch_map import name_of
 from hotplate.aws.batch_table import BatchTable
 from hotplate.aws.ledger import Ledger
 from hotplate.batch.asked import Described, PieceAnswer, PieceAsked
@@ -165,7 +166,7 @@ class MemoryMap:
     stopped: list[str] = field(default_factory=list)
 
     def start(self, run: Run, bucket: str, key: str) -> None:
-        if (name := f"{run.id}-{run.round}") in self.started:
+        if (name := name_of(run)) in self.started:
             return
         self.started.append(name)
         body = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()

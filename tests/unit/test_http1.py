@@ -42,7 +42,7 @@ def test_a_body_in_chunks_has_no_length() -> None:
     assert read_head(io.BytesIO(text)).length is None
 
 
-@pytest.mark.parametrize("length", ["", "-1", "1e3", "٣", "5, 5"])
+@pytest.mark.parametrize("length", ["", "-1", "1e3", "٣", "5, 5", "9" * 5000])
 def test_a_length_that_is_no_number_is_refused(length: str) -> None:
     text = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode()
     with pytest.raises(MalformedAnswerError, match="Content-Length is no number"):
@@ -56,12 +56,23 @@ def test_a_length_that_is_no_number_is_refused(length: str) -> None:
         b"HTTP/2 200\r\n\r\n",
         b"HTTP/1.1 OK\r\n\r\n",
         b"HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 " + b"2" * 5000 + b"\r\n\r\n",
         b"\r\n",
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"".join(b"h%d: x\r\n" % number for number in range(200)) + b"\r\n",
         b"HTTP/1.1 200 OK\r\nlong: " + b"x" * 70_000 + b"\r\n\r\n",
     ],
-    ids=["other protocol", "other version", "no status", "no words", "empty", "no header", "many", "long"],
+    ids=[
+        "other protocol",
+        "other version",
+        "no status",
+        "no words",
+        "endless status",
+        "empty",
+        "no header",
+        "many",
+        "long",
+    ],
 )
 def test_what_is_no_head_is_refused(text: bytes) -> None:
     with pytest.raises(MalformedAnswerError):

@@ -130,7 +130,8 @@ def plan_extend(stack: GpuStack, *, deadline: float | None, budget_usd: float | 
     asked = {}
     if deadline is not None:
         _refuse_past(deadline)
-        if endpoint.deadline is not None and deadline <= endpoint.deadline:
+        is_told = stack.parameters["GpuDeadline"] == deadline_text(deadline)
+        if endpoint.deadline is not None and _is_no_more(deadline, endpoint.deadline, is_told=is_told):
             raise RefusedError(
                 f"its deadline is {deadline_text(endpoint.deadline)}, which is not before "
                 f"{deadline_text(deadline)}",
@@ -138,13 +139,19 @@ def plan_extend(stack: GpuStack, *, deadline: float | None, budget_usd: float | 
             )
         asked["GpuDeadline"] = deadline_text(deadline)
     if budget_usd is not None:
-        if budget_usd <= endpoint.budget_usd:
+        is_told = stack.parameters["GpuBudgetUsd"] == f"{budget_usd:g}"
+        if _is_no_more(budget_usd, endpoint.budget_usd, is_told=is_told):
             raise RefusedError(
                 f"its budget is {endpoint.budget_usd:g} USD, which is not less than {budget_usd:g}",
                 advice="`hotplate gpu stop` ends it.",
             )
         asked["GpuBudgetUsd"] = f"{budget_usd:g}"
     return Change(asked, [endpoint])
+
+
+def _is_no_more(wanted: float, has: float, *, is_told: bool) -> bool:
+    """Return whether nothing is extended; what the endpoint has and the stack was not told is told again."""
+    return wanted < has or (wanted == has and is_told)
 
 
 def extend(stack: GpuStack, change: Change, console: Console) -> None:

@@ -106,8 +106,8 @@ def deploy_parameters(
         values[SIGNING_KEYS] = pinned(public_key)
     versions = {each.manifest.name: each for each in described}
     fallbacks = {name: each.manifest.plan.fallback for name, each in versions.items()}
-    if told := ",".join(f"{name}={each}" for name, each in fallbacks.items() if each):
-        values[FALLBACKS] = told
+    # Also if there is none: what is not given keeps the value of the deployment before.
+    values[FALLBACKS] = ",".join(f"{name}={each}" for name, each in fallbacks.items() if each)
     for model in models:
         if found := versions.get(model.name):
             pins = {model.version: found.version, model.manifest_sha256: found.manifest_sha256}

@@ -30,8 +30,8 @@ HEADER, SOURCE = "integration.request.header.X-Amz-Tenant-Id", "context.authoriz
 
 _INTEGRATION = "x-amazon-apigateway-integration"
 _FUNCTION = "AWS::Serverless::Function"
-# Whom an integration calls: the alias of a function of the template.
-_CALLED = re.compile(r"(\w+)\.Alias")
+# Whom an integration calls: a function of the template, or its alias.
+_CALLED = re.compile(r"""(\w+)(?:\.|",\s*")(?:Alias|Arn)\b""")
 _GATEWAY = ("Api", "HttpApi")
 # Properties that Lambda does not combine with tenant isolation, in words.
 _EXCLUDED = {

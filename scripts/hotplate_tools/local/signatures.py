@@ -16,6 +16,8 @@ Source: AWS Signature Version 4; API Gateway Developer Guide, "Control access wi
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -79,6 +81,9 @@ def _refused(method: str, headers: Mapping[str, Any], body: Any) -> Any:
         return _invalid(signature)
     if (signature.service, signature.region) != (_SERVICE, get_region()):
         return _invalid(("", f"Credential should be scoped to {_SERVICE} in {get_region()}."))
+    raw = body if isinstance(body, bytes) else (body or "").encode()
+    if wrong := _unfit(given, raw):
+        return _invalid(("", wrong))
     if skewed := sigv4.request_time_failure(signature):
         return _invalid(skewed)
     token = given.get("x-amz-security-token", "")
@@ -87,11 +92,26 @@ def _refused(method: str, headers: Mapping[str, Any], body: Any) -> Any:
         return _invalid((credential.code, "The security token included in the request is invalid."))
     raw_path, raw_query = SENT.get()
     query = parse_qs(raw_query, keep_blank_values=True)
-    raw = body if isinstance(body, bytes) else (body or "").encode()
     failure = sigv4.header_signature_failure(
         signature, credential.secret_access_key, method, raw_path, query, given, raw
     )
     return _invalid(failure) if failure else None
+
+
+def _unfit(given: Mapping[str, str], raw: bytes) -> str:
+    """Return what is wrong with what was signed, whoever signed it; "" of nothing."""
+    scope = re.search(r"Credential=[^,\s]+", given["authorization"])
+    names = re.search(r"SignedHeaders=([^,\s]+)", given["authorization"])
+    if not scope or not scope[0].endswith("/aws4_request"):
+        return "Credential should be scoped with a valid terminator: 'aws4_request'."
+    if not names or "host" not in names[1].split(";"):
+        return "'Host' must be a 'SignedHeader' in the AWS Authorization."
+    if not re.fullmatch(r"\d{8}T\d{6}Z", given.get("x-amz-date", "")):
+        return "Date must be in ISO-8601 'basic format'."
+    said = given.get("x-amz-content-sha256")
+    if said is not None and said != hashlib.sha256(raw).hexdigest():
+        return "The provided 'x-amz-content-sha256' header does not match what was computed."
+    return ""
 
 
 def _invalid(failure: tuple[str, str]) -> Any:

@@ -134,7 +134,7 @@ def _parameters(published: Published) -> dict[str, str]:
         published.manifest_sha256,
         signature.public_key if signature else None,
     )
-    # One parameter for all models; what it has of others stays.
+    # One parameter for all models, of which this is one entry.
     fallback = {"Fallbacks": f"{published.name}={published.fallback}"} if published.fallback else {}
     return pins | fallback
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from hotplate.aws.batch_rows import RUN_S
 from hotplate.errors import StepError, StepUnavailableError
 from tests.support.batch import BUCKET, World, doubled, lines_of, world
 
@@ -125,7 +126,8 @@ def test_cancel_ends_the_execution_and_resume_begins_another() -> None:
         batch.ask("resume", run=run)
         batch.work()
         assert batch.out("predictions.jsonl") == doubled(lines_of(50))
-        assert (batch.map.started, len(batch.models.asked)) == ([f"{run}-0", f"{run}-1"], 5)
+        rounds = [name.rpartition("-")[2] for name in batch.map.started if name.startswith(f"{run}-")]
+        assert (rounds, len(batch.models.asked)) == (["0", "1"], 5)
 
 
 def test_list_holds_no_payload_and_is_a_json_array() -> None:
@@ -138,3 +140,27 @@ def test_list_holds_no_payload_and_is_a_json_array() -> None:
         assert {name for each in json.loads(body) for name in each} == {
             "run", "chunk", "piece", "round", "work", "waits",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("map_above", [1, 1000], ids=["map", "queue"])
+@pytest.mark.parametrize("removed", [True, False], ids=["removed", "expired"])
+def test_same_file_after_its_run_has_expired_is_a_run_of_its_own(
+    map_above: int, removed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with world(map_above=map_above) as batch:
+        body = lines_of(50)
+        batch.put(body)
+        batch.work()
+        batch.clock[0] += RUN_S + 3600
+        table, name = batch.table._client, batch.table._name
+        for item in table.scan(TableName=name)["Items"] if removed else ():
+            table.delete_item(TableName=name, Key={"pk": item["pk"], "sk": item["sk"]})
+        batch.models.asked.clear()
+        batch.put(body)
+        batch.work()
+        ended = batch.run()
+        assert (ended["state"], ended["rows"]["predicted"]) == ("succeeded", 50)
+        assert batch.models.asked
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"usage"' in line]
+        assert sum(line["rows"] for line in lines) == 100
+        assert len({line["request_id"] for line in lines}) == len(lines)

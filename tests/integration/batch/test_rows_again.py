@@ -15,6 +15,7 @@ from arro3.core import Array, Table
 from arro3.io import read_parquet, write_parquet
 
 from hotplate.aws.batch_files import SIDECAR
+from hotplate.aws.batch_queue import RunMessage
 from hotplate.errors import InferenceError, StepError, ValueRangeError
 from tests.support.batch import BUCKET, counted, loaded_affine, world
 
@@ -219,3 +220,38 @@ def test_run_whose_file_was_replaced_is_not_resumed(batch: World, predictor: Fla
     batch.work()
     told = batch.ask("resume", run=run)
     assert (told["status"], "another object lies at its key" in told["error"]) == (409, True)
+
+
+def test_a_round_that_is_cancelled_leaves_what_the_run_had(batch: World, predictor: Flaky) -> None:
+    key = put(batch, "csv")
+    had = batch.out("predictions.csv", key)
+    run = batch.run(key)["run"]
+    predictor.fails_on = set()
+    batch.ask("resume", run=run)
+    assert batch.ask("cancel", run=run)["state"] == "cancelled"
+    batch.work()
+    assert batch.ask("resume", run=run)["state"] == "running"
+    batch.work()
+    ended = batch.run(key)
+    assert (ended["state"], ended["chunks"]["done"]) == ("succeeded", ended["chunks"]["all"])
+    assert batch.out("predictions.csv", key) == had
+    # And its rows can be asked again.
+    batch.ask("resume", run=run)
+    batch.work()
+    assert predictions(batch, key, "csv") == without(REFUSED)
+
+
+def test_a_round_that_cannot_begin_leaves_what_the_run_had(batch: World, predictor: Flaky) -> None:
+    key = put(batch, "csv")
+    had = batch.out("predictions.csv", key)
+    run = batch.run(key)["run"]
+    predictor.fails_on = set()
+    again = batch.table.again_rows(batch.table.get(run), pieces=1)
+    assert again
+    batch.messages._splitter.give_up(RunMessage("split", run, again.round), "queue refused")
+    assert batch.run(key)["state"] == "failed"
+    assert batch.out("predictions.csv", key) == had
+    batch.ask("resume", run=run)
+    batch.work()
+    assert batch.run(key)["state"] == "succeeded"
+    assert batch.out("predictions.csv", key) == had

@@ -220,3 +220,27 @@ def test_setting_that_names_nobody_is_refused(load: Callable[..., ModuleType]) -
         SettingsError, match=r"HOTPLATE_FALLBACKS is 'digits', not MODEL=MODEL, or MODEL=sagemaker"
     ):
         load(HOTPLATE_FALLBACKS="digits")
+
+
+@pytest.mark.parametrize("fallback", ["spam", "sagemaker"])
+def test_what_mixes_tenants_stands_in_for_nobody_who_keeps_them_apart(
+    load: Callable[..., ModuleType],
+    behind: tuple[str, Lambda],
+    fallback: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    state = behind[1]
+    settings = {"HOTPLATE_FALLBACKS": f"digits={fallback}", "HOTPLATE_GPU_PROXY": "digits=P"}
+    app = load(**settings, HOTPLATE_ISOLATED="digits")
+    state.answers["D"] = 429
+    assert app.lambda_handler(event(), Context())["statusCode"] == 503
+    assert [each for each, _ in state.asked] == ["D"]
+    assert "a fallback that does not keep tenants apart is not asked" in caplog.messages
+
+
+def test_who_keeps_tenants_apart_stands_in_for_another_who_does(
+    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
+) -> None:
+    app, state = load(HOTPLATE_ISOLATED="digits spam"), behind[1]
+    state.answers["D"] = 429
+    assert app.lambda_handler(event(), Context())["headers"]["hotplate-fallback"] == "spam; reason=overload"

@@ -340,6 +340,11 @@ def test_a_lease_that_the_stack_does_not_take_is_told_as_extended(made: Made) ->
     with pytest.raises(FailedError, match="the lease is extended, but not the stack's parameters"):
         manage.extend(failing, change, Console(as_json=True))
     assert made.lease()["budget-usd"] == "99"
+    # As its advice says: once more, and the stack knows too.
+    manage.extend(stack, manage.plan_extend(stack, deadline=None, budget_usd=99), Console(as_json=True))
+    assert gpu_stack(DeployedStack(STACK)).parameters["GpuBudgetUsd"] == "99"
+    with pytest.raises(RefusedError, match="its budget is 99 USD"):
+        manage.plan_extend(gpu_stack(DeployedStack(STACK)), deadline=None, budget_usd=99)
 
 
 def test_started_it_answers_and_stopped_it_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -502,6 +502,42 @@ def test_model_that_takes_longer_than_it_may_is_504_with_a_usage_line(
     assert [(line["status"], line["rows"]) for line in lines] == [(504, 1), (200, 1)]
 
 
+class Hurried(Context):
+    """One whose function is ended soon."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 1_300
+
+
+def test_model_is_stopped_before_the_function_is(capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = published_program({}).manifest
+    endpoint = Endpoint(
+        lambda: program_model(manifest, "1", lambda _: Lingering(), Path(), Ledger()), answer_within_s=28
+    )
+    width = manifest.inputs[0].shape[1]
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, width], "data": [60.0] * width}
+    event = {"httpMethod": "POST", "path": f"/v2/models/{manifest.name}/infer", "headers": {}}
+    started = time.monotonic()
+    answer = endpoint({**event, "body": json.dumps({"inputs": [tensor]})}, Hurried())
+    assert answer["statusCode"] == 504
+    assert time.monotonic() - started < 1
+    assert '"status":504' in capsys.readouterr().out
+
+
+def test_loading_is_not_the_models_time() -> None:
+    manifest = published_program({}).manifest
+
+    def load() -> Model:
+        time.sleep(0.3)
+        return program_model(manifest, "1", lambda _: Lingering(), Path(), Ledger())
+
+    endpoint = Endpoint(load, late=True, answer_within_s=0.2)
+    width = manifest.inputs[0].shape[1]
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, width], "data": [0.0] * width}
+    event = {"httpMethod": "POST", "path": f"/v2/models/{manifest.name}/infer", "headers": {}}
+    assert endpoint({**event, "body": json.dumps({"inputs": [tensor]})}, Context())["statusCode"] == 200
+
+
 @pytest.mark.parametrize("environment", ["globex", None])
 def test_request_in_another_tenants_environment_is_refused_and_the_model_not_asked(
     environment: str | None,

@@ -122,3 +122,5 @@ def test_fallback_of_a_project_is_a_parameter_of_its_deployment(tmp_path: Path) 
         for name, other in (("a", "sagemaker"), ("b", "a"))
     ]
     assert deploy_parameters([], described, None, public_key=None)["Fallbacks"] == "a=sagemaker,b=a"
+    # Told also where there is none any more: a deployment keeps what it is not told.
+    assert deploy_parameters([], [], None, public_key=None)["Fallbacks"] == ""

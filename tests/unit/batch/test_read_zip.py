@@ -6,6 +6,7 @@ import io
 import json
 import random
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -148,11 +149,25 @@ def test_file_that_cannot_be_had_is_set_aside_with_its_name(at: int, value: byte
 
 
 def test_file_that_becomes_longer_than_its_record_tells_is_set_aside() -> None:
-    raw = archive({"a.png": bytes(10**6), "b.png": b"b"}, method=zipfile.ZIP_DEFLATED)
+    raw = archive({"a.png": bytes(5 * 10**7), "b.png": b"b"}, method=zipfile.ZIP_DEFLATED)
     source = MemorySource(damaged(raw, b"a.png", 24, struct.pack("<I", 100)))
     (chunk,) = zip_chunks(source, 10**6)
-    good, (error,) = rows(source, chunk)
+    tracemalloc.start()
+    try:
+        good, (error,) = rows(source, chunk)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert (good, error.file) == ([("b.png", b"b")], "a.png")
+    assert most < 5 * 10**6, "unpacked beyond the length that its record tells"
+
+
+def test_archive_with_something_before_it_is_read_as_zip_programs_read_it() -> None:
+    files = files_of(20)
+    source = MemorySource(b"#!/bin/sh\n" + bytes(5000) + archive(files))
+    found = [rows(source, chunk) for chunk in zip_chunks(source, 4000)]
+    assert [each for good, _ in found for each in good] == list(files.items())
+    assert not any(bad for _, bad in found)
 
 
 @pytest.mark.parametrize(

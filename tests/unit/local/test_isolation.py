@@ -77,6 +77,13 @@ def test_project_keeps_them() -> None:
             ),
             "POST /v2/models/breast-cancer/infer hands on no tenant",
         ),
+        (
+            lambda it: operation(it).update(
+                uri={"Fn::Sub": f"arn:x:lambda:path/functions/${{{FUNCTION}.Arn}}/invocations"},
+                requestParameters={},
+            ),
+            "POST /v2/models/breast-cancer/infer hands on no tenant",
+        ),
         (lambda it: variables(it).pop("HOTPLATE_ISOLATED"), "HOTPLATE_ISOLATED does not name it"),
         (lambda it: properties(it).pop("TenancyConfig"), "names breast-cancer, which isolates no tenants"),
         (

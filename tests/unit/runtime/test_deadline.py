@@ -94,3 +94,44 @@ def test_python_is_left_alone_without_a_limit_and_in_other_threads() -> None:
     thread.start()
     thread.join()
     assert done == [True]
+
+
+def test_what_came_before_the_model_is_not_its_time() -> None:
+    deadline = Deadline()
+    with deadline.within(0.3):
+        time.sleep(0.4)
+        deadline.begin()
+        run = deadline.watched(Run)
+        assert run is not None
+        assert not wait_for(run, 0.15)
+        assert wait_for(run)
+
+
+def test_nothing_runs_past_what_is_left_of_the_invocation() -> None:
+    deadline = Deadline()
+    with deadline.within(60, left_s=0.2):
+        deadline.begin()
+        run = deadline.watched(Run)
+        assert run is not None
+        assert wait_for(run)
+
+
+def test_signal_that_comes_as_the_block_ends_leaves_no_timer_behind() -> None:
+    """However close it is: it may come in the block, between its end and the timer's, or not at all."""
+    deadline, outcomes = Deadline(), set[bool]()
+
+    def busy(until: float) -> None:
+        while time.monotonic() < until:
+            pass
+
+    for number in range(400):
+        ends = time.monotonic() + 0.0009 + number % 40 * 0.00001
+        try:
+            with deadline.within(0.001), deadline.interrupting():
+                busy(ends)
+            outcomes.add(True)
+        except StepTimeoutError:
+            outcomes.add(False)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+        assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    assert outcomes == {True, False}

@@ -8,12 +8,15 @@ Source: RFC 9112.
 
 from __future__ import annotations
 
+import re
 from typing import IO, NamedTuple
 
 __all__ = ["Head", "MalformedAnswerError", "read_head", "read_line"]
 
 _MAX_LINE_BYTES = 65536
 _MAX_HEADERS = 100
+_MAX_DIGITS = 19  # of a number of 64 bits
+_STATUS = re.compile("[1-9][0-9][0-9]")
 _FIRST_FINAL = 200  # statuses below it announce another answer
 
 
@@ -52,7 +55,7 @@ class Head(NamedTuple):
         said = self.headers.get("content-length")
         if said is None or "transfer-encoding" in self.headers:
             return None
-        if not (said.isascii() and said.isdecimal()):
+        if not (said.isascii() and said.isdecimal() and len(said) <= _MAX_DIGITS):
             raise MalformedAnswerError(f"Content-Length is no number: {said[:80]!r}")
         return int(said)
 
@@ -68,7 +71,7 @@ def read_head(stream: IO[bytes]) -> Head:
     while True:
         version, _, rest = read_line(stream).partition(" ")
         status, _, reason = rest.partition(" ")
-        if not version.startswith("HTTP/1.") or not (status.isascii() and status.isdecimal()):
+        if not version.startswith("HTTP/1.") or not _STATUS.fullmatch(status):
             raise MalformedAnswerError(f"no status line of HTTP/1.1: {f'{version} {rest}'[:80]!r}")
         headers: dict[str, str] = {}
         while line := read_line(stream):

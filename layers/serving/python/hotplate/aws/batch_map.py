@@ -19,7 +19,7 @@ from hotplate.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from hotplate.aws.batch_rows import Run
 
-__all__ = ["ChunkMap"]
+__all__ = ["ChunkMap", "name_of"]
 
 
 class ChunkMap:
@@ -46,7 +46,7 @@ class ChunkMap:
             "ExecutionAlreadyExists",
             "start_execution",
             stateMachineArn=self._arn,
-            name=_name(run),
+            name=name_of(run),
             input=msgspec.json.encode(told).decode(),
         )
 
@@ -56,7 +56,7 @@ class ChunkMap:
         Raises:
             StoreUnavailableError: Step Functions does not do it.
         """
-        execution = f"{self._arn.replace(':stateMachine:', ':execution:')}:{_name(run)}"
+        execution = f"{self._arn.replace(':stateMachine:', ':execution:')}:{name_of(run)}"
         self._ask("ExecutionDoesNotExist", "stop_execution", executionArn=execution, error="Cancelled")
 
     def _ask(self, harmless: str, call: str, **named: str) -> None:
@@ -68,5 +68,7 @@ class ChunkMap:
                 raise StoreUnavailableError(f"states:{self._arn}: {code or fault}") from fault
 
 
-def _name(run: Run) -> str:
-    return f"{run.id}-{run.round}"
+def name_of(run: Run) -> str:
+    """Return the name of the execution of this round of a run."""
+    # A run of the same input, weeks later, has the same id; names are remembered for 90 days.
+    return f"{run.id}-{run.created}-{run.round}"

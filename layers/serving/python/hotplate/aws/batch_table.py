@@ -139,6 +139,8 @@ class BatchTable:
             state="running" if run.chunks >= 0 else "splitting",
             round=run.round + 1,
             failed=0,
+            # Where rows were to be asked again every piece is done, whatever became of that.
+            done=run.chunks if run.is_again else run.done,
             sent=False,
             is_again=False,
             reason="",
@@ -203,8 +205,10 @@ class BatchTable:
                 KeyConditionExpression="pk = :run AND begins_with(sk, :piece)",
                 ExpressionAttributeValues={":run": {"S": f"run#{run}"}, ":piece": {"S": "piece#"}},
             )
+            now = self.now()
             for page in pages:
-                yield from (piece_of(item) for item in page["Items"])
+                # DynamoDB takes days to remove what has expired, and a run of the same input has the same id.
+                yield from (piece_of(item) for item in page["Items"] if int(item["gone_at"]["N"]) > now)
 
     def mark(self, run: Run, piece: Piece, was: Piece | None = None) -> bool:
         """Keep what became of a piece and count it; False if that was done before.
@@ -232,11 +236,13 @@ class BatchTable:
         put = {
             "TableName": self._name,
             "Item": {**_key(run.id, _piece_key(piece.chunk, piece.piece)), **item},
-            "ConditionExpression": "attribute_not_exists(pk) OR (#state = :was AND #round < :round)",
+            "ConditionExpression": "attribute_not_exists(pk) OR gone_at <= :now"
+            " OR (#state = :was AND #round < :round)",
             "ExpressionAttributeNames": {"#state": "state", "#round": "round"},
             "ExpressionAttributeValues": {
                 ":was": {"S": was.state if was else "failed"},
                 ":round": {"N": str(piece.round)},
+                ":now": {"N": str(self.now())},
             },
         }
         update = {

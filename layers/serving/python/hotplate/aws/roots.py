@@ -42,10 +42,11 @@ class Trust:
         Raises:
             OSError: There is no connection, or nobody who is believed signed.
         """
+        was_whole = self._is_whole  # another thread may change it meanwhile
         try:
             return self._secured(connect(), host)
         except ssl.SSLCertVerificationError:
-            if self._is_whole:
+            if was_whole:
                 raise
         self._context, self._is_whole = _system(), True
         return self._secured(connect(), host)

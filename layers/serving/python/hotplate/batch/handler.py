@@ -126,7 +126,7 @@ class BatchHandler:
         finally:
             reader.close()
         errors = encode_errors(bad)
-        name = _name(piece, report)
+        name = _name(piece, report, body)
         written = {kind: f"work/{piece.run}/{kind}/{name}" for kind in ("parts", "errors")}
         self._parts.put(written["parts"], body)
         if errors:
@@ -191,8 +191,9 @@ def _length(chunk: Any) -> int:
     return int(chunk.stop - chunk.start)
 
 
-def _name(piece: PieceAsked, report: ChunkReport) -> str:
-    # Which rows a model fails on may differ from one time to the next.
+def _name(piece: PieceAsked, report: ChunkReport, body: bytes) -> str:
+    # Which rows a model fails on, and the last digit of an answer, may differ from one time to the next.
     before = piece.again.part if piece.again else ""
-    told = msgspec.json.encode([piece.chunk, report.remainder, report.errors, before])
+    digest = hashlib.sha256(body).hexdigest()
+    told = msgspec.json.encode([piece.chunk, report.remainder, report.errors, before, digest])
     return f"{piece.chunk.number:09d}-{hashlib.sha256(told).hexdigest()[:16]}"

@@ -16,7 +16,7 @@ from arro3.io import read_parquet
 
 from hotplate.batch.records import cut
 from hotplate.batch.write_tables import array_bytes, parquet_bytes
-from hotplate.errors import UnreadableFileError
+from hotplate.errors import UnfitFileError, UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +38,7 @@ def merged(layout: Layout, part: bytes, more: bytes, before: Sequence[int]) -> b
         before: For each row of `more`, ascending, how many rows of `part` come before it.
 
     Raises:
+        UnfitFileError: The rows of an output have several shapes, and the file is to hold arrays.
         UnreadableFileError: A part is not one of these rows.
     """
     if layout.format == "parquet":
@@ -80,4 +81,12 @@ def _merged_parquet(part: bytes, more: bytes, before: Sequence[int]) -> bytes:
 def _merged_arrays(part: bytes, more: bytes) -> bytes:
     with np.load(io.BytesIO(part)) as rows, np.load(io.BytesIO(more)) as added:
         order = np.argsort(np.concatenate([rows["row"], added["row"]]), kind="stable")
-        return array_bytes({name: np.concatenate([rows[name], added[name]])[order] for name in rows.files})
+        return array_bytes({name: _joined(name, rows[name], added[name])[order] for name in rows.files})
+
+
+def _joined(name: str, was: Array, added: Array) -> Array:
+    """Return the rows of both, where an array without rows may be of any shape."""
+    filled = [each for each in (was, added) if len(each)] or [was]
+    if len({each.shape[1:] for each in filled}) > 1:
+        raise UnfitFileError(f"output {name!r} has rows of several shapes, which no array holds")
+    return np.concatenate(filled)

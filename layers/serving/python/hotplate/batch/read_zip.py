@@ -120,8 +120,10 @@ def read_zip(source: Source, chunk: Chunk, feature: Feature, batch_rows: int) ->
         found = archive.infolist()[-chunk.rows :]  # what is left over of a chunk has the records of all of it
         if len(found) != chunk.rows:
             raise UnreadableFileError(f"{chunk.rows} files were expected, got {len(found)}")
+        # The first lies where the chunk begins; what lies before an archive moves what its records say.
+        before = found[0].header_offset
         for each in found:
-            each.header_offset -= chunk.start
+            each.header_offset -= before
         done = 0
         while done < len(found):
             last = _end_of_batch(found, done, batch_rows)
@@ -180,9 +182,14 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | str:
     if member.file_size > MAX_UPLOAD_BYTES:
         return f"expected at most {MAX_UPLOAD_BYTES:,} bytes in a file, got {member.file_size:,}"
     try:
-        return archive.read(member)
+        # Not `archive.read`: it unpacks all there is, and cuts it to the length that the directory tells.
+        with archive.open(member) as file:
+            content = file.read(member.file_size)
+        if len(content) == member.file_size:
+            return content
     except _FAULTS:
-        return "expected a file as the archive's directory tells of it, got another length or checksum"
+        pass  # told below
+    return "expected a file as the archive's directory tells of it, got another length or checksum"
 
 
 class _Part:

@@ -37,7 +37,7 @@ from hotplate.runtime.memory import memory_use_mb
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hotplate.http.event import LambdaContext
+    from hotplate.http.event import LambdaContext, TimedContext
     from hotplate.manifest.schema import Manifest
     from hotplate.protocol.references import Reference
     from hotplate.protocol.types import InferenceRequest, InferenceResponse
@@ -50,6 +50,8 @@ __all__ = ["Endpoint"]
 _LENGTH_HEADER = "inference-header-content-length"
 # Characters of what a run is told of a fault. Ours.
 _LONGEST_REASON = 500
+# Of Lambda's own time-out what is left to answer a model that was stopped, in seconds. Ours.
+_LAST_WORDS_S = 1.0
 
 
 class Endpoint:
@@ -109,7 +111,7 @@ class Endpoint:
         if strict and self._fault:
             raise self._fault
 
-    def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+    def __call__(self, event: Mapping[str, Any], context: TimedContext) -> dict[str, Any]:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
         if "batch" in event and self._work_on_files:
             return {"batch": self._work(self._work_on_files, event, context)}
@@ -124,7 +126,8 @@ class Endpoint:
             refuse_spent(usage.caller)
             if "prefer" in request.headers and (taken := self._taken(request, event)):
                 return taken  # its usage line comes from who works on it
-            with DEADLINE.within(self._answer_within_s):
+            left_s = context.get_remaining_time_in_millis() / 1000 - _LAST_WORDS_S
+            with DEADLINE.within(self._answer_within_s, left_s=left_s):
                 response = self._answer(request, usage)
             result = write_result(self._finish(response, usage, started))
             # What one function asks another for is part of a request that is kept where it came.
@@ -307,6 +310,7 @@ class Endpoint:
     def _ready_model(self) -> Model:
         if self._model is None and time.monotonic() - self._tried_at >= RETRY_AFTER_S:
             self._try_to_load()
+            DEADLINE.begin()  # loading was not the model's time
         if self._model is None:
             # The same fault is raised for many requests; without its old frames it does not grow.
             raise (self._fault or ModelNotReadyError("not loaded")).with_traceback(None)

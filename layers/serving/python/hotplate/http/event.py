@@ -41,6 +41,14 @@ class LambdaContext(Protocol):
         """Memory of the function, MB."""
 
 
+class TimedContext(LambdaContext, Protocol):
+    """That of a function which looks at the time."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return how long this invocation may still take."""
+        ...
+
+
 class HttpRequest(msgspec.Struct, frozen=True):
     """A request without API Gateway in it.
 

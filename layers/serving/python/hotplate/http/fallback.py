@@ -26,6 +26,7 @@ import orjson
 from hotplate.errors import HotplateError, StepTimeoutError, StepUnavailableError
 from hotplate.http.aliases import TARGET_MODEL, alias_of
 from hotplate.http.caller import FALLBACK
+from hotplate.protocol.json_document import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,7 @@ def _renamed(event: Mapping[str, Any], request: HttpRequest, model: str) -> dict
         return {**event, "path": f"/v2/models/{model}/{segments[3]}"} if len(segments) == 4 else None
     kind = alias_of(request).kind
     if kind == "embeddings":
-        body = {**orjson.loads(request.body), "model": model}
+        body = {**parse(request.body), "model": model}
         return {**event, "body": base64.b64encode(orjson.dumps(body)).decode(), "isBase64Encoded": True}
     if segments[:1] == ("endpoints",):
         return {**event, "path": f"/endpoints/{model}/invocations"}

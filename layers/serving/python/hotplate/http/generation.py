@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hotplate.errors import InferenceError, ModelNotFoundError, UnknownPathError
 from hotplate.generation.loading import TextModel
 from hotplate.http.answers import answer_error, log_fault, status_of
-from hotplate.http.caller import caller_of, refuse_spent
+from hotplate.http.caller import caller_of, refuse_other_tenant, refuse_spent
 from hotplate.http.completion_answers import Style, error_event
 from hotplate.http.completions import read_completion
 from hotplate.http.endpoint import Endpoint
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from hotplate.generation.generator import Answer, Asked
     from hotplate.http.completions import Kind
-    from hotplate.http.event import LambdaContext
+    from hotplate.http.event import TimedContext
 
 __all__ = ["GenerationEndpoint"]
 
@@ -71,7 +71,7 @@ class GenerationEndpoint(Endpoint):
     # what was asked.
     _tenant: str | None = None
 
-    def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> Any:
+    def __call__(self, event: Mapping[str, Any], context: TimedContext) -> Any:
         """Answer one request. Nothing is raised: every fault has an answer and a line in the log."""
         if not _is_generation(event):
             return super().__call__(event, context)
@@ -81,6 +81,7 @@ class GenerationEndpoint(Endpoint):
         try:
             request = read_event(event)
             usage.bytes_in, usage.caller = len(request.body), caller_of(event)
+            refuse_other_tenant(usage.caller, context, is_isolated=self._is_isolated)
             refuse_spent(usage.caller)
             model = self._text_model(usage)
             work = _work(request, model, usage.request_id)

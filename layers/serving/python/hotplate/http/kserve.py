@@ -179,7 +179,9 @@ def _referring(rows: list[Any], spec: MetadataTensor) -> dict[str, Any]:
         raise ShapeMismatchError(what, expected=expected, received=str(len(rows)))
     shape = [1, *spec.shape[1:]] if spec.shape else []
     if -1 in shape:
-        expected = f"a row in the body, as its shape {list(spec.shape[1:])} is open; /v2 requests say it"
+        expected = (
+            f"a row in the body, as its shape {list(spec.shape[1:])} is open; under /v2 requests say it"
+        )
         raise ShapeMismatchError(what, expected=expected, received="an input_uri")
     return {"name": spec.name, "datatype": spec.datatype, "shape": shape, "parameters": rows[0]}
 

@@ -48,26 +48,36 @@ class Deadline:
     def __init__(self) -> None:
         """Watch nothing yet."""
         self.limit_s = math.inf
-        self._until = math.inf
+        self._until = self._end = math.inf
         self._run: Stoppable | None = None
         self._stopped: Stoppable | None = None
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def within(self, limit_s: float | None) -> Iterator[None]:
-        """Let the runs of the block take `limit_s` seconds together; None lets them take any time."""
+    def within(self, limit_s: float | None, *, left_s: float = math.inf) -> Iterator[None]:
+        """Let the runs of the block take so long together.
+
+        Args:
+            limit_s: Seconds; None lets them take any time.
+            left_s: Seconds from now after which nothing runs, whatever `begin` says.
+        """
         if limit_s is None:
             yield
             return
-        self.limit_s, self._until = limit_s, time.monotonic() + limit_s
+        self.limit_s, self._end = limit_s, time.monotonic() + left_s
+        self.begin()
         if self._thread is None or not self._thread.is_alive():  # a fork leaves threads behind
             self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
             self._thread.start()
         try:
             yield
         finally:
-            self.limit_s = self._until = math.inf
+            self.limit_s = self._until = self._end = math.inf
             self._run = self._stopped = None
+
+    def begin(self) -> None:
+        """Have the time of the request in work begin now: what came before was not the model's."""
+        self._until = min(time.monotonic() + self.limit_s, self._end)
 
     def watched[T: Stoppable](self, make: Callable[[], T]) -> T | None:
         """Return what the next run is stopped by, made by `make`; None where it may take any time."""
@@ -92,13 +102,20 @@ class Deadline:
             return
         import signal  # few models are Python
 
+        is_armed = True
+
         def stop(*_: object) -> None:
-            raise self.over()
+            if is_armed:
+                raise self.over()
 
         before = signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, max(self._until - time.monotonic(), 0.001), _AGAIN_S)
+        # Two of them: a signal may come in the first `finally` itself, and the second still ends the timer.
         try:
-            yield
+            try:
+                signal.setitimer(signal.ITIMER_REAL, max(self._until - time.monotonic(), 0.001), _AGAIN_S)
+                yield
+            finally:
+                is_armed = False
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
