@@ -187,7 +187,7 @@ def test_large_file_goes_through_the_state_machine(
     assert told["chunks"]["all"] == told["chunks"]["done"] > 2
     assert read_csv(out(stack, key, "predictions.csv")) == numbered(online * 1000)
     states = DeployedStack("hotplate", cloud.endpoint).client("stepfunctions")
-    execution = execution_of(states, f"{told['run']}-0")
+    execution = execution_of(states, told["run"])
     (run,) = states.list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
     counts = states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
     assert (counts["succeeded"], counts["failed"]) == (told["chunks"]["all"], 0)
@@ -203,18 +203,23 @@ def test_run_of_the_state_machine_is_cancelled_and_goes_on(stack: BatchOfStack, 
     assert told["engine"] == "map", told
     assert stack.ask("cancel", told["run"])["state"] == "cancelled"
     states = DeployedStack("hotplate", cloud.endpoint).client("stepfunctions")
-    assert execution_of(states, f"{told['run']}-0")["status"] == "ABORTED"
+    assert execution_of(states, told["run"])["status"] == "ABORTED"
     stack.ask("resume", told["run"])
     told = ended(stack, key)
     assert (told["state"], told["round"]) == ("succeeded", 1), told
     assert [each[0] for each in read_csv(out(stack, key, "predictions.csv"))] == list(range(len(many)))
 
 
-def execution_of(states: Any, name: str) -> dict[str, Any]:
-    """Return what is told of an execution of the state machine."""
+def execution_of(states: Any, run: str) -> dict[str, Any]:
+    """Return what is told of the execution of a run's first round."""
     machines = states.list_state_machines()["stateMachines"]
     (machine,) = [each["stateMachineArn"] for each in machines if each["name"] == "hotplate-batch"]
-    arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+    executions = states.list_executions(stateMachineArn=machine)["executions"]
+    (arn,) = [
+        each["executionArn"]
+        for each in executions
+        if each["name"].startswith(f"{run}-") and each["name"].endswith("-0")
+    ]
     found: dict[str, Any] = states.describe_execution(executionArn=arn)
     return found
 

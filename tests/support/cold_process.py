@@ -27,7 +27,8 @@ handler = model_function()
 body = '{{"inputs":[{{"name":"x","datatype":"FP32","shape":[1,3],"data":[1,2,3]}}]}}'
 event = {{"httpMethod": "POST", "path": "/v2/models/affine/infer", "headers": {{}}, "multiValueHeaders": {{}},
          "body": body, "isBase64Encoded": False}}
-answer = handler(event, types.SimpleNamespace(aws_request_id="r", memory_limit_in_mb="1769"))
+answer = handler(event, types.SimpleNamespace(
+    aws_request_id="r", memory_limit_in_mb="1769", get_remaining_time_in_millis=lambda: 29_000))
 print(json.dumps({{"answer": answer, "modules": sorted(sys.modules)}}))
 """
 

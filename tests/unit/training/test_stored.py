@@ -68,7 +68,8 @@ def test_model_that_is_not_built_is_left_out_in_one_line(
 def test_deployment_keeps_the_templates_pins_of_a_model_that_is_not_built(big: Path) -> None:
     served = ServedModel("BigFunction", "big", "BigModelVersion", "BigManifestSha256", None)
     assert set(deploy_parameters([served], described_models([served]), None, public_key=None)) == {
-        "Architecture"
+        "Architecture",
+        "Fallbacks",
     }
 
 
