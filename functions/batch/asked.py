@@ -38,6 +38,7 @@ class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run: str = ""
     key: str = ""
     etag: str = ""
+    options: str | None = None
 
 
 class RunRequests:
@@ -68,9 +69,11 @@ class RunRequests:
     def _done(self, asked: _Asked) -> Run:
         if asked.ask == "find":
             found = self._table.latest(asked.key)
-            if found is None or asked.etag not in ("", found[1]):
+            run = self._table.get(found[0]) if found and asked.etag in ("", found[1]) else None
+            # The same bytes with other options are another run, and the one before may have ended already.
+            if run is None or asked.options not in (None, run.options):
                 raise BatchRunNotFoundError(f"no run of {asked.key[:200]!r} yet")
-            return self._table.get(found[0])
+            return run
         run = self._table.get(asked.run)
         if asked.ask == "cancel":
             return self._cancel(run)

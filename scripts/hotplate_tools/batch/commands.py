@@ -74,8 +74,8 @@ def run(
         what = f"{given.size:,} bytes" + (f" of {len(given.entries):,} files" if given.entries else "")
         console.result(would, f"would put {what} to {would['to']}, options {json.dumps(told)}")
         return
-    etag = files.put(where, given, key, told, console)
-    status = begun(where, key, etag, wait_s=_WAIT_S)
+    etag, beside = files.put(where, given, key, told, console)
+    status = begun(where, key, etag, beside, wait_s=_WAIT_S)
     if no_follow:
         console.result(status, _words(status))
         return

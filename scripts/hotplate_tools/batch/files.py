@@ -97,8 +97,12 @@ def key_of(stack: BatchOfStack, given: Given, model: str, tenant: str) -> str:
     return f"in/{folder_of(tenant)}/{model}/{given.name}"
 
 
-def put(stack: BatchOfStack, given: Given, key: str, options: Mapping[str, Any], console: Console) -> str:
-    """Put a file, and its options before it, where it is predicted; return its entity tag.
+def put(
+    stack: BatchOfStack, given: Given, key: str, options: Mapping[str, Any], console: Console
+) -> tuple[str, str | None]:
+    """Put a file, and its options before it, where it is predicted.
+
+    Returns: Its entity tag; and the options as they lie beside it, None if whatever lay there stays.
 
     Raises:
         RefusedError: There are options, and the object lies there already.
@@ -108,9 +112,9 @@ def put(stack: BatchOfStack, given: Given, key: str, options: Mapping[str, Any],
     if options and stays:
         raise RefusedError(f"{key} is predicted already; options are to be beside a file before it comes")
     with s3_faults(stack.bucket, key + SIDECAR):
+        beside = json.dumps(dict(options))
         if options:
-            body = json.dumps(dict(options)).encode()
-            stack.s3.put_object(Bucket=stack.bucket, Key=key + SIDECAR, Body=body)
+            stack.s3.put_object(Bucket=stack.bucket, Key=key + SIDECAR, Body=beside.encode())
         elif not stays:
             # What an earlier file of this name was told would hold for this one too.
             stack.s3.delete_object(Bucket=stack.bucket, Key=key + SIDECAR)
@@ -123,7 +127,8 @@ def put(stack: BatchOfStack, given: Given, key: str, options: Mapping[str, Any],
         elif not stays:
             source = {"Bucket": given.bucket, "Key": given.key}
             stack.s3.copy(source, stack.bucket, key, Callback=advance)  # type: ignore[arg-type]
-        return stack.s3.head_object(Bucket=stack.bucket, Key=key)["ETag"].strip('"')
+        etag = stack.s3.head_object(Bucket=stack.bucket, Key=key)["ETag"].strip('"')
+        return etag, None if stays else beside
 
 
 def is_there(stack: BatchOfStack, key: str) -> bool:

@@ -17,7 +17,7 @@ ENDED = ("succeeded", "failed", "failed_chunks", "cancelled")
 _PAUSE_S = 1.0
 
 
-def begun(stack: BatchOfStack, key: str, etag: str, *, wait_s: float) -> dict[str, Any]:
+def begun(stack: BatchOfStack, key: str, etag: str, options: str | None, *, wait_s: float) -> dict[str, Any]:
     """Return the status of the run of an object that was just put, as soon as there is one.
 
     Raises:
@@ -25,7 +25,7 @@ def begun(stack: BatchOfStack, key: str, etag: str, *, wait_s: float) -> dict[st
     """
     until = time.monotonic() + wait_s
     while True:
-        found = stack.find(key, etag)
+        found = stack.find(key, etag, options)
         if found is not None:
             return found
         if time.monotonic() > until:

@@ -35,13 +35,19 @@ class BatchOfStack:
     functions: Any
     function: str
 
-    def find(self, key: str, etag: str) -> dict[str, Any] | None:
+    def find(self, key: str, etag: str, options: str | None = None) -> dict[str, Any] | None:
         """Return the status of the run of an object; None while there is none.
+
+        Args:
+            key: Of the object.
+            etag: Its entity tag; "" for whatever lies there.
+            options: That lie beside it, as they were written; None for whichever.
 
         Raises:
             FailedError: The function cannot be asked.
         """
-        answer = self._call({"ask": "find", "key": key, "etag": etag})
+        more = {} if options is None else {"options": options}
+        answer = self._call({"ask": "find", "key": key, "etag": etag, **more})
         return None if answer.get("status") == _MISSING else _told(answer)
 
     def ask(self, what: str, run: str) -> dict[str, Any]:

@@ -325,3 +325,18 @@ def test_event_that_comes_late_of_what_was_replaced_changes_nothing() -> None:
         batch.work()
         assert batch.run()["state"] == "succeeded"
         assert batch.out("predictions.jsonl") == doubled(lines_of(30))
+
+
+def test_same_file_with_other_options_has_no_run_until_there_is_one() -> None:
+    with world() as batch:
+        etag = batch.put(lines_of(5))
+        batch.work()
+        first = batch.ask("find", key=KEY, etag=etag, options="{}")
+        assert first["state"] == "succeeded"
+        other = '{"row_numbers": true}'
+        batch.s3.put_object(Bucket=BUCKET, Key=f"{KEY}.batch.json", Body=other.encode())
+        batch.put(lines_of(5))
+        told = batch.ask("find", key=KEY, etag=etag, options=other)
+        assert told["status"] == 404
+        batch.work()
+        assert batch.ask("find", key=KEY, etag=etag, options=other)["run"] != first["run"]
