@@ -31,7 +31,7 @@ def main() -> int:
     except SettingsError as fault:
         fault_log().error(str(fault))
         return 1
-    images.allow(settings.max_pixels)
+    images.bound_pixels(settings.max_pixels)
     end_of_imports()
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,16 +1,23 @@
-"""Whose certificates the cold path's S3 reader believes."""
+"""Whose certificates are believed by who reads from S3, calls functions and keeps answers."""
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from hotplate.aws import roots
+from hotplate.aws.functions import FunctionCaller
 from hotplate.aws.s3_reader import S3Reader
+from hotplate.aws.s3_writer import S3Writer
 from hotplate.aws.sigv4 import Credentials
-from hotplate.errors import StoreUnavailableError
+from hotplate.errors import StepUnavailableError, StoreUnavailableError
 from tests.support.authority import Authority
 from tests.support.faulty_s3 import BUCKET, faulty_s3
 
@@ -85,3 +92,78 @@ def test_authorities_that_the_environment_names_are_the_only_ones(
     assert read(believed.other.server) == BODY
     with pytest.raises(StoreUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
         read(believed.aws.server, deadline_s=2)
+
+
+def test_a_thread_that_began_with_less_trust_tries_again_with_all_of_it(
+    believed: Believed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may have read the system's authorities while this one shook hands without them."""
+    trust, tried = roots.Trust(), list[str]()
+
+    def secured(self: roots.Trust, plain: socket.socket, host: str) -> str:
+        tried.append(host)
+        if len(tried) == 1:
+            self._is_whole = True
+            raise ssl.SSLCertVerificationError("nobody who is believed signed it")
+        return "connected"
+
+    monkeypatch.setattr(roots.Trust, "_secured", secured)
+    with socket.socket() as plain:
+        connected: object = trust.secured(lambda: plain, "s3")
+    assert (connected, tried) == ("connected", ["s3", "s3"])
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PUT  # noqa: N815 - the base class's name
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def echo(server: ssl.SSLContext) -> Iterator[str]:
+    """Serve what answers with what it is sent; yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        listening.handle_error = lambda *_: None  # type: ignore[method-assign] # of those who do not believe
+        listening.socket = server.wrap_socket(
+            listening.socket, server_side=True, do_handshake_on_connect=False
+        )
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("who", "systems_read"), [("aws", 0), ("other", 1)])
+def test_who_sends_bodies_believes_the_same(believed: Believed, who: str, systems_read: int) -> None:
+    with echo(getattr(believed, who).server) as url:
+        keys = Credentials("AK", "SK", None)
+        caller = FunctionCaller(region="us-east-1", endpoint=url, credentials=lambda: keys, timeout_s=5)
+        try:
+            assert caller.call("f", b"{}") == b"{}"
+            assert caller.call("f", b"{}") == b"{}"
+        finally:
+            caller.close()
+        assert believed.systems_read == systems_read
+        writer = S3Writer(bucket=BUCKET, region="us-east-1", endpoint=url, credentials=keys)
+        writer.put("key", b"body", "text/plain")
+        writer.put("key", b"body", "text/plain")
+        assert believed.systems_read == 2 * systems_read
+
+
+def test_who_sends_bodies_refuses_a_host_that_nobody_signed(believed: Believed) -> None:
+    with echo(believed.unknown.server) as url:
+        keys = Credentials("AK", "SK", None)
+        caller = FunctionCaller(region="us-east-1", endpoint=url, credentials=lambda: keys, timeout_s=5)
+        with pytest.raises(StepUnavailableError):
+            caller.call("f", b"{}")

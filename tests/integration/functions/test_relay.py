@@ -5,65 +5,30 @@ from __future__ import annotations
 import base64
 import importlib
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.support.lambda_api import LambdaApi, lambda_api
+from tests.support.lambda_context import Context
+
 ANSWER = {"statusCode": 200, "headers": {}, "body": "{}", "isBase64Encoded": False}
 
 
-@dataclass
-class Lambda:
-    """What it answers, and what it was asked."""
-
-    status: int = 200
-    error: str = ""
-    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    tenants: list[str | None] = field(default_factory=list)
-
-
-@dataclass
-class Context:
-    aws_request_id: str = "req-1"
-    memory_limit_in_mb: str = "512"
+@pytest.fixture
+def behind() -> Iterator[LambdaApi]:
+    with lambda_api() as api:
+        api.otherwise = ANSWER
+        yield api
 
 
 @pytest.fixture
-def behind() -> Iterator[tuple[str, Lambda]]:
-    state = Lambda()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            state.asked.append((self.path, json.loads(body)))
-            state.tenants.append(self.headers["x-amz-tenant-id"])
-            self.send_response(state.status)
-            if state.error:
-                self.send_header("X-Amz-Function-Error", state.error)
-            self.end_headers()
-            self.wfile.write(json.dumps(ANSWER).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", state
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, behind: tuple[str, Lambda]) -> ModuleType:
+def app(monkeypatch: pytest.MonkeyPatch, behind: LambdaApi) -> ModuleType:
     monkeypatch.setenv("HOTPLATE_FUNCTIONS", "digits=D:live,spam=S:live")
     monkeypatch.setenv("HOTPLATE_ISOLATED", "spam other")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", behind[0])
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", behind.url)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     import functions.relay.app as module
@@ -87,10 +52,11 @@ def event(path: str, body: Any = None, **headers: str) -> dict[str, Any]:
     ],
 )
 def test_event_goes_to_the_models_function_as_it_came(
-    app: ModuleType, behind: tuple[str, Lambda], sent: dict[str, Any], function: str
+    app: ModuleType, behind: LambdaApi, sent: dict[str, Any], function: str
 ) -> None:
     assert app.lambda_handler(sent, Context()) == ANSWER
-    assert behind[1].asked == [(f"/2015-03-31/functions/{function}/invocations?Qualifier=live", sent)]
+    assert behind.asked == [(function, sent)]
+    assert behind.paths == [f"/2015-03-31/functions/{function}/invocations?Qualifier=live"]
 
 
 @pytest.mark.parametrize(
@@ -106,12 +72,12 @@ def test_event_goes_to_the_models_function_as_it_came(
     ],
 )
 def test_request_for_no_model_is_answered_here(
-    app: ModuleType, behind: tuple[str, Lambda], sent: dict[str, Any], status: int, word: str
+    app: ModuleType, behind: LambdaApi, sent: dict[str, Any], status: int, word: str
 ) -> None:
     result = app.lambda_handler(sent, Context())
     assert (result["statusCode"], result["headers"]["x-request-id"]) == (status, "req-1")
     assert word in json.loads(result["body"])["detail"]
-    assert behind[1].asked == []
+    assert behind.asked == []
 
 
 def by(caller: dict[str, str], sent: dict[str, Any]) -> dict[str, Any]:
@@ -120,34 +86,34 @@ def by(caller: dict[str, str], sent: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", ["/v1/models/spam:predict", "/endpoints/spam/invocations"])
 def test_model_outside_the_callers_scopes_is_as_one_that_is_not_there(
-    app: ModuleType, behind: tuple[str, Lambda], path: str
+    app: ModuleType, behind: LambdaApi, path: str
 ) -> None:
     result = app.lambda_handler(by({"scopes": "infer:digits read:spam"}, event(path)), Context())
     assert result["statusCode"] == 404
     assert "this server has: digits" in result["body"]
-    assert behind[1].asked == []
+    assert behind.asked == []
     sent = by({"scopes": "infer:digits"}, event("/v1/models/digits:predict"))
     assert app.lambda_handler(sent, Context()) == ANSWER
-    assert behind[1].asked[0][1] == sent
+    assert behind.asked[0][1] == sent
 
 
 @pytest.mark.parametrize(("spent", "status"), [("quota", 429), ("budget", 402)])
 def test_tenant_that_has_used_up_its_month_is_refused_before_a_model_is_asked(
-    app: ModuleType, behind: tuple[str, Lambda], spent: str, status: int
+    app: ModuleType, behind: LambdaApi, spent: str, status: int
 ) -> None:
     caller = {"scopes": "infer:*", "spent": spent, "spent_text": "used up"}
     assert (
         app.lambda_handler(by(caller, event("/endpoints/spam/invocations")), Context())["statusCode"]
         == status
     )
-    assert behind[1].asked == []
+    assert behind.asked == []
 
 
 def test_request_has_one_usage_line_by_whoever_answered(
-    app: ModuleType, behind: tuple[str, Lambda], capsys: pytest.CaptureFixture[str]
+    app: ModuleType, behind: LambdaApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     app.lambda_handler(event("/v1/models/digits:predict"), Context())
-    behind[1].status = 500
+    behind.otherwise = 500
     app.lambda_handler(event("/v1/models/digits:predict"), Context())
     assert '"usage"' not in capsys.readouterr().out
     app.lambda_handler(by({"scopes": "infer:digits"}, event("/v1/models/nope:predict")), Context())
@@ -156,20 +122,21 @@ def test_request_has_one_usage_line_by_whoever_answered(
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "answered"), [(429, "", 503), (500, "", 503), (403, "", 500), (200, "Unhandled", 500)]
+    ("answer", "answered"), [(429, 503), (500, 503), (403, 500), ({"error": "no module named x"}, 500)]
 )
 def test_function_that_does_not_answer_is_named_and_nothing_else(
-    app: ModuleType, behind: tuple[str, Lambda], status: int, error: str, answered: int
+    app: ModuleType, behind: LambdaApi, answer: Any, answered: int
 ) -> None:
-    behind[1].status, behind[1].error = status, error
+    behind.otherwise = answer
     result = app.lambda_handler(event("/endpoints/digits/invocations"), Context())
     assert result["statusCode"] == answered
     assert ("retry-after" in result["headers"]) is (answered == 503)
     assert "model 'digits'" in result["body"]
+    assert "no module named" not in result["body"]
 
 
 def test_lambda_is_told_the_tenant_of_models_that_keep_tenants_apart_and_of_no_other(
-    app: ModuleType, behind: tuple[str, Lambda]
+    app: ModuleType, behind: LambdaApi
 ) -> None:
     caller = {"authorizer": {"tenant": "acme", "scopes": "*:*"}}
     for model in ("spam", "digits"):
@@ -177,4 +144,4 @@ def test_lambda_is_told_the_tenant_of_models_that_keep_tenants_apart_and_of_no_o
             "requestContext": caller
         }
         assert app.lambda_handler(sent, Context()) == ANSWER
-    assert behind[1].tenants == ["acme", None]
+    assert behind.tenants == ["acme", None]

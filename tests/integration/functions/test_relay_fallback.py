@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import importlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.support.lambda_api import LambdaApi, lambda_api
+from tests.support.lambda_context import Context
 
 PATH = "/v2/models/digits/infer"
 OK = {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{}"}
@@ -24,59 +24,20 @@ TOO_MANY = {
 }
 
 
-@dataclass
-class Lambda:
-    """What each function answers: a result or a status of Lambda's own, maybe after some seconds."""
-
-    answers: dict[str, Any] = field(default_factory=dict)
-    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-
-@dataclass
-class Context:
-    aws_request_id: str = "req-1"
-    memory_limit_in_mb: str = "512"
+@pytest.fixture
+def behind() -> Iterator[LambdaApi]:
+    with lambda_api() as api:
+        api.otherwise = OK
+        yield api
 
 
 @pytest.fixture
-def behind() -> Iterator[tuple[str, Lambda]]:
-    state = Lambda()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            function = self.path.split("/")[3]
-            state.asked.append((function, json.loads(body)))
-            answer = state.answers.get(function, OK)
-            if isinstance(answer, tuple):
-                seconds, answer = answer
-                time.sleep(seconds)
-            error = answer.get("error") if isinstance(answer, dict) else None
-            self.send_response(answer if isinstance(answer, int) else 200)
-            if error:
-                self.send_header("X-Amz-Function-Error", "Unhandled")
-                answer = {"errorMessage": error}
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", state
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch, behind: tuple[str, Lambda]) -> Callable[..., ModuleType]:
+def load(monkeypatch: pytest.MonkeyPatch, behind: LambdaApi) -> Callable[..., ModuleType]:
     def with_settings(**more: str) -> ModuleType:
         values = {
             "HOTPLATE_FUNCTIONS": "digits=D:live,spam=S:live",
             "HOTPLATE_FALLBACKS": "digits=spam",
-            "AWS_ENDPOINT_URL_LAMBDA": behind[0],
+            "AWS_ENDPOINT_URL_LAMBDA": behind.url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             **more,
@@ -109,12 +70,12 @@ def event(path: str = PATH, body: Any = None, scopes: str = "infer:digits") -> d
 )
 def test_fallback_answers_what_the_model_cannot(
     load: Callable[..., ModuleType],
-    behind: tuple[str, Lambda],
+    behind: LambdaApi,
     answer: Any,
     reason: str,
     is_again: bool,
 ) -> None:
-    app, state = load(), behind[1]
+    app, state = load(), behind
     state.answers["D"] = answer
     result = app.lambda_handler(event(), Context())
     assert (result["statusCode"], result["headers"]["hotplate-fallback"]) == (200, f"spam; reason={reason}")
@@ -130,18 +91,16 @@ def test_fallback_answers_what_the_model_cannot(
 
 @pytest.mark.parametrize("answer", [OK, {"statusCode": 400, "headers": {}, "body": "{}"}])
 def test_answer_of_the_model_is_the_answer(
-    load: Callable[..., ModuleType], behind: tuple[str, Lambda], answer: dict[str, Any]
+    load: Callable[..., ModuleType], behind: LambdaApi, answer: dict[str, Any]
 ) -> None:
-    app, state = load(), behind[1]
+    app, state = load(), behind
     state.answers["D"] = answer
     assert app.lambda_handler(event(), Context()) == answer
     assert [each for each, _ in state.asked] == ["D"]
 
 
-def test_model_without_a_fallback_has_none(
-    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
-) -> None:
-    app, state = load(), behind[1]
+def test_model_without_a_fallback_has_none(load: Callable[..., ModuleType], behind: LambdaApi) -> None:
+    app, state = load(), behind
     state.answers["S"] = 429
     result = app.lambda_handler(event("/v2/models/spam/infer", scopes="infer:*"), Context())
     assert (result["statusCode"], "hotplate-fallback" in result["headers"]) == (503, False)
@@ -151,10 +110,10 @@ def test_model_without_a_fallback_has_none(
 @pytest.mark.parametrize("answer", [429, {"statusCode": 500, "headers": {}, "body": "{}"}, {"error": "x"}])
 def test_fallback_that_fails_too_is_not_heard_of(
     load: Callable[..., ModuleType],
-    behind: tuple[str, Lambda],
+    behind: LambdaApi,
     answer: Any,
 ) -> None:
-    app, state = load(), behind[1]
+    app, state = load(), behind
     state.answers |= {"D": TOO_MANY, "S": answer}
     assert app.lambda_handler(event(), Context()) == TOO_MANY
     state.answers["D"] = 429
@@ -163,20 +122,18 @@ def test_fallback_that_fails_too_is_not_heard_of(
     assert "model 'digits'" in result["body"]
 
 
-def test_fallback_has_no_fallback_of_its_own(
-    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
-) -> None:
-    app, state = load(HOTPLATE_FALLBACKS="digits=spam,spam=digits"), behind[1]
+def test_fallback_has_no_fallback_of_its_own(load: Callable[..., ModuleType], behind: LambdaApi) -> None:
+    app, state = load(HOTPLATE_FALLBACKS="digits=spam,spam=digits"), behind
     state.answers |= {"D": 429, "S": 429}
     assert app.lambda_handler(event(), Context())["statusCode"] == 503
     assert [each for each, _ in state.asked] == ["D", "S"]
 
 
 def test_sagemaker_is_asked_through_the_function_before_it(
-    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
+    load: Callable[..., ModuleType], behind: LambdaApi
 ) -> None:
     app = load(HOTPLATE_FALLBACKS="digits=sagemaker", HOTPLATE_GPU_PROXY="digits=P")
-    state = behind[1]
+    state = behind
     state.answers |= {"D": 429, "P": {"statusCode": 202, "headers": {"location": "/jobs/1"}, "body": "{}"}}
     result = app.lambda_handler(event(), Context())
     assert (result["statusCode"], result["headers"]["location"]) == (202, "/jobs/1")
@@ -187,21 +144,21 @@ def test_sagemaker_is_asked_through_the_function_before_it(
 @pytest.mark.parametrize("proxy", ["", "spam=P"])
 def test_what_is_not_deployed_is_told_to_the_log_and_the_caller_gets_the_models_answer(
     load: Callable[..., ModuleType],
-    behind: tuple[str, Lambda],
+    behind: LambdaApi,
     proxy: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = load(HOTPLATE_FALLBACKS="digits=sagemaker", HOTPLATE_GPU_PROXY=proxy)
-    behind[1].answers["D"] = TOO_MANY
+    behind.answers["D"] = TOO_MANY
     assert app.lambda_handler(event(), Context()) == TOO_MANY
     (told,) = [each for each in caplog.records if each.message == "a fallback did not answer"]
     assert vars(told)["error"] == "it is not deployed"
 
 
 def test_fallback_has_what_is_left_of_the_relays_time(
-    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
+    load: Callable[..., ModuleType], behind: LambdaApi
 ) -> None:
-    app, state = load(HOTPLATE_RELAY_TIMEOUT_S="4"), behind[1]
+    app, state = load(HOTPLATE_RELAY_TIMEOUT_S="4"), behind
     state.answers |= {"D": (1.5, TOO_MANY), "S": (6, OK)}
     begin = time.monotonic()
     assert app.lambda_handler(event(), Context()) == TOO_MANY
@@ -225,11 +182,11 @@ def test_setting_that_names_nobody_is_refused(load: Callable[..., ModuleType]) -
 @pytest.mark.parametrize("fallback", ["spam", "sagemaker"])
 def test_what_mixes_tenants_stands_in_for_nobody_who_keeps_them_apart(
     load: Callable[..., ModuleType],
-    behind: tuple[str, Lambda],
+    behind: LambdaApi,
     fallback: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    state = behind[1]
+    state = behind
     settings = {"HOTPLATE_FALLBACKS": f"digits={fallback}", "HOTPLATE_GPU_PROXY": "digits=P"}
     app = load(**settings, HOTPLATE_ISOLATED="digits")
     state.answers["D"] = 429
@@ -239,8 +196,8 @@ def test_what_mixes_tenants_stands_in_for_nobody_who_keeps_them_apart(
 
 
 def test_who_keeps_tenants_apart_stands_in_for_another_who_does(
-    load: Callable[..., ModuleType], behind: tuple[str, Lambda]
+    load: Callable[..., ModuleType], behind: LambdaApi
 ) -> None:
-    app, state = load(HOTPLATE_ISOLATED="digits spam"), behind[1]
+    app, state = load(HOTPLATE_ISOLATED="digits spam"), behind
     state.answers["D"] = 429
     assert app.lambda_handler(event(), Context())["headers"]["hotplate-fallback"] == "spam; reason=overload"

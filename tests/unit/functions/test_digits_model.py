@@ -411,13 +411,13 @@ def test_pixels_of_all_files_together_are_bounded_before_any_is_decoded() -> Non
 
 
 def test_more_pixels_are_opened_where_that_is_allowed() -> None:
-    images.allow(2 * MAX_IMAGE_PIXELS)
+    images.bound_pixels(2 * MAX_IMAGE_PIXELS)
     try:
         assert len(images.open_all(np.array([png_claiming(3500, 3500)] * 2, object), "x")) == 2
         with pytest.raises(ImageTooLargeError, match=f"at most {2 * MAX_IMAGE_PIXELS}"):
             images.open_all(np.array([png_claiming(3500, 3500)] * 4, object), "x")
     finally:
-        images.allow(MAX_IMAGE_PIXELS)
+        images.bound_pixels(MAX_IMAGE_PIXELS)
 
 
 def test_palette_picture_without_a_palette_is_broken() -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["allow", "decode", "open_all", "upright"]
+__all__ = ["bound_pixels", "decode", "open_all", "upright"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -59,8 +59,12 @@ _PILLOW_ERRORS = (
 _most = [MAX_IMAGE_PIXELS]
 
 
-def allow(pixels: int) -> None:
-    """Have so many pixels opened for one request, where memory is not a function's."""
+def bound_pixels(pixels: int) -> None:
+    """Open as many pixels for one request, at most, from now on.
+
+    Args:
+        pixels: Of all its images together. Without this call as many as a function's memory holds.
+    """
     _most[0] = pixels
 
 

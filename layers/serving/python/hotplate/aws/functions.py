@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +26,7 @@ from hotplate.limits import LAMBDA_PAYLOAD_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hotplate.aws.roots import Trust
     from hotplate.aws.sigv4 import Credentials
 
 __all__ = ["FunctionCaller"]
@@ -57,6 +57,7 @@ class FunctionCaller:
         self._region, self._credentials, self._timeout_s = region, credentials, timeout_s
         self._wait_s = timeout_s
         self._connection: http.client.HTTPConnection | None = None
+        self._trust: Trust | None = None
 
     def call(
         self, function: str, payload: bytes, tenant: str | None = None, *, timeout_s: float | None = None
@@ -141,8 +142,11 @@ class FunctionCaller:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._scheme == "https":
-            tls = ssl.create_default_context()
-            return http.client.HTTPSConnection(self._host, timeout=self._wait_s, context=tls)
+            from hotplate.aws.https import TrustedConnection
+            from hotplate.aws.roots import Trust
+
+            self._trust = self._trust or Trust()
+            return TrustedConnection(self._host, self._trust, timeout=self._wait_s)
         return http.client.HTTPConnection(self._host, timeout=self._wait_s)
 
 

@@ -1,6 +1,6 @@
 """Puts one object, and gives an address to fetch it by: what a model's function needs for a large answer.
 
-As the reader, by the standard library's client and our signature: a model's function has no boto3. A PUT is
+By the standard library's client and our signature: a model's function has no boto3. A PUT is
 made again after a passing fault, because it puts the same.
 
 Source: Amazon S3 API Reference, "PutObject"; "Sharing objects with presigned URLs".
@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from hotplate.aws.roots import Trust
 from hotplate.aws.s3_reader import bucket_address
 from hotplate.aws.sigv4 import presigned_query, signed_headers
 from hotplate.errors import StoreDeniedError, StoreError, StoreUnavailableError
@@ -34,6 +35,7 @@ class S3Writer:
         """Take where and by whose rights; the arguments are those of `S3Reader`."""
         self._scheme, self._host, self._prefix = bucket_address(bucket, region, endpoint)
         self._region, self._credentials = region, credentials
+        self._trust = Trust() if self._scheme == "https" else None
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
         """Put an object.
@@ -71,9 +73,7 @@ class S3Writer:
         return f"{self._scheme}://{self._host}{path}?{query}"
 
     def _put(self, path: str, body: bytes, content_type: str) -> int:
-        is_tls = self._scheme == "https"
-        maker = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
-        connection = maker(self._host, timeout=_SILENCE_S)
+        connection = self._connection()
         headers = signed_headers(
             self._credentials,
             host=self._host,
@@ -90,3 +90,10 @@ class S3Writer:
             return int(answer.status)
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._trust is None:
+            return http.client.HTTPConnection(self._host, timeout=_SILENCE_S)
+        from hotplate.aws.https import TrustedConnection
+
+        return TrustedConnection(self._host, self._trust, timeout=_SILENCE_S)
