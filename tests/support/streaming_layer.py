@@ -8,10 +8,11 @@ import orjson
 
 import hotplate
 
-__all__ = ["WRAPPER", "streaming_layer"]
+__all__ = ["WHOLE_WRAPPER", "WRAPPER", "streaming_layer"]
 
-# Where it is on Lambda.
+# Where they are on Lambda.
 WRAPPER = "/opt/python/hotplate/streaming/bootstrap"
+WHOLE_WRAPPER = "/opt/python/hotplate/streaming/whole"
 
 
 def streaming_layer() -> dict[str, Path]:

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 __all__ = ["serve"]
 
-_CHUNK = 256 * 1024
+_CHUNK = 1024 * 1024
 _SHAPED_CHUNK = 32 * 1024
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)?\Z")
 
@@ -48,7 +48,17 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, folder: Path, bandwidth: _Bandwidth | None) -> None:
         self.folder, self.bandwidth = folder, bandwidth
+        self._bodies: dict[Path, memoryview] = {}
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    def body(self, file: Path) -> memoryview:
+        """Return a file's bytes, mapped once with all pages: S3 takes none of a function's time."""
+        if file not in self._bodies:
+            with file.open("rb") as stream:
+                flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+                body = mmap.mmap(stream.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
+            self._bodies[file] = memoryview(body)
+        return self._bodies[file]
 
     def handle_error(self, *_: object) -> None:
         """A client that hangs up has what it wanted."""
@@ -77,8 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         more = {"Content-Range": f"bytes {first}-{last}/{size}"} if asked else {}
         self._head(206 if asked else 200, last + 1 - first, more | {"ETag": f'"{file.name[:32]}"'})
         if self.command == "GET" and size:
-            with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as body:
-                self._send(memoryview(body)[first : last + 1])
+            self._send(self.server.body(file)[first : last + 1])
 
     def _head(self, status: int, length: int, more: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -91,12 +100,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, body: memoryview) -> None:
         bandwidth = self.server.bandwidth
         chunk = _SHAPED_CHUNK if bandwidth else _CHUNK
-        with body:
-            for at in range(0, len(body), chunk):
-                with body[at : at + chunk] as part:
-                    if bandwidth:
-                        bandwidth.take(len(part))
-                    self.wfile.write(part)
+        for at in range(0, len(body), chunk):
+            part = body[at : at + chunk]
+            if bandwidth:
+                bandwidth.take(len(part))
+            self.wfile.write(part)
 
 
 def serve(folder: Path, certificate: Path, key: Path, *, mbps: float | None) -> ThreadingHTTPServer:

@@ -22,6 +22,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -39,6 +40,10 @@ __all__ = ["Environment", "RuntimeApi"]
 _ROOT = "/2018-06-01/runtime/"
 _TIMEOUT_S = 120.0
 _POLL_S = 0.05
+
+# How long an invocation may take, in ms: as long as Lambda's longest. Lambda's client counts in nanoseconds and
+# takes a time of centuries ahead for one that is over.
+_LIMIT_MS = 15 * 60 * 1000
 
 
 @dataclass(slots=True)
@@ -229,7 +234,7 @@ def _server(api: RuntimeApi) -> ThreadingHTTPServer:
             self.send_header("Content-Length", str(len(body)))
             if call_id:
                 self.send_header("Lambda-Runtime-Aws-Request-Id", call_id)
-                self.send_header("Lambda-Runtime-Deadline-Ms", "9999999999999")
+                self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + _LIMIT_MS))
                 self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:local:0:function:f")
             self.end_headers()
             self.wfile.write(body)

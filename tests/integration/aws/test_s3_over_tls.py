@@ -100,7 +100,7 @@ def test_a_thread_that_began_with_less_trust_tries_again_with_all_of_it(
     """Another thread may have read the system's authorities while this one shook hands without them."""
     trust, tried = roots.Trust(), list[str]()
 
-    def secured(self: roots.Trust, plain: socket.socket, host: str) -> str:
+    def secured(self: roots.Trust, plain: socket.socket, host: str, _: object) -> str:
         tried.append(host)
         if len(tried) == 1:
             self._is_whole = True
@@ -109,7 +109,7 @@ def test_a_thread_that_began_with_less_trust_tries_again_with_all_of_it(
 
     monkeypatch.setattr(roots.Trust, "_secured", secured)
     with socket.socket() as plain:
-        connected: object = trust.secured(lambda: plain, "s3")
+        connected: object = trust.secured(lambda: plain, "s3", roots.wrapped)
     assert (connected, tried) == ("connected", ["s3", "s3"])
 
 

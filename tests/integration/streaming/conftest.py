@@ -16,7 +16,7 @@ from hotplate_tools.local.streaming.call import Call, split_prelude
 from hotplate_tools.local.streaming.process import Outcome, StreamingFunction
 
 ROOT = Path(__file__).parents[3]
-BOOTSTRAP = Path(hotplate.streaming.__file__).parent / "bootstrap"
+BOOTSTRAP, WHOLE = (Path(hotplate.streaming.__file__).parent / name for name in ("bootstrap", "whole"))
 
 
 class Asked:
@@ -66,7 +66,9 @@ def start() -> Iterator[Start]:
     """Start functions as Lambda does: by the wrapper, with the interpreter."""
     running: list[StreamingFunction] = []
 
-    def begin(variables: Mapping[str, str] | None = None, **limits: float) -> StreamingFunction:
+    def begin(
+        variables: Mapping[str, str] | None = None, wrapper: Path = BOOTSTRAP, **limits: float
+    ) -> StreamingFunction:
         environment = {
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
             "AWS_LAMBDA_FUNCTION_NAME": "streamer",
@@ -75,7 +77,7 @@ def start() -> Iterator[Start]:
             "_HANDLER": "tests.support.programs.streamer.handler",
             **(variables or {}),
         }
-        command = [str(BOOTSTRAP), sys.executable]
+        command = [str(wrapper), sys.executable]
         running.append(StreamingFunction(command, environment, **{"timeout_s": 10.0, **limits}))
         return running[-1]
 

@@ -112,7 +112,7 @@ def test_a_streams_bytes_are_chunks_and_trailers_of_the_error() -> None:
     assert body == b"2\r\nab\r\n11\r\n" + b"x" * 17 + b"\r\n0\r\n\r\n"
     trailers = asked[1].partition(b"\r\n\r\n")[2]
     assert trailers.startswith(b"1\r\na\r\n0\r\nLambda-Runtime-Function-Error-Type: ValueError\r\n")
-    assert b"\r\nLambda-Runtime-Function-Error-Body: eyJlcnJvck1lc3NhZ2UiOiAibm8i" in trailers
+    assert b"\r\nLambda-Runtime-Function-Error-Body: eyJlcnJvck1lc3NhZ2UiOiJubyIs" in trailers
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:

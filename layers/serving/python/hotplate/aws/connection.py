@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket
 from typing import IO, TYPE_CHECKING
 
+from hotplate.aws.tls import TlsSocket
 from hotplate.http1 import Head, read_head
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Connection:
         """
         self._name, self._port = _split(host, 443 if trust else 80)
         self._trust = trust
-        self.socket: socket.socket | None = None
+        self.socket: socket.socket | TlsSocket | None = None
         self._stream: IO[bytes] | None = None
 
     def ask(self, path: str, headers: Mapping[str, str], timeout_s: float) -> Head:
@@ -83,13 +84,13 @@ class Connection:
             self.socket.close()
         self.socket = self._stream = None
 
-    def _opened(self, timeout_s: float) -> socket.socket:
+    def _opened(self, timeout_s: float) -> socket.socket | TlsSocket:
         def connect() -> socket.socket:
             opened = socket.create_connection((self._name, self._port), timeout_s)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return opened
 
-        return self._trust.secured(connect, self._name) if self._trust else connect()
+        return self._trust.secured(connect, self._name, TlsSocket) if self._trust else connect()
 
 
 def _split(host: str, port: int) -> tuple[str, int]:

@@ -9,6 +9,8 @@ import http.client
 import socket
 from typing import TYPE_CHECKING
 
+from hotplate.aws.roots import wrapped
+
 if TYPE_CHECKING:
     from hotplate.aws.roots import Trust
 
@@ -37,7 +39,7 @@ class TrustedConnection(http.client.HTTPConnection):
         Raises:
             OSError: There is none, or nobody who is believed signed the host's certificate.
         """
-        self.sock = self._trust.secured(self._plain, self.host)
+        self.sock = self._trust.secured(self._plain, self.host, wrapped)
 
     def _plain(self) -> socket.socket:
         plain = socket.create_connection((self.host, self.port), self.timeout)

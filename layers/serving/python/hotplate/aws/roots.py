@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-__all__ = ["ROOTS", "Trust"]
+__all__ = ["ROOTS", "Trust", "wrapped"]
 
 ROOTS = Path(__file__).with_name("roots.pem")
 
@@ -32,31 +32,44 @@ class Trust:
         self._is_whole = "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ
         self._context = _system() if self._is_whole else ssl.create_default_context(cafile=str(ROOTS))
 
-    def secured(self, connect: Callable[[], socket.socket], host: str) -> ssl.SSLSocket:
+    def secured[T](
+        self,
+        connect: Callable[[], socket.socket],
+        host: str,
+        wrap: Callable[[ssl.SSLContext, socket.socket, str], T],
+    ) -> T:
         """Return a connection to `host` whose certificate was believed.
 
         Args:
             connect: Opens a connection; called again where AWS's authorities are not enough.
             host: Its name, as its certificate has it.
+            wrap: Makes TLS of it: `wrapped` or `TlsSocket`.
 
         Raises:
             OSError: There is no connection, or nobody who is believed signed.
         """
         was_whole = self._is_whole  # another thread may change it meanwhile
         try:
-            return self._secured(connect(), host)
+            return self._secured(connect(), host, wrap)
         except ssl.SSLCertVerificationError:
             if was_whole:
                 raise
         self._context, self._is_whole = _system(), True
-        return self._secured(connect(), host)
+        return self._secured(connect(), host, wrap)
 
-    def _secured(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
+    def _secured[T](
+        self, plain: socket.socket, host: str, wrap: Callable[[ssl.SSLContext, socket.socket, str], T]
+    ) -> T:
         try:
-            return self._context.wrap_socket(plain, server_hostname=host)
+            return wrap(self._context, plain, host)
         except OSError:
             plain.close()
             raise
+
+
+def wrapped(context: ssl.SSLContext, plain: socket.socket, host: str) -> ssl.SSLSocket:
+    """Return Python's own TLS, which is a socket in everything."""
+    return context.wrap_socket(plain, server_hostname=host)
 
 
 def _system() -> ssl.SSLContext:

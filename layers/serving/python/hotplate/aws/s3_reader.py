@@ -8,8 +8,8 @@ Rules kept:
    itself; a verdict (404, 403, wrong length) is not.
 3. Everything ends by the deadline, however slowly bytes dribble in.
 4. Connections are kept alive and belong to one thread each; `close` ends them all.
-5. All connections are open at once, but no more than two threads take bytes from them: each read gives up
-   Python's lock and has to get it back, and four threads spend more time on that than two on reading.
+5. All connections are open at once, but one thread at a time takes bytes from them: each read gives up
+   Python's lock and has to get it back, and several threads spend more time on that than one on reading.
 
 boto3 is not used here: its import alone is longer than this module's whole work. Nor is `http.client`
 (see `hotplate.http1`).
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 import select
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING
 from hotplate.aws.connection import Connection
 from hotplate.aws.roots import Trust
 from hotplate.aws.sigv4 import Credentials, domain_of, percent_encoded, signed_headers
+from hotplate.aws.tls import TlsSocket
 from hotplate.errors import (
     LengthMismatchError,
     SettingsError,
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["S3Reader", "bucket_address"]
 
-# Threads that take bytes at the same time, of all that wait for some.
-_READING = 2
 # Longest silence on a socket, in seconds, before the read is tried again.
 _SILENCE_S = 5.0
 # `http.HTTPStatus` takes a millisecond to be made.
@@ -80,7 +78,7 @@ class S3Reader:
         self._deadline = time.monotonic() + deadline_s
         self._scheme, self._host, self._prefix = bucket_address(bucket, region, endpoint)
         self._local = threading.local()
-        self._reading = threading.Semaphore(_READING)
+        self._reading = threading.Lock()
         self._connections: list[Connection] = []
         self._trust = Trust() if self._scheme == "https" else None
         # A time-out on a socket bounds one silence, not the sum of them, so an alarm ends what is open.
@@ -218,9 +216,9 @@ class S3Reader:
 class _Arrival:
     """Takes what a socket has, and waits for more apart from that."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket | TlsSocket) -> None:
         self._sock = sock
-        self._decrypted = sock.pending if isinstance(sock, ssl.SSLSocket) else int
+        self._decrypted = sock.pending if isinstance(sock, TlsSocket) else bool
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 

@@ -21,8 +21,8 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,8 +94,13 @@ class Ahead:
     def _taken(self, settings: Settings, ledger: Ledger) -> Fetched:
         try:
             raw = self._read()
+        except BaseException:
+            os.kill(self._child, signal.SIGKILL)
+            raise
         finally:
-            self._end()
+            os.close(self._pipe)
+            # It takes milliseconds to give up its memory, which nobody has to wait for.
+            threading.Thread(target=os.waitpid, args=(self._child, 0), daemon=True).start()
         try:
             report = msgspec.msgpack.decode(raw, type=_Report)
         except msgspec.DecodeError as fault:
@@ -122,12 +127,6 @@ class Ahead:
                 break
             parts.append(part)
         return b"".join(parts)
-
-    def _end(self) -> None:
-        os.close(self._pipe)
-        with suppress(ProcessLookupError):
-            os.kill(self._child, signal.SIGKILL)
-        os.waitpid(self._child, 0)
 
 
 def start(settings: Settings, open_reader: Callable[[], Reader]) -> Ahead:

@@ -19,6 +19,8 @@ __all__ = ["PAGE", "SharedMemory", "aligned", "memory_use_mb", "private_memory"]
 PAGE = 4096
 # Pages made at once, in bytes: what one range of the store has.
 _STEP = 8 * 1024 * 1024
+# Maps pages that are there, writable. Linux 5.14; `mmap` does not name it yet.
+_MADV_POPULATE_WRITE = 23
 
 
 def aligned(size: int) -> int:
@@ -72,20 +74,23 @@ class SharedMemory:
         memory = mmap.mmap(self._file, max(size, PAGE))
         _advise(memory)
         if size > _STEP:
-            threading.Thread(target=self._make_pages, args=[size], daemon=True).start()
+            threading.Thread(target=self._make_pages, args=[memory, size], daemon=True).start()
         return memoryview(memory)[:size]
 
-    def _make_pages(self, size: int) -> None:
-        # Where there is no room for them, writing will say so.
+    def _make_pages(self, memory: mmap.mmap, size: int) -> None:
+        # Where there is no room for them, writing will say so. Older kernels map a page when it is written.
         with suppress(OSError):
             for start in range(0, size, _STEP):
                 os.posix_fallocate(self._file, start, min(_STEP, size - start))
+                memory.madvise(_MADV_POPULATE_WRITE, start, min(_STEP, size - start))
 
     def view(self, size: int) -> memoryview:
-        """Return the first `size` bytes, read-only; they stay as long as the view."""
+        """Return the first `size` bytes, read-only, with all pages there; they stay as long as the view."""
         if not size:  # then nothing was allocated
             return memoryview(b"")
-        return memoryview(mmap.mmap(self._file, size, access=mmap.ACCESS_READ))
+        # At once, a page takes a third of what it takes the first run to find that it is missing.
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+        return memoryview(mmap.mmap(self._file, size, flags=flags, prot=mmap.PROT_READ))
 
     def close(self) -> None:
         """Give up the file; views of it stay."""

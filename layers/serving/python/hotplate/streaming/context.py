@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ class Context:
         aws_request_id, invoked_function_arn: Of the invocation.
         function_name, function_version, memory_limit_in_mb: Of the function; the memory as text.
         log_group_name, log_stream_name: Where it logs.
+        tenant_id: Whose call it is, in a function whose tenants are kept apart; else None.
         client_context, identity: As the caller's SDK sent them, parsed; None for most callers.
     """
 
@@ -32,6 +32,7 @@ class Context:
         self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
         self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME", "")
         self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME", "")
+        self.tenant_id = invocation.headers.get("lambda-runtime-aws-tenant-id")
         self.client_context = _parsed(invocation.headers, "lambda-runtime-client-context")
         self.identity = _parsed(invocation.headers, "lambda-runtime-cognito-identity")
         self._deadline_ms = invocation.deadline_ms
@@ -43,4 +44,8 @@ class Context:
 
 def _parsed(headers: Mapping[str, str], name: str) -> Any:
     value = headers.get(name)
-    return json.loads(value) if value else None
+    if not value:
+        return None
+    import json  # milliseconds, for what few callers send
+
+    return json.loads(value)

@@ -1,4 +1,4 @@
-"""The runtime loop of a streaming function: init, then event after event, each answered whole or in chunks.
+"""The runtime loop of a function: event after event, each answered whole or in chunks.
 
 Rules kept:
 
@@ -8,7 +8,6 @@ Rules kept:
 2. Time that runs out between two chunks is such a fault: the caller hears of it and the environment lives on.
    Within a chunk Lambda stops the environment.
 3. A stream that nobody wants ends with the item that is being made.
-4. What cannot be started is told to `/init/error`, and the process ends.
 
 Not done: several events in one process (managed instances), which is refused; a handler for the root of
 `logging`, whose warnings go to standard error as Python has it.
@@ -18,8 +17,6 @@ Source: AWS Lambda Developer Guide, "Building a custom runtime"; awslambdaric (`
 
 from __future__ import annotations
 
-import importlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -38,7 +35,7 @@ from hotplate.streaming.runtime_api import (
     error_record,
 )
 
-__all__ = ["run"]
+__all__ = ["Loop"]
 
 type Handler = Callable[[Any, Context], Any]
 
@@ -46,39 +43,42 @@ type Handler = Callable[[Any, Context], Any]
 _LAST_WORDS_MS = 250
 
 
-def run(environ: Mapping[str, str], *, set_variable: Callable[[str, str], None]) -> int:
-    """Serve until the API is gone; return the process's exit code.
+class Loop:
+    """Asks the Runtime API for events and answers each."""
 
-    Args:
-        environ: Lambda's variables.
-        set_variable: Sets a variable of this process, for the trace of each request.
-    """
-    api = RuntimeApi(environ["AWS_LAMBDA_RUNTIME_API"])
-    try:
-        handler = _start(environ)
-    except Exception as fault:  # whatever a module raises when it is imported
+    def __init__(
+        self, environ: Mapping[str, str], *, set_variable: Callable[[str, str], None], streams: bool
+    ) -> None:
+        """Take what `hotplate.streaming.start.run` takes."""
+        self._environ, self._set_variable, self._streams = environ, set_variable, streams
+        self._api = RuntimeApi(environ["AWS_LAMBDA_RUNTIME_API"])
+
+    def refuse(self, fault: Exception) -> int:
+        """Tell why the function cannot be started; return the process's exit code.
+
+        Raises:
+            OSError, ProtocolError: It was not taken.
+        """
         _log(fault)
-        api.fail_start(fault)
+        self._api.fail_start(fault)
         return 1
-    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start" and not _restored(api):
-        return 1
-    while True:
-        invocation = api.next()
-        set_variable("_X_AMZN_TRACE_ID", invocation.headers.get("lambda-runtime-trace-id", ""))
-        try:
-            _serve(api, handler, invocation, environ)
-        except ProtocolError as fault:
-            _log(fault, invocation.id)  # the next event may fare better
 
+    def run(self, handler: Handler) -> int:
+        """Answer events until the API is gone; return the process's exit code.
 
-def _start(environ: Mapping[str, str]) -> Handler:
-    if int(environ.get("AWS_LAMBDA_MAX_CONCURRENCY") or 1) > 1:
-        raise RuntimeError(
-            "a streaming function takes one request at a time; AWS_LAMBDA_MAX_CONCURRENCY is more"
-        )
-    module, _, name = environ["_HANDLER"].rpartition(".")
-    handler: Handler = getattr(importlib.import_module(module.replace("/", ".")), name)
-    return handler
+        Raises:
+            OSError, ProtocolError: The API is gone.
+        """
+        api, environ = self._api, self._environ
+        if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start" and not _restored(api):
+            return 1
+        while True:
+            invocation = api.next()
+            self._set_variable("_X_AMZN_TRACE_ID", invocation.headers.get("lambda-runtime-trace-id", ""))
+            try:
+                _serve(api, handler, invocation, Context(invocation, environ), streams=self._streams)
+            except ProtocolError as fault:
+                _log(fault, invocation.id)  # the next event may fare better
 
 
 def _restored(api: RuntimeApi) -> bool:
@@ -103,11 +103,12 @@ def _restored(api: RuntimeApi) -> bool:
     return True
 
 
-def _serve(api: RuntimeApi, handler: Handler, invocation: Invocation, environ: Mapping[str, str]) -> None:
-    context = Context(invocation, environ)
+def _serve(
+    api: RuntimeApi, handler: Handler, invocation: Invocation, context: Context, *, streams: bool
+) -> None:
     try:
         result = handler(_read(invocation.event), context)
-        response = result if isinstance(result, StreamedResponse) else as_streamed(result)
+        response = _streamed(result, streams=streams)
         if response is None:
             api.answer(invocation.id, _written(result))
             return
@@ -127,11 +128,27 @@ def _serve(api: RuntimeApi, handler: Handler, invocation: Invocation, environ: M
         _close(chunks)
 
 
+def _streamed(result: Any, *, streams: bool) -> StreamedResponse | None:
+    """Return the answer to be streamed; None for one that leaves whole.
+
+    Raises:
+        TypeError: The function was not started as one that streams.
+        ValueError: As of `as_streamed`.
+    """
+    if not isinstance(result, StreamedResponse):
+        return as_streamed(result) if streams else None
+    if not streams:
+        raise TypeError("the answer streams, and AWS_LAMBDA_EXEC_WRAPPER names the runtime for whole answers")
+    return result
+
+
 def _read(event: bytes) -> Any:
     """Return the event; what orjson refuses (lone surrogates) the standard library may take."""
     try:
         return orjson.loads(event)
     except orjson.JSONDecodeError:
+        import json  # milliseconds, which only such an event costs
+
         return json.loads(event)
 
 
@@ -139,6 +156,8 @@ def _written(result: Any) -> bytes:
     try:
         return orjson.dumps(result)
     except orjson.JSONEncodeError:
+        import json
+
         return json.dumps(result).encode()
 
 

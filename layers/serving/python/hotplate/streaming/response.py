@@ -8,10 +8,8 @@ Source: API Gateway Developer Guide, "Set up a Lambda proxy integration with pay
 from __future__ import annotations
 
 import binascii
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["MAX_PRELUDE_BYTES", "SEPARATOR", "StreamedResponse", "as_streamed", "prelude", "proxy_result"]
 
@@ -24,8 +22,7 @@ def _nothing(_fault: Exception) -> bytes:
     return b""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamedResponse:
+class StreamedResponse(NamedTuple):
     """An answer whose body is made while it is sent.
 
     Attributes:
@@ -41,7 +38,7 @@ class StreamedResponse:
     status: int
     headers: Mapping[str, str | list[str]]
     chunks: Iterable[bytes]
-    on_error: Callable[[Exception], bytes] = field(default=_nothing)
+    on_error: Callable[[Exception], bytes] = _nothing
 
 
 def prelude(response: StreamedResponse) -> bytes:
@@ -50,6 +47,8 @@ def prelude(response: StreamedResponse) -> bytes:
     Raises:
         ValueError: It is over `MAX_PRELUDE_BYTES`, or a header's value is no text.
     """
+    import orjson  # not at the top: every function's start imports this module, before its own
+
     single: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
     for name, value in response.headers.items():
@@ -63,7 +62,10 @@ def prelude(response: StreamedResponse) -> bytes:
     head = {"statusCode": response.status, "headers": single}
     if repeated:
         head["multiValueHeaders"] = repeated
-    begun = json.dumps(head, separators=(",", ":")).encode() + SEPARATOR
+    try:
+        begun = orjson.dumps(head) + SEPARATOR
+    except orjson.JSONEncodeError as fault:
+        raise ValueError(f"status and headers: expected text that can be sent: {fault}") from fault
     if len(begun) > MAX_PRELUDE_BYTES:
         raise ValueError(f"status and headers: expected at most {MAX_PRELUDE_BYTES} bytes, got {len(begun)}")
     return begun
@@ -95,11 +97,13 @@ def proxy_result(payload: bytes) -> dict[str, Any] | None:
 
     Invoke gives such an answer whole, prelude and body, when it has ended.
     """
+    import orjson  # as in `prelude`
+
     head, found, _ = payload[:MAX_PRELUDE_BYTES].partition(SEPARATOR)
     if not found:
         return None
     try:
-        read = json.loads(head)
+        read = orjson.loads(head)
     except ValueError:
         return None
     body = payload[len(head) + len(SEPARATOR) :]

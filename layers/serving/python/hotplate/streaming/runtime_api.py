@@ -13,11 +13,11 @@ Source: AWS Lambda Developer Guide, "Using the Lambda runtime API" and "Building
 from __future__ import annotations
 
 import binascii
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+
+import orjson
 
 from hotplate.streaming.connection import Connection, ProtocolError
 
@@ -36,8 +36,7 @@ class CallerGoneError(Exception):
     """Nobody listens to this answer any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One event.
 
     Attributes:
@@ -110,7 +109,7 @@ class RuntimeApi:
             OSError, ProtocolError: It was not taken.
         """
         record = error_record(fault, request_id)
-        self._ask("POST", f"/invocation/{request_id}/error", json.dumps(record).encode(), record["errorType"])
+        self._ask("POST", f"/invocation/{request_id}/error", _written(record), record["errorType"])
 
     def fail_start(self, fault: BaseException, *, phase: str = "init") -> None:
         """Say that the function cannot be started, or, with `restore`, not be restored.
@@ -120,7 +119,7 @@ class RuntimeApi:
         """
         record = error_record(fault)
         kind = f"Runtime.{'Init' if phase == 'init' else 'AfterRestore'}Error"
-        self._ask("POST", f"/{phase}/error", json.dumps(record).encode(), kind)
+        self._ask("POST", f"/{phase}/error", _written(record), kind)
 
     def wait_restored(self) -> None:
         """Have the snapshot taken; return in an environment that was made from it.
@@ -231,7 +230,17 @@ def _trailing(record: dict[str, Any]) -> str:
     frames = record["stackTrace"]
     short = {**record, "errorMessage": record["errorMessage"][:_MAX_TRAILER_MESSAGE]}
     for begin in range(len(frames) + 1):
-        text = json.dumps({**short, "stackTrace": frames[begin:]})
+        text = _written({**short, "stackTrace": frames[begin:]})
         if len(text) * 4 // 3 <= _MAX_TRAILER_BYTES:
             break
-    return binascii.b2a_base64(text.encode(), newline=False).decode()
+    return binascii.b2a_base64(text, newline=False).decode()
+
+
+def _written(record: dict[str, Any]) -> bytes:
+    """Return the record as JSON; what no encoding has (lone surrogates) is escaped."""
+    try:
+        return orjson.dumps(record)
+    except orjson.JSONEncodeError:
+        import json  # milliseconds, which only such words cost
+
+        return json.dumps(record).encode()
