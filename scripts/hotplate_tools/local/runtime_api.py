@@ -41,7 +41,7 @@ _ROOT = "/2018-06-01/runtime/"
 _TIMEOUT_S = 120.0
 _POLL_S = 0.05
 
-# How long an invocation may take, in ms: as long as Lambda's longest. Lambda's client counts in nanoseconds and
+# How long an invocation may take, in ms: Lambda's longest. Lambda's client counts in nanoseconds, and
 # takes a time of centuries ahead for one that is over.
 _LIMIT_MS = 15 * 60 * 1000
 
