@@ -86,6 +86,8 @@ except Exception as fault:
     print(json.dumps([type(fault).__name__, str(fault), held]))
 else:
     print(json.dumps({{path: hashlib.sha256(body).hexdigest() for path, body in found.files.items()}}))
+ahead.end()
+assert not os.path.exists(f"/proc/{{ahead._child}}"), "the child is still there"
 """
 READER = "S3Reader.from_settings(settings, Credentials.from_environ(os.environ))"
 

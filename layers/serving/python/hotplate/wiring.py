@@ -146,6 +146,7 @@ class _Source:
 
     def __init__(self) -> None:
         self._ahead: Ahead | None = None
+        self._ending: Ahead | None = None
         self._why_not = ""
         self.is_late = False
         try:
@@ -167,6 +168,7 @@ class _Source:
         """
         ahead, self._ahead = self._ahead, None
         if ahead:
+            self._ending = ahead
             try:
                 return ahead.take(settings, ledger)
             except NotAheadError as reason:
@@ -178,6 +180,12 @@ class _Source:
         with closing(_open_reader()) as reader:
             return fetch_here(settings, reader, ledger)
 
+    def end(self) -> None:
+        """Leave nothing behind; called when what was fetched is in use, or of no use."""
+        if self._ending:
+            self._ending.end()
+        self._ending = None
+
 
 def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None) -> Endpoint:
     from hotplate.http.endpoint import Endpoint
@@ -185,7 +193,10 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
 
     def load() -> Model:
         settings, ledger = _settings(), Ledger()
-        return build(source.fetch(settings, ledger), settings, ledger)
+        try:
+            return build(source.fetch(settings, ledger), settings, ledger)
+        finally:
+            source.end()
 
     def card(manifest: Manifest) -> bytes:
         from hotplate.runtime.card import read_card

@@ -21,7 +21,6 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +90,13 @@ class Ahead:
                 # What was not taken is given back: a fetch in this process needs the room. Views stay.
                 self._memory.close()
 
+    def end(self) -> None:
+        """Wait until the child is gone; called once, after `take`.
+
+        Not by `take`: it needs milliseconds to give up its memory, in which a session can be built.
+        """
+        os.waitpid(self._child, 0)
+
     def _taken(self, settings: Settings, ledger: Ledger) -> Fetched:
         try:
             raw = self._read()
@@ -99,8 +105,6 @@ class Ahead:
             raise
         finally:
             os.close(self._pipe)
-            # It takes milliseconds to give up its memory, which nobody has to wait for.
-            threading.Thread(target=os.waitpid, args=(self._child, 0), daemon=True).start()
         try:
             report = msgspec.msgpack.decode(raw, type=_Report)
         except msgspec.DecodeError as fault:
