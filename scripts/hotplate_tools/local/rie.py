@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 from hotplate.limits import LAMBDA_PAYLOAD_BYTES
 from hotplate_tools.failures import FailedError
 from hotplate_tools.local import sandbox
+from hotplate_tools.local.log_file import LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ _START_TIMEOUT_S = 10
 _INIT_TIMEOUT_S = 10
 # The RIE writes its last lines just after its answer.
 _LOG_SETTLE_S = 1.0
+_LOG_POLL_S = 0.001
 
 _START = re.compile(r"^START RequestId: (\S+)")
 _INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
@@ -104,7 +106,6 @@ class ExecutionEnvironment:
         tenant: Whose it is, of a function that isolates tenants; the RIE tells the runtime with each request.
 
     Attributes:
-        log: Every line it wrote so far.
         invocations: How many events it was given.
 
     Raises:
@@ -120,18 +121,26 @@ class ExecutionEnvironment:
     ) -> None:
         self.function = function
         self.tenant = tenant
-        self.log: list[str] = []
         self.invocations = 0
-        self._settled = threading.Condition()
         self._busy = threading.Lock()
         self._headers = {
             "Content-Type": "application/json",
             **({"X-Amz-Tenant-Id": tenant} if tenant else {}),
         }
-        self._process, self._port = self._start(files, variables)
+        self._log = LogFile()
+        try:
+            self._process, self._port = self._start(files, variables)
+        except BaseException:
+            self._log.close()
+            raise
         self._connection = http.client.HTTPConnection(
             "127.0.0.1", self._port, timeout=function.timeout_s + _INIT_TIMEOUT_S * 2
         )
+
+    @property
+    def log(self) -> list[str]:
+        """Every line that it wrote so far."""
+        return self._log.lines()
 
     @property
     def is_alive(self) -> bool:
@@ -165,7 +174,7 @@ class ExecutionEnvironment:
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
-        self._reader.join()
+        self._log.close()
 
     def _start(
         self, files: FunctionFiles, variables: Mapping[str, str]
@@ -177,31 +186,20 @@ class ExecutionEnvironment:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=self._log.written,
                 stderr=subprocess.STDOUT,
                 env={},
                 start_new_session=True,
             )
-            self._reader = threading.Thread(target=self._read_log, args=(process,), daemon=True)
-            self._reader.start()
             if _wait_for_port(port, process):
                 return process, port
             assert process.stdin  # noqa: S101 - it was asked for
             process.stdin.close()
             process.wait()
-            self._reader.join()
             # Somebody else may have taken the port between our look and the RIE's.
             if not any("address already in use" in line for line in self.log):
                 break
         raise FailedError(f"{self.function.logical_id} did not start:\n" + "\n".join(self.log[-6:]))
-
-    def _read_log(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout  # noqa: S101 - it was asked for
-        with process.stdout as lines:
-            for line in lines:
-                with self._settled:
-                    self.log.append(line.decode("utf-8", "replace").rstrip("\n"))
-                    self._settled.notify_all()
 
     def _invoke(self, event: bytes) -> InvokeResult:
         first_line = len(self.log)
@@ -238,9 +236,10 @@ class ExecutionEnvironment:
         def is_reported() -> bool:
             return not complete or any(line.startswith("REPORT ") for line in self.log[first:])
 
-        with self._settled:
-            self._settled.wait_for(is_reported, _LOG_SETTLE_S)
-            return tuple(self.log[first:])
+        deadline = time.monotonic() + _LOG_SETTLE_S
+        while not is_reported() and time.monotonic() < deadline:
+            time.sleep(_LOG_POLL_S)
+        return tuple(self.log[first:])
 
 
 def _read_answer(status: int, body: bytes, request_id: str) -> tuple[bytes, bool]:
