@@ -1,8 +1,9 @@
 """How long does the first answer of a fresh environment take? `hotplate bench cold`.
 
 Each round starts a fresh environment of each kind, one after the other, on AWS's Runtime Interface
-Emulator and awslambdaric, and times its first answer: init, and the request. Rounds are interleaved, so
-that a machine which gets busier does so for all. The answers are compared with each other.
+Emulator, and times its first answer: init, and the request. hotplate's has hotplate's runtime, as in the
+template, the others awslambdaric. Rounds are interleaved, so that a machine which gets busier does so for
+all. The answers are compared with each other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from hotplate_tools.bench.graphs import write_encoder, write_mlp, write_resnet50
 from hotplate_tools.bench.rivals import FLOOR, HOTPLATE, USUAL
-from hotplate_tools.bench.stage import Stage, Staged, answer_of
+from hotplate_tools.bench.stage import MODEL_VARIABLES, Stage, Staged, answer_of
 from hotplate_tools.environments import cache_root
 from hotplate_tools.failures import FailedError
 
@@ -120,7 +121,8 @@ def bench_cold(model: str, *, rounds: int, mbps: float | None, console: Console)
         with console.step(f"Starting {len(events)} kinds of function {rounds} times each"):
             for _ in range(rounds):
                 for name, event in events.items():
-                    with stage.environment(PROGRAMS[name], staged) as environment:
+                    more = MODEL_VARIABLES if name == "hotplate" else None
+                    with stage.environment(PROGRAMS[name], staged, more) as environment:
                         result = environment.invoke(event)
                     starts[name].wall_ms.append(result.wall_ms)
                     if name == "hotplate":

@@ -52,9 +52,11 @@ if TYPE_CHECKING:
     from hotplate_tools.console import Console
     from hotplate_tools.local.runtime_api import Environment
 
-__all__ = ["FolderReader", "Stage", "Staged"]
+__all__ = ["MODEL_VARIABLES", "FolderReader", "Stage", "Staged"]
 
 BUCKET = "models"
+# What the template says of a model's function: it runs on hotplate's runtime.
+MODEL_VARIABLES = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/python/hotplate/streaming/whole"}
 CA_FILE, BOTO3_CA_FILE = "ca.pem", "boto3-ca.pem"
 TIMEOUT_S = 120
 

@@ -3,11 +3,11 @@
 Every contender gets the same model file and the same numbers, and one caller asks them in turns: some
 requests of one, then of the next, over and over, so that a machine which gets busier does so for all. Each
 start of the bench starts all of them anew. hotplate and the usual handler run on AWS's Runtime Interface
-Emulator and awslambdaric, the model servers behind their own HTTP server; `run` is `session.run` alone, in a
-process of its own. All answers must be the same to the last bit. `nothing` is a function on the same emulator
-that computes nothing: what is left of hotplate's time without it is hotplate's. Functions have the memory
-that the template gives a model: it buys one vCPU, and so one thread a session. The servers have all of the
-machine.
+Emulator, hotplate on its own runtime as in the template, the other on awslambdaric; the model servers behind
+their own HTTP server; `run` is `session.run` alone, in a process of its own. All answers must be the same to
+the last bit. `nothing` is a function on hotplate's runtime that computes nothing: what is left of hotplate's
+time without it is hotplate's. Functions have the memory that the template gives a model: it buys one vCPU,
+and so one thread a session. The servers have all of the machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hotplate.protocol.types import Tensor
 from hotplate_tools.bench.graphs import write_mlp
 from hotplate_tools.bench.rivals import HOTPLATE_TIMED, IMPORTS, RUN_ALONE, USUAL
 from hotplate_tools.bench.servers import SERVERS, served
-from hotplate_tools.bench.stage import Stage, Staged
+from hotplate_tools.bench.stage import MODEL_VARIABLES, Stage, Staged
 from hotplate_tools.bench.times import OURS, Times, Warm
 from hotplate_tools.environments import cache_root
 from hotplate_tools.failures import FailedError
@@ -136,7 +136,9 @@ class _Field:
         if length is not None:
             headers.append(("Inference-Header-Content-Length", str(length)))
         event = _event(f"/v2/models/{self._staged.name}/infer", headers, body)
-        environment = self._stack.enter_context(self._stage.environment(HOTPLATE_TIMED, self._staged))
+        environment = self._stack.enter_context(
+            self._stage.environment(HOTPLATE_TIMED, self._staged, MODEL_VARIABLES)
+        )
         self._timed[name] = environment
 
         def numbers(answer: Answer) -> Array:
@@ -156,7 +158,7 @@ class _Field:
         )
 
     def _nothing(self) -> Ask:
-        environment = self._stack.enter_context(self._stage.environment(IMPORTS, None))
+        environment = self._stack.enter_context(self._stage.environment(IMPORTS, None, MODEL_VARIABLES))
         none = np.empty(0, np.float32)
         return _invoked(environment, b"{}", lambda _: none)
 

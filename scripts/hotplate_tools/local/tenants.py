@@ -21,6 +21,8 @@ from typing import Any
 
 from ministack.services import apigateway_v1, lambda_svc  # type: ignore[import-not-found] # own environment
 
+from hotplate_tools.local.streaming.cloud import TENANT_OF_WORKER, has_wrapper
+
 __all__ = [
     "TENANT",
     "with_parameters",
@@ -135,6 +137,8 @@ def with_tenants_workers(own: Callable[[dict[str, Any]], Any]) -> Callable[[dict
             return kind
 
         def worker(function: str, config: dict[str, Any], code: bytes) -> Any:
+            if has_wrapper(config):  # its runtime is told by the Runtime API
+                return kind(function, {**config, TENANT_OF_WORKER: tenant}, code)
             return kind(function, {**config, "Runtime": f"{_TENANTS}{tenant} {config['Runtime']}"}, code)
 
         return worker

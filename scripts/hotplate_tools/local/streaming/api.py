@@ -129,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
             "Lambda-Runtime-Invoked-Function-Arn": call.arn,
             **({"Lambda-Runtime-Trace-Id": call.trace_id} if call.trace_id else {}),
+            **({"Lambda-Runtime-Aws-Tenant-Id": call.tenant} if call.tenant else {}),
         }
         self._answer(200, call.event, headers)
 

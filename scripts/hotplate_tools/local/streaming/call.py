@@ -39,7 +39,7 @@ class Call:
     """One event on its way through a function.
 
     Attributes:
-        event, id, arn, trace_id: What the function is told.
+        event, id, arn, trace_id, tenant: What the function is told.
         deadline: On the monotonic clock, in seconds; set when the function gets the event.
         is_streamed: Whether the answer comes in chunks; known when the first part is there.
     """
@@ -51,9 +51,11 @@ class Call:
         request_id: str = "",
         arn: str = "arn:aws:lambda:::function:f",
         trace_id: str = "",
+        tenant: str | None = None,
     ) -> None:
         """Make the event ready to be given to a function."""
         self.event, self.id, self.arn, self.trace_id = event, request_id or str(uuid.uuid4()), arn, trace_id
+        self.tenant = tenant
         self.deadline, self.is_streamed = 0.0, False
         self._parts: queue.SimpleQueue[bytes | Ended] = queue.SimpleQueue()
         self._lock = threading.Lock()

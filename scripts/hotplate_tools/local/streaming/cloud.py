@@ -33,11 +33,19 @@ from hotplate_tools.local.streaming.api import RuntimeApi
 from hotplate_tools.local.streaming.call import Call, split_prelude
 from hotplate_tools.local.streaming.process import INIT_LIMIT_S, Outcome, follow, wait_started
 
-__all__ = ["with_exec_wrapper", "with_streaming_methods", "with_streaming_workers"]
+__all__ = [
+    "TENANT_OF_WORKER",
+    "has_wrapper",
+    "with_exec_wrapper",
+    "with_streaming_methods",
+    "with_streaming_workers",
+]
 
 type Proxy = Callable[..., Awaitable[tuple[int, dict[str, Any], Any]]]
 
 _WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+# In a worker's configuration: whose it is, where a function keeps its tenants apart.
+TENANT_OF_WORKER = "HotplateTenant"
 # Marks a worker's runtime, so that the script below is started in it.
 _STREAMING = "streaming "
 _STARTER = (Path(__file__).parent / "starter.py").read_text(encoding="utf-8")
@@ -60,10 +68,14 @@ def with_streaming_workers(own: Callable[[dict[str, Any]], Any]) -> Callable[[di
     """Return `own`, which chooses a function's kind of worker, for functions with a wrapper too."""
 
     def worker_class(config: dict[str, Any]) -> Any:
-        wrapper = config.get("Environment", {}).get("Variables", {}).get(_WRAPPER)
-        return StreamingWorker if wrapper else own(config)
+        return StreamingWorker if has_wrapper(config) else own(config)
 
     return worker_class
+
+
+def has_wrapper(config: dict[str, Any]) -> bool:
+    """Return whether a function is started by what `AWS_LAMBDA_EXEC_WRAPPER` names."""
+    return bool(config.get("Environment", {}).get("Variables", {}).get(_WRAPPER))
 
 
 def with_streaming_methods(own: Proxy) -> Proxy:
@@ -210,6 +222,7 @@ class StreamingWorker(lambda_runtime.Worker):  # type: ignore[misc] # has no typ
             request_id=request_id,
             arn=named.get("invoked_function_arn") or self.config.get("FunctionArn", ""),
             trace_id=named.get("trace_id") or "",
+            tenant=self.config.get(TENANT_OF_WORKER),
         )
         listener = _LISTENER.get()
         with self._lock:
