@@ -9,6 +9,8 @@ the pin again, and takes the child's word for the rest, being the same program.
     fork ─┬─ parent: import …                    wait ─ map ─ session
           └─ child:  manifest ─ files ─ report ─ exit
 
+Of large models a second child reads half (`hotplate.runtime.second`).
+
 Where that cannot be had (no fork, threads already running, no memory file, a child that died) `start`
 or `take` say so, and the caller fetches by itself.
 
@@ -35,6 +37,7 @@ from hotplate.runtime.forms import Form
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.memory import SharedMemory
 from hotplate.runtime.pinned import check_pin
+from hotplate.runtime.second import Second
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,11 +100,17 @@ class Ahead:
         """
         os.waitpid(self._child, 0)
 
+    def _kill(self) -> None:
+        try:
+            os.killpg(self._child, signal.SIGKILL)  # with the second process
+        except ProcessLookupError:  # it has not come so far
+            os.kill(self._child, signal.SIGKILL)
+
     def _taken(self, settings: Settings, ledger: Ledger) -> Fetched:
         try:
             raw = self._read()
         except BaseException:
-            os.kill(self._child, signal.SIGKILL)
+            self._kill()
             raise
         finally:
             os.close(self._pipe)
@@ -164,6 +173,7 @@ def _work(settings: Settings, open_reader: Callable[[], Reader], memory: SharedM
     """Fetch, report and end: nothing that the parent registered or buffered may run here."""
     code = 1
     try:
+        os.setpgid(0, 0)
         report = msgspec.msgpack.encode(_fetch(settings, open_reader, memory))
         while report:
             report = report[os.write(pipe, report) :]
@@ -181,7 +191,9 @@ def _fetch(settings: Settings, open_reader: Callable[[], Reader], memory: Shared
         return memory.allocate(size)
 
     try:
-        _, raw, form, placed = fetch_into(settings, open_reader(), ledger, allocate)
+        second = Second(open_reader, memory)
+        _, raw, form, placed = fetch_into(settings, open_reader(), ledger, allocate, helper=second)
+        second.end()
     except HotplateError as fault:
         return _Report(
             (type(fault).__name__, str(fault)), b"", ("", "", ""), [], 0, _timed(ledger), ledger.notes
