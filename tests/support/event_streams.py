@@ -14,7 +14,9 @@ type Header = tuple[int, bytes]
 _LONG = (6, 7)
 
 
-def written(headers: Mapping[str, str | Header] | Sequence[tuple[str, Header]], payload: bytes = b"") -> bytes:
+def written(
+    headers: Mapping[str, str | Header] | Sequence[tuple[str, Header]], payload: bytes = b""
+) -> bytes:
     """Return a message; a header is a text, or a type with the bytes of its value."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     head = b""
@@ -30,9 +32,7 @@ def written(headers: Mapping[str, str | Header] | Sequence[tuple[str, Header]], 
 def part(payload: bytes) -> bytes:
     """Return the message of a part of a function's answer."""
     kind = "application/octet-stream"
-    return written(
-        {":message-type": "event", ":event-type": "PayloadChunk", ":content-type": kind}, payload
-    )
+    return written({":message-type": "event", ":event-type": "PayloadChunk", ":content-type": kind}, payload)
 
 
 def completed(code: str = "", details: str = "") -> bytes:

@@ -63,10 +63,9 @@ def test_stream_with_a_changed_bit_is_refused_and_what_came_before_is_whole(give
     at = data.draw(st.integers(0, len(whole) * 8 - 1))
     changed = bytearray(whole)
     changed[at // 8] ^= 1 << at % 8
-    good, found = read(whole), []
+    good, found = read(whole), list[Message]()
     with pytest.raises(DamagedStreamError):
-        for each in messages(io.BytesIO(bytes(changed)).read):
-            found.append(each)  # noqa: PERF402 - what came before the fault is looked at
+        found.extend(messages(io.BytesIO(bytes(changed)).read))
     assert found == good[: len(found)]
     ends = [sum(map(len, parts[: n + 1])) for n in range(len(parts))]
     assert len(found) == sum(end <= at // 8 for end in ends)

@@ -6,7 +6,7 @@
 Rules kept: lengths are believed after their own checksum, and bounded, so that nothing is waited for that was
 never sent; a message is given on after its checksum; a stream that ends within one is damaged, not over.
 
-Source: Amazon Transcribe Developer Guide, "Event stream encoding"; Smithy, "Amazon Event Stream Specification".
+Source: Amazon Transcribe Developer Guide, "Event stream encoding"; Smithy, "Amazon Event Stream".
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Lambda sends a message for each part that the function has sent, and one at the 
 answer of HTTP begins with status and headers (`hotplate.streaming.response`). One function is called at a
 time: a call ends the one before it.
 
-Rules kept: those of `hotplate.aws.lambda_client`, and: an answer is whole only where Lambda says that it is; who
-wants no more hangs up.
+Rules kept: those of `hotplate.aws.lambda_client`, and: an answer is whole only where Lambda says that it is;
+who wants no more hangs up.
 
 Source: AWS Lambda API Reference, "InvokeWithResponseStream", "InvokeWithResponseStreamResponseEvent".
 """
@@ -20,7 +20,7 @@ from hotplate.aws.event_stream import DamagedStreamError, messages
 from hotplate.aws.lambda_client import LambdaClient, ended
 from hotplate.errors import StepError, StepUnavailableError
 from hotplate.limits import LAMBDA_PAYLOAD_BYTES
-from hotplate.streaming.response import SEPARATOR, as_streamed
+from hotplate.streaming.response import MAX_PRELUDE_BYTES, SEPARATOR, as_streamed
 
 if TYPE_CHECKING:
     import http.client
@@ -65,15 +65,16 @@ class FunctionStreams:
         self._hang_up(self._open)
         self._open = answer = self._client.begin(_PATH, function, payload, tenant, wait_s=timeout_s)
         parts = self._parts(answer)
-        data = b""
+        data = bytearray()
         for part in parts:
             data += part
-            head, found, rest = data.partition(SEPARATOR)
-            if found:
-                return StreamedAnswer(self, *_head(head), rest, parts)
+            ends = data.find(SEPARATOR, 0, MAX_PRELUDE_BYTES)
+            if ends >= 0:
+                status, sent = _head(bytes(data[:ends]))
+                return StreamedAnswer(self, status, sent, bytes(data[ends + len(SEPARATOR) :]), parts)
             if len(data) > LAMBDA_PAYLOAD_BYTES:
                 raise StepError(_NO_HTTP)
-        return _of_result(self, data)
+        return _of_result(self, bytes(data))
 
     def close(self) -> None:
         """End the connection, and whatever is being answered."""
@@ -180,7 +181,9 @@ def _of_result(streams: FunctionStreams, data: bytes) -> StreamedAnswer:
         raise StepError(_NO_HTTP) from fault
     if streamed is None:
         raise StepError(_NO_HTTP)
-    return StreamedAnswer(streams, streamed.status, dict(streamed.headers), b"".join(streamed.chunks), iter(()))
+    return StreamedAnswer(
+        streams, streamed.status, dict(streamed.headers), b"".join(streamed.chunks), iter(())
+    )
 
 
 def _ended(code: str, details: str) -> StepError:

@@ -1,4 +1,4 @@
-"""Calls another Lambda function and waits for its whole answer: the standard library's client and our signature.
+"""Calls another Lambda function and waits for its whole answer.
 
 Lambda sends nothing until the function is done. Rules kept are those of `hotplate.aws.lambda_client`.
 

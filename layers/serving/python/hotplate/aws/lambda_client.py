@@ -1,4 +1,4 @@
-"""A call of Lambda's API that runs a function: signed, sent by a connection that is kept, its faults told apart.
+"""Calls of Lambda's API that run a function, by the standard library's client and our signature.
 
 Rules kept:
 
@@ -55,8 +55,9 @@ class LambdaClient:
         self._region, self._credentials = region, credentials
         self._wait_s = 0.0
         self._connection: http.client.HTTPConnection | None = None
-        # Kept beside: an answer after which the connection ends takes it away from there.
+        # Both kept beside: an answer after which the connection ends takes the socket away from there.
         self._socket: socket.socket | None = None
+        self._answer: http.client.HTTPResponse | None = None
         self._trust: Trust | None = None
 
     def begin(
@@ -97,7 +98,9 @@ class LambdaClient:
         self.read(answer)  # so that the connection can be used again
         if answer.status == http.client.TOO_MANY_REQUESTS or answer.status >= 500:
             raise StepUnavailableError("its function is busy")
-        raise StepError("its function cannot be called") from _RefusedError(f"Lambda answered {answer.status}")
+        raise StepError("its function cannot be called") from _RefusedError(
+            f"Lambda answered {answer.status}"
+        )
 
     def read(self, answer: http.client.HTTPResponse) -> bytes:
         """Return the body of an answer.
@@ -129,9 +132,10 @@ class LambdaClient:
 
     def close(self) -> None:
         """End the connection; the next call opens another."""
-        if self._connection:
-            self._connection.close()
-        self._connection = self._socket = None
+        for each in (self._connection, self._answer):
+            if each:
+                each.close()
+        self._connection = self._socket = self._answer = None
 
     def _post(self, path: str, headers: dict[str, str], payload: bytes) -> http.client.HTTPResponse:
         is_kept = self._connection is not None
@@ -154,7 +158,8 @@ class LambdaClient:
             self._connection.sock.settimeout(self._wait_s)
         self._connection.request("POST", path, body=payload, headers=headers)
         self._socket = self._connection.sock
-        return self._connection.getresponse()
+        self._answer = self._connection.getresponse()
+        return self._answer
 
     def _too_slow(self) -> StepTimeoutError:
         return StepTimeoutError(f"its function did not answer in {self._wait_s:.3g} s")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hotplate.errors import HotplateError, StepTimeoutError, StepUnavailableError
-from hotplate.http.aliases import TARGET_MODEL, alias_of
+from hotplate.http.aliases import TARGET_MODEL, alias_of, completion_kind
 from hotplate.http.caller import FALLBACK
 from hotplate.protocol.json_document import parse
 
@@ -112,8 +112,8 @@ def _renamed(event: Mapping[str, Any], request: HttpRequest, model: str) -> dict
     segments = request.segments
     if segments[:2] == ("v2", "models"):
         return {**event, "path": f"/v2/models/{model}/{segments[3]}"} if len(segments) == 4 else None
-    kind = alias_of(request).kind
-    if kind == "embeddings":
+    kind = "completion" if completion_kind(segments) else alias_of(request).kind
+    if kind in ("completion", "embeddings"):
         body = {**parse(request.body), "model": model}
         return {**event, "body": base64.b64encode(orjson.dumps(body)).decode(), "isBase64Encoded": True}
     if segments[:1] == ("endpoints",):
