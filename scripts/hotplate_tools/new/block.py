@@ -113,7 +113,7 @@ def _pattern(document: Mapping[str, Any], *, generates: bool) -> ServedModel:
     kind = " that generates text" if generates else ""
     raise RefusedError(
         f"template.yaml has no model{kind} whose block could be copied",
-        advice="Its function is named after it, version and digest are parameters, and no route is a relay's.",
+        advice="Its function is named after it, version and digest are parameters, no route is a relay's.",
     )
 
 
