@@ -53,8 +53,8 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
 def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalCloud:
     """The local cloud that asks callers for keys, keeps tenants apart, and keeps requests.
 
-    With a model that fails on some requests, one that has a fallback, one that has one and generates text, and
-    one that takes as long as it is told, which may be 5 s.
+    With a model that fails on some requests, one that has a fallback, one that has one and generates text,
+    and one that takes as long as it is told, which may be 5 s.
 
     One for all modules in a row that use it; the memory that it takes is needed after them.
     """
