@@ -69,7 +69,7 @@ def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ):
             given.append(GivenModel(write_folder(made(name), name=name, plan=plan, labels=None)))
         for name, context, plan in (
-            ("chatty", 96, {"fallback": "chatty-large"}),
+            ("chatty", 2048, {"fallback": "chatty-large"}),
             ("chatty-large", 4096, {}),
         ):
             given.append(GivenModel(write_llama(made(name), name, context=context, plan=plan)))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -322,6 +325,20 @@ def test_caller_who_leaves_ends_the_models_answer_too(
         time.sleep(0.02)
     behind.answers["S"] = streamed(EVENT)
     assert ask(app, event()).body == EVENT
+
+
+def test_cold_start_imports_nothing_that_computes_and_no_boto3() -> None:
+    program = "import sys, functions.stream_relay.app; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"HOTPLATE_FUNCTIONS": "small=S", "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"numpy", "onnxruntime", "boto3", "botocore", "pydantic", "aws_lambda_powertools"}
+    assert not [name for name in done.stdout.split() if name.startswith("hotplate.generation")]
 
 
 def test_tenant_whose_month_is_used_up_is_refused_and_nobody_is_asked(
