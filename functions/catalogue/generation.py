@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hotplate.generation.chat import CONFIG
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hotplate.manifest.schema import Manifest
-
     type Json = dict[str, Any]
 
-__all__ = ["completion_bodies", "generate_bodies", "generates_text"]
+__all__ = ["completion_bodies", "generate_bodies"]
 
 _OPTIONS: Json = {
     "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1},
@@ -41,11 +37,6 @@ _MESSAGE: Json = {
     "additionalProperties": False,
 }
 _USAGE: Json = {"type": "object", "required": ["prompt_tokens", "completion_tokens"]}
-
-
-def generates_text(manifest: Manifest) -> bool:
-    """Return whether a model answers completions."""
-    return any((entry.role, entry.path) == ("asset", CONFIG) for entry in manifest.files)
 
 
 def completion_bodies(models: Sequence[str]) -> dict[str, tuple[str, Json, Json]]:

@@ -15,10 +15,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import hotplate
-from functions.catalogue.generation import completion_bodies, generate_bodies, generates_text
+from functions.catalogue.generation import completion_bodies, generate_bodies
 from functions.catalogue.jobs import TAKEN, job_paths
 from functions.catalogue.schemas import COMPONENTS, ref
 from functions.catalogue.signature import example, infer_request, infer_response, predict_request
+from hotplate.generation.chat import generates_text
 from hotplate.http.embeddings import gives_embeddings
 
 if TYPE_CHECKING:
@@ -95,9 +96,11 @@ def _server_paths(manifests: Sequence[Manifest]) -> Json:
         one = _operation("One model", _json(ref("OpenaiModel")), (404, 503), error=openai, parameters=[_NAME])
         paths |= {f"{base}/models": {"get": listed}, f"{base}/models/{{name}}": {"get": one}}
         paths[f"{base}/embeddings"] = {"post": _embeddings(manifests)}
-        able = [manifest.name for manifest in manifests if generates_text(manifest)]
-        for path, (summary, sent, answer) in completion_bodies(able).items():
-            paths[base + path] = {"post": _generation(summary, sent, answer, error="OpenaiError")}
+        able = [manifest for manifest in manifests if generates_text(manifest)]
+        told = any(manifest.plan.fallback for manifest in able)
+        for path, (summary, sent, answer) in completion_bodies([each.name for each in able]).items():
+            operation = _generation(summary, sent, answer, error="OpenaiError")
+            paths[base + path] = {"post": _with_fallback(operation) if told else operation}
     return paths
 
 
@@ -121,7 +124,10 @@ def _model_paths(name: str, version: str, manifest: Manifest) -> Json:
             sent, answer = generate_bodies()
             whole = _generation("What comes after a text", sent, answer, parameters=parameters)
             stream = _generation("The same, in events", sent, None, parameters=parameters)
-            paths |= {f"{base}/generate": {"post": whole}, f"{base}/generate_stream": {"post": stream}}
+            for verb, operation in (("generate", whole), ("generate_stream", stream)):
+                # A version that is named is answered by that very version.
+                told = bool(manifest.plan.fallback) and not parameters
+                paths[f"{base}/{verb}"] = {"post": _with_fallback(operation) if told else operation}
     paths[f"/v2/models/{name}/docs"] = {"get": _operation("This, as a page", {"text/html": {}}, (404, 503))}
     paths[f"/v2/models/{name}/docs/dataplane.json"] = {
         "get": _operation("This document", _json({"type": "object"}), (404, 503))
@@ -153,9 +159,8 @@ def _infer(name: str, manifest: Manifest, parameters: list[Json]) -> Json:
     content = {**_json(ref(f"{name}.response")), "application/octet-stream": {}}
     operation = _operation("Inference", content, _INFER_FAULTS, parameters=[*parameters, _LENGTH])
     operation["responses"]["202"] = TAKEN
-    for status in ("200", "202") if manifest.plan.fallback else ():
-        told = operation["responses"][status]
-        operation["responses"][status] = told | {"headers": {**told.get("headers", {}), **_FALLBACK}}
+    if manifest.plan.fallback:
+        operation = _with_fallback(operation)
     shown = example(manifest)
     sent = _json(ref(f"{name}.request"), {"example": shown} if shown else {})
     binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -174,6 +179,16 @@ def _generation(summary: str, sent: Json, answer: Json | None, **more: Any) -> J
     whole = {} if answer is None else _json(answer)
     events: Json = {"text/event-stream": {"schema": _EVENT}}
     return _operation(summary, whole | events, _INFER_FAULTS, **more) | {"requestBody": _body(sent)}
+
+
+def _with_fallback(operation: Json) -> Json:
+    """Return the operation with the header that says that another answered."""
+    answers = dict(operation["responses"])
+    for status in ("200", "202"):
+        if status in answers:
+            told = answers[status]
+            answers[status] = told | {"headers": {**told.get("headers", {}), **_FALLBACK}}
+    return operation | {"responses": answers}
 
 
 _FALLBACK: Json = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hotplate.errors import StepError
 from hotplate.http.fallback import SAGEMAKER, marked, reason_of, redirected
-from hotplate.http.forwarding import Models
+from hotplate.http.forwarding import Models, stand_ins
 from hotplate.observability import fault_log
 
 if TYPE_CHECKING:
@@ -47,16 +47,7 @@ class Asking:
         self._models = Models(settings, environ)
         self._endpoint = Models(settings._replace(functions=settings.gpu_proxy), environ)
         self._now = now
-        # SageMaker's endpoint isolates nobody.
-        self._mixing = {
-            model: fallback
-            for model, fallback in settings.fallbacks.items()
-            if model in settings.isolated and fallback not in settings.isolated
-        }
-        for model, fallback in self._mixing.items():
-            fault_log().error(
-                "a fallback that does not keep tenants apart is not asked", model=model, fallback=fallback
-            )
+        self._fallbacks = stand_ins(settings)
 
     def ask(self, model: str, request: HttpRequest, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the proxy result of the model's function, or of its fallback.
@@ -70,7 +61,7 @@ class Asking:
             outcome = self._models.ask(model, event)
         except StepError as fault:
             outcome = fault
-        fallback = "" if model in self._mixing else self._settings.fallbacks.get(model, "")
+        fallback = self._fallbacks.get(model, "")
         reason = reason_of(outcome) if fallback else ""
         if reason:
             sent = redirected(event, request, model, fallback, is_again=not isinstance(outcome, StepError))

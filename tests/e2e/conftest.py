@@ -17,6 +17,7 @@ from hotplate_tools.local.prepared import KEYED, GivenModel
 from hotplate_tools.local.strict import strict_cloud
 from hotplate_tools.local.up import LocalCloud, local_cloud
 from tests.support.sources import ONNX_SOURCES, write_onnx_sources
+from tests.support.tiny_llama import write_llama
 from tests.support.tiny_models import write_folder, write_picker, write_slow
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
 def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalCloud:
     """The local cloud that asks callers for keys, keeps tenants apart, and keeps requests.
 
-    With a model that fails on some requests, one that has a fallback, and one that takes as long as it is
-    told, which may be 5 s.
+    With a model that fails on some requests, one that has a fallback, one that has one and generates text,
+    and one that takes as long as it is told, which may be 5 s.
 
     One for all modules in a row that use it; the memory that it takes is needed after them.
     """
@@ -67,6 +68,11 @@ def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             ("doubled-large", {"memory_mb": 1024}),
         ):
             given.append(GivenModel(write_folder(made(name), name=name, plan=plan, labels=None)))
+        for name, context, plan in (
+            ("chatty", 2048, {"fallback": "chatty-large"}),
+            ("chatty-large", 4096, {}),
+        ):
+            given.append(GivenModel(write_llama(made(name), name, context=context, plan=plan)))
         parameters = {**KEYED, "CaptureShare": "1", "TenantIsolation": "per-tenant", "AnswerWithin": "5"}
         stack = ExitStack()
         local = stack.enter_context(local_cloud(Console(as_json=True), given, parameters=parameters))

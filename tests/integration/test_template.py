@@ -289,8 +289,10 @@ def test_model_has_the_protocols_routes(model: ServedModel) -> None:
         for prefix in ("/v1", "/openai/v1")
         for what in ("chat/completions", "completions")
     }
-    # The infer route of a model with a fallback is the relay's.
-    relayed = routes("RelayFunction") & {("POST", f"{base}/infer")}
+    # The infer route of a model with a fallback is the relay's; where it generates text, all that ask it are
+    # those of the relay that streams.
+    asks = {("POST", f"{base}/{verb}") for verb in ("infer", "generate", "generate_stream")} | completions
+    relayed = routes("StreamRelayFunction") & asks if generates else routes("RelayFunction") & asks
     assert routes(model.function) | relayed == (completions if generates else explains) | {
         (method, prefix + suffix) for prefix in (base, version) for method, suffix in suffixes
     }
@@ -332,6 +334,24 @@ def test_who_hands_on_may_call_each_model_and_nothing_else_and_is_told_of_each(n
     )
 
 
+def test_relay_that_streams_may_call_the_models_that_generate_text_and_no_other() -> None:
+    models = [each for each in served_models(DOCUMENT) if each.name in GENERATING]
+    (resources,) = [
+        each["Resource"] for each in statements(ROLES["StreamRelayRole"]) if each["Sid"] == "CallModels"
+    ]
+    assert [each["Fn::Sub"] for each in resources] == [f"${{{each.function}.Arn}}:live" for each in models]
+    function = FUNCTIONS["StreamRelayFunction"]
+    variables = function["Environment"]["Variables"]
+    told = variables["HOTPLATE_FUNCTIONS"]["Fn::Join"][1]
+    assert [each["Fn::Sub"] for each in told] == [f"{each.name}=${{{each.function}}}:live" for each in models]
+    assert variables["HOTPLATE_FALLBACKS"] == {"Ref": "Fallbacks"}
+    # It hears of an answer before API Gateway gives it up, and lives as long as what it passes on.
+    until_begun, silence = int(variables["HOTPLATE_RELAY_TIMEOUT_S"]), 300
+    assert until_begun < silence
+    assert function["Timeout"] >= until_begun + max(FUNCTIONS[each.function]["Timeout"] for each in models)
+    assert function["Timeout"] <= 900
+
+
 def test_api_stays_within_the_bounds_of_cloudformation_and_api_gateway() -> None:
     events = [each for name in FUNCTIONS for each in FUNCTIONS[name].get("Events", {}).values()]
     routes = [each["Properties"] for each in events if each["Type"] == "Api"]
@@ -367,6 +387,7 @@ def test_callers_reach_the_catalogue_and_the_relay_that_were_deployed_last() -> 
     for name in (
         "CatalogueFunction",
         "RelayFunction",
+        "StreamRelayFunction",
         "JobsFunction",
         "WebhooksFunction",
         "BatchFunction",
@@ -448,6 +469,7 @@ def test_table_is_on_demand_encrypted_restorable_and_outlives_the_stack(name: st
         *(each.function for each in served_models(DOCUMENT)),
         "CatalogueFunction",
         "RelayFunction",
+        "StreamRelayFunction",
         "UploadsFunction",
         "JobsFunction",
         "BatchFunction",

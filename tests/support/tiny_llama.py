@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import yaml
 
-from hotplate.generation.generator import Vocabulary, read_vocabulary
+from hotplate.generation.generator import Answer, Asked, Vocabulary, read_vocabulary
 from hotplate.manifest.layout import blob_key
 from hotplate.manifest.schema import FileEntry, Manifest
 from hotplate.protocol.types import MetadataTensor
@@ -157,3 +159,49 @@ def published_llama(name: str = "tiny") -> Published:
     )
     blobs = {blob_key(entry.sha256): files[entry.path] for entry in entries}
     return republished(manifest, blobs)
+
+
+def write_llama(
+    folder: Path, name: str, *, context: int = CONTEXT, plan: dict[str, Any] | None = None
+) -> Path:
+    """Write a source folder of it and return that; its answers go on until they are cut.
+
+    Args:
+        folder: Is there.
+        name: Of the model.
+        context: Tokens that it takes; up to 4096.
+        plan: As in `model.yaml`.
+    """
+    written = vocabulary()
+    shape = replace(SHAPE, context=max(context, CONTEXT))
+    write_graph(shape, weights(), folder / "model.onnx")
+    for file, raw in (assets() | {"generation.json": json.dumps(config(context=context)).encode()}).items():
+        (folder / file).write_bytes(raw)
+    data = (folder / "model.onnx.data").read_bytes()
+    loaded = Session(
+        (folder / "model.onnx").read_bytes(), weights={"model.onnx.data": memoryview(data)}, threads=1
+    )
+    asked = Asked(written.of_text("hello", 4)[0], 4, temperature=0)
+    text = "".join(Answer(asked, CachedGraph(loaded, context), written))
+    row = {"inputs": {"text_input": ["hello"], "max_tokens": [4]}, "outputs": {"text_output": [text]}}
+    (folder / "golden.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "card.md").write_text("# Tiny\n")
+    tensors = {
+        "inputs": [
+            {"name": "text_input", "datatype": "BYTES", "shape": [1]},
+            {"name": "max_tokens", "datatype": "INT64", "shape": [1], "optional": True},
+        ],
+        "outputs": [{"name": "text_output", "datatype": "BYTES", "shape": [1]}],
+    }
+    document = {
+        "name": name,
+        "task": "text-generation",
+        **tensors,
+        "artefact": "model.onnx",
+        "assets": ["generation.json", "tokenizer.json"],
+        "golden": {"file": "golden.jsonl"},
+        "card": "card.md",
+        "plan": {"memory_mb": 512, **(plan or {})},
+    }
+    (folder / "model.yaml").write_text(yaml.safe_dump(document))
+    return folder

@@ -12,7 +12,8 @@
   all at once, so that a burst of requests starts as many workers again.
 - CloudFormation gives a mapping's `MaximumConcurrency` to Lambda as a number, also if it is a parameter's
   value. ministack 1.5 keeps the text, compares it with a number, and takes no more messages from any queue.
-- Streaming functions and streaming methods of an API (`hotplate_tools.local.streaming.cloud`).
+- Streaming functions and streaming methods of an API (`hotplate_tools.local.streaming.cloud`), and Lambda's
+  InvokeWithResponseStream (`…streaming.calls`).
 - Tenant isolation (`hotplate_tools.local.tenants`), and signatures that are checked (`…signatures`).
 - A function and its layers are unpacked once (`hotplate_tools.local.shared_zips`). ministack 1.5 unpacks them
   for every execution environment.
@@ -47,6 +48,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 
 from hotplate_tools.local.shared_zips import SharedZips
 from hotplate_tools.local.signatures import with_checked_signatures, with_raw_requests
+from hotplate_tools.local.streaming.calls import streamed_call
 from hotplate_tools.local.streaming.cloud import (
     with_exec_wrapper,
     with_streaming_methods,
@@ -201,6 +203,7 @@ if __name__ == "__main__":
     lambda_runtime._worker_key = with_tenants_key(lambda_runtime._worker_key)
     lambda_svc._execute_function = with_tenants_apart(lambda_svc._execute_function)
     lambda_svc._invoke = with_tenant_of_call(lambda_svc._invoke)
+    lambda_svc._invoke_with_response_stream = streamed_call
     function = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
     function["create"] = with_tenancy(function["create"])
     apigateway_v1._import_operation = with_parameters(apigateway_v1._import_operation)

@@ -3,6 +3,7 @@
 | path | what |
 |---|---|
 | `POST /2015-03-31/functions/{name}/invocations` | Lambda's Invoke, for boto3 with `endpoint_url` |
+| `POST /2021-11-15/functions/{name}/response-streaming-invocations` | InvokeWithResponseStream, in one part |
 | `/{stage}/...` | the REST API: the template's routes |
 
 Rules kept: HTTP/1.1 with kept-alive connections; a body above API Gateway's 10 MB is refused before
@@ -41,6 +42,7 @@ from hotplate_tools.local.gateway import (
     read_answer,
     streamed_result,
 )
+from hotplate_tools.local.streaming.frames import CONTENT_TYPE, completed, part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +58,7 @@ __all__ = ["Front", "serve"]
 _MAX_BODY_BYTES = 10 * MIB
 _INTEGRATION_TIMEOUT_S = 29.0
 
-_INVOKE_PATH = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
+_INVOKE_PATH = re.compile(r"^/[0-9-]+/functions/([^/]+)/(response-streaming-)?invocations$")
 # `name`, `name:qualifier` or an ARN, with or without qualifier.
 _FUNCTION_NAME = re.compile(r"^(?:arn:[^:]+:lambda:[^:]*:\d*:function:)?([A-Za-z0-9_-]+)(?::[^:]+)?$")
 _LOG_TAIL_BYTES = 4096
@@ -82,7 +84,8 @@ class Front:
         path = urlsplit(request.target).path
         called = _INVOKE_PATH.match(path)
         if called and request.method == "POST":
-            return self._lambda(unquote(called[1]), request)
+            answer = self._lambda(unquote(called[1]), request)
+            return _in_a_stream(answer) if called[2] else answer
         stage = f"/{self.template.stage}"
         request_id = str(uuid.uuid4())
         if path == stage or path.startswith(f"{stage}/"):
@@ -184,6 +187,15 @@ class Front:
         wanted = match[1] if match else name
         functions = self.template.functions
         return next((key for key, each in functions.items() if wanted in {key, each.name}), None)
+
+
+def _in_a_stream(answer: Answer) -> Answer:
+    """Return an answer to Invoke as one to InvokeWithResponseStream."""
+    if answer.status != HTTPStatus.OK:
+        return answer
+    has_failed = "X-Amz-Function-Error" in dict(answer.headers)
+    body = completed(json.loads(answer.body)) if has_failed else part(answer.body) + completed()
+    return Answer(answer.status, (("Content-Type", CONTENT_TYPE),), body)
 
 
 def _refusal(status: int, kind: str, message: str) -> Answer:

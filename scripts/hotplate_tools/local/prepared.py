@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
+from hotplate.generation.chat import generates_text
 from hotplate.tenants.webhooks import ANYWHERE
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.build import GENERIC_FUNCTION, GENERIC_PACKAGE, build, host_architecture
@@ -127,12 +128,18 @@ class Prepared:
 
     def _text(self, suffix: str) -> str:
         built = {*self.build.functions, *self.build.layers}
+        # Of code that a function of the build has too, that one's.
+        of_code = {
+            each["Properties"].get("CodeUri"): name
+            for name, each in self.document["Resources"].items()
+            if name in built
+        }
         resources: dict[str, Any] = {}
         for name, resource in self.document["Resources"].items():
             properties = dict(resource.get("Properties", {}))
             for key in ("CodeUri", "ContentUri"):
                 if key in properties:
-                    part = name if name in built else GENERIC_FUNCTION
+                    part = name if name in built else of_code.get(properties[key], GENERIC_FUNCTION)
                     properties[key] = f"{self.build.folder / part}{suffix}"
             resources[name] = {**resource, "Properties": properties}
         # The local cloud's SAM transform is told no parameters, and the API's authoriser is chosen by one.
@@ -196,7 +203,9 @@ def _with_given(
         with console.step(f"Checking {model.path.name}"):
             described = describe(model.path, model.name, options=model.options, console=console)
         pins = described.manifest.name, described.version, described.manifest_sha256
-        text = with_model(text, document, *pins, package=GENERIC_PACKAGE)
+        generates = generates_text(described.manifest)
+        package = None if generates else GENERIC_PACKAGE
+        text = with_model(text, document, *pins, package=package, generates=generates)
         if described.manifest.plan.fallback:
             text = relayed(text, described.manifest.name)
         document = parse_yaml(text, "template.yaml")

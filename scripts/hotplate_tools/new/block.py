@@ -6,8 +6,9 @@ and nothing is written down twice. A line of a list elsewhere that names its dig
 function or role (what the catalogue is told, what the relay may call) is copied to the end of that list.
 Text is inserted, so comments and layout stay as they are.
 
-Not copied: anchors (`&name`), which may be there once only. Changed: the third-party layer, which is
-not the same for a graph and for Python.
+Not copied: anchors (`&name`), which may be there once only; the routes of OpenAI's completions, which are
+those of one function. Changed: the third-party layer, which is not the same for a graph and for Python. A
+model that generates text is copied from one that does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.deployed import served_models
 from hotplate_tools.naming import logical_prefix, module_name
+from hotplate_tools.new.relayed import CHAT_CODE, COMPLETIONS, is_relayed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +36,7 @@ PYTHON_LAYER = "CodecsLayer"
 _SECTION = re.compile(r"[A-Za-z]\w*:")
 _ENTRY = re.compile(r"  (\w+):")
 _LAYER = re.compile(rf"^( +Layers: \[!Ref )(?:{GRAPH_LAYER}|{PYTHON_LAYER})(\])$")
+_ROUTE = re.compile(r"^          Properties: .*\bPath: ([^,}]+)")
 _ANCHOR = re.compile(r"(?<=: )&[\w-]+ ?")
 
 
@@ -55,6 +58,7 @@ def with_model(
     *,
     package: str | None = None,
     layer: str = GRAPH_LAYER,
+    generates: bool = False,
 ) -> str:
     """Return the template `text` with a block for model `name`, pinned to this version and digest.
 
@@ -66,11 +70,12 @@ def with_model(
         sha256: Default of its parameter for the manifest's digest.
         package: Folder of `functions` that serves it; None for one named after the model.
         layer: Its third-party layer.
+        generates: Whether it generates text; `functions/chat` serves it then.
 
     Raises:
         RefusedError: The template has such a model already, or none to copy from.
     """
-    pattern = _pattern(document)
+    pattern = _pattern(document, generates=generates)
     prefix, old_prefix = logical_prefix(name), pattern.function.removesuffix("Function")
     taken = {*document.get("Parameters", {}), *document["Resources"]}
     if f"{prefix}Function" in taken or f"{prefix}ModelVersion" in taken:
@@ -86,7 +91,7 @@ def with_model(
         entries = [each for each in _entries(lines, section) if owns(each.key)]
         if entries:
             copy = [_LAYER.sub(rf"\g<1>{layer}\g<2>", line) for line in _copied(lines, entries)]
-            copy = _renamed(copy, pattern.name, name, old_prefix, replaced, package)
+            copy = _renamed(_without_completions(copy), pattern.name, name, old_prefix, replaced, package)
             at = entries[-1].end
             lines[at:at] = copy
     for index in reversed(_list_items(lines, pattern)):
@@ -96,14 +101,19 @@ def with_model(
     return "\n".join(lines) + "\n"
 
 
-def _pattern(document: Mapping[str, Any]) -> ServedModel:
+def _pattern(document: Mapping[str, Any], *, generates: bool) -> ServedModel:
     for model in served_models(document):
         whole = model.version and model.manifest_sha256
+        code = document["Resources"][model.function]["Properties"]["CodeUri"]
+        # What a relay answers for a model is not in its block, so a copy would lack it.
+        if (code == CHAT_CODE) is not generates or is_relayed(document, model.name):
+            continue
         if whole and model.function == f"{logical_prefix(model.name)}Function":
             return model
+    kind = " that generates text" if generates else ""
     raise RefusedError(
-        "template.yaml has no model whose block could be copied",
-        advice="A model's function is named after it, and its version and digest are parameters.",
+        f"template.yaml has no model{kind} whose block could be copied",
+        advice="Its function is named after it, version and digest are parameters, no route is a relay's.",
     )
 
 
@@ -152,6 +162,16 @@ def _copied(lines: list[str], entries: list[_Entry]) -> list[str]:
             copy.append("")
         copy += lines[entry.start : entry.end]
     return [_ANCHOR.sub("", line).rstrip() for line in copy]
+
+
+def _without_completions(copy: list[str]) -> list[str]:
+    """Return the lines of an entry without the events of OpenAI's completions, each three lines."""
+    kept: list[str] = []
+    for line in copy:
+        kept.append(line)
+        if (path := _ROUTE.search(line)) and path[1] in COMPLETIONS:
+            del kept[-3:]
+    return kept
 
 
 def _renamed(

@@ -67,20 +67,26 @@ def new(
 @click.option("--dry-run", is_flag=True, help="Say what would be changed; change nothing.")
 @as_json_option
 def relay(name: str, *, dry_run: bool, as_json: bool) -> None:
-    """Give the infer route of model NAME to the relay in template.yaml, which asks its fallback too."""
+    """Give the routes of model NAME to a relay in template.yaml, which asks its fallback too.
+
+    Of a model that generates text these are chats and texts, and the relay passes them on as they are made.
+    """
     from hotplate_tools.console import Console
-    from hotplate_tools.local.intrinsics import read_yaml
-    from hotplate_tools.new.relayed import is_relayed, relayed
+    from hotplate_tools.local.intrinsics import parse_yaml, read_yaml
+    from hotplate_tools.new.relayed import answering, is_relayed, relayed
     from hotplate_tools.project import project_root
 
     file = project_root() / "template.yaml"
-    already = bool(is_relayed(read_yaml(file), name))
+    document = read_yaml(file)
+    already = bool(is_relayed(document, name))
     if not already:
         text = relayed(file.read_text(encoding="utf-8"), name)
+        document = parse_yaml(text, "template.yaml")
         if not dry_run:
             file.write_text(text, encoding="utf-8")
     data = {"name": name, "dry_run": dry_run, "changed": [] if already else ["template.yaml"]}
     verb = "would move" if dry_run else "moved"
-    done = f"{verb} POST /v2/models/{name}/infer to RelayFunction in template.yaml"
-    there = f"POST /v2/models/{name}/infer is the relay's already"
+    where = f"POST /v2/models/{name}/infer"
+    done = f"{verb} {where} to {answering(document, name)} in template.yaml"
+    there = f"{where} is the relay's already"
     Console(as_json=as_json).result(data, there if already else done)

@@ -6,7 +6,9 @@ Rules kept:
    datatype, shape and alternative. What they mean is the owner's affair.
 2. Nobody stands in for itself, not by way of others either. The relay takes one step only, so a ring would
    do no harm there; it says that its owner meant something else.
-3. `sagemaker` is the same model on the stack's endpoint, whose container runs graphs and nothing else.
+3. `sagemaker` is the same model on the stack's endpoint, whose container runs graphs and nothing else. It
+   generates no text.
+4. Who stands in for a model that generates text generates text too.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hotplate.generation.chat import CONFIG, generates_text
 from hotplate.http.fallback import SAGEMAKER, has_same_signature
 from hotplate_tools.failures import FailedError, RefusedError
 from hotplate_tools.local.intrinsics import read_yaml
@@ -80,10 +83,7 @@ def check_fallback(manifest: Manifest, find: Callable[[str], Manifest]) -> None:
     if fallback is None:
         return
     if fallback == SAGEMAKER:
-        if not manifest.has_graph:
-            raise RefusedError(
-                f"{manifest.name} is a {manifest.platform} model, and SageMaker's container runs graphs only"
-            )
+        _check_container(manifest)
         return
     if fallback == manifest.name:
         raise RefusedError(f"{manifest.name} cannot be its own fallback")
@@ -93,12 +93,30 @@ def check_fallback(manifest: Manifest, find: Callable[[str], Manifest]) -> None:
             f"{fallback} cannot stand in for {manifest.name}: {_difference(manifest, other)}",
             advice="A fallback has the same inputs and outputs.",
         )
+    if generates_text(manifest) and not generates_text(other):
+        raise RefusedError(
+            f"{fallback} cannot stand in for {manifest.name}: it generates no text",
+            advice=f"A version that does has {CONFIG} among its assets.",
+        )
     way = [manifest.name, fallback]
     while (following := other.plan.fallback) and following != SAGEMAKER:
         way.append(following)
         if following in way[:-1]:
             raise RefusedError(f"a fallback leads back: {' → '.join(way)}")
         other = find(following)
+
+
+def _check_container(manifest: Manifest) -> None:
+    """Refuse a model that SageMaker's container does not run as its function does."""
+    if not manifest.has_graph:
+        raise RefusedError(
+            f"{manifest.name} is a {manifest.platform} model, and SageMaker's container runs graphs only"
+        )
+    if generates_text(manifest):
+        raise RefusedError(
+            f"{manifest.name} generates text, which SageMaker's container does not",
+            advice="Name another model that generates text.",
+        )
 
 
 def direct_route_of(name: str) -> str:

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from hotplate.aws import roots
+from hotplate.aws.function_streams import FunctionStreams
 from hotplate.aws.functions import FunctionCaller
 from hotplate.aws.s3_reader import S3Reader
 from hotplate.aws.s3_writer import S3Writer
 from hotplate.aws.sigv4 import Credentials
 from hotplate.errors import StepUnavailableError, StoreUnavailableError
 from tests.support.authority import Authority
+from tests.support.event_streams import completed, part
 from tests.support.faulty_s3 import BUCKET, faulty_s3
 
 BODY = bytes(range(256)) * 4000
@@ -155,10 +157,20 @@ def test_who_sends_bodies_believes_the_same(believed: Believed, who: str, system
         finally:
             caller.close()
         assert believed.systems_read == systems_read
+        # What is sent comes back, so it is what Lambda would answer.
+        said = part(b'{"statusCode":200}' + bytes(8)) + part(b"body") + completed()
+        streams = FunctionStreams(region="us-east-1", endpoint=url, credentials=lambda: keys)
+        try:
+            for _ in range(2):
+                answer = streams.begin("f", said, timeout_s=5)
+                assert (answer.status, [*answer.chunks(lambda: 5)]) == (200, [b"body"])
+        finally:
+            streams.close()
+        assert believed.systems_read == 2 * systems_read
         writer = S3Writer(bucket=BUCKET, region="us-east-1", endpoint=url, credentials=keys)
         writer.put("key", b"body", "text/plain")
         writer.put("key", b"body", "text/plain")
-        assert believed.systems_read == 2 * systems_read
+        assert believed.systems_read == 3 * systems_read
 
 
 def test_who_sends_bodies_refuses_a_host_that_nobody_signed(believed: Believed) -> None:

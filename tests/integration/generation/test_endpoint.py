@@ -275,6 +275,25 @@ def test_scopes_are_asked_where_the_path_names_no_model(
     whole(endpoint, CHAT, chat(), status, tenant="acme", scopes=scopes, key="k")
 
 
+@pytest.mark.parametrize(("scopes", "status"), [("infer:small", 200), ("infer:tiny", 404)])
+def test_scopes_of_a_fallback_are_those_of_the_model_that_was_asked(
+    endpoint: GenerationEndpoint, capsys: pytest.CaptureFixture[str], scopes: str, status: int
+) -> None:
+    sent: dict[str, Any] = {
+        "httpMethod": "POST",
+        "path": CHAT,
+        "headers": {},
+        "body": json.dumps(chat()),
+    }
+    sent["requestContext"] = {
+        "authorizer": {"tenant": "acme", "scopes": scopes, "key": "k"},
+        "hotplateFallback": {"asked": "small", "is_again": True},
+    }
+    assert endpoint(sent, Context())["statusCode"] == status
+    (line,) = usage_lines(capsys)
+    assert (line["status"], line["asked"], line["requests"]) == (status, "small", 0)
+
+
 def test_a_tenant_who_has_spent_the_month_is_refused(endpoint: GenerationEndpoint) -> None:
     spent = {"tenant": "acme", "scopes": "infer:*", "key": "k", "spent": "budget", "spent_text": "spent"}
     assert whole(endpoint, CHAT, chat(), 402, **spent)["error"]["code"] == "budget_spent"

@@ -50,6 +50,20 @@ def test_boto3_invokes(client: Any) -> None:
     assert answer["LogResult"]
 
 
+def test_boto3_invokes_what_may_stream_and_gets_one_part(client: Any) -> None:
+    def events(payload: bytes) -> list[Any]:
+        answer = client.invoke_with_response_stream(FunctionName="TinyFunction", Payload=payload)
+        return list(answer["EventStream"])
+
+    first, last = events(b'{"do": "describe"}')
+    assert json.loads(first["PayloadChunk"]["Payload"])
+    assert last == {"InvokeComplete": {}}
+    (failed,) = events(b'{"do": "boom"}')
+    assert failed["InvokeComplete"]["ErrorCode"] == "ValueError"
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke_with_response_stream(FunctionName="Missing")
+
+
 def test_boto3_gets_lambda_s_exceptions(client: Any) -> None:
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.invoke(FunctionName="Missing")

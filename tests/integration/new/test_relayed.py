@@ -13,11 +13,12 @@ from hotplate_tools.cli import cli
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.local.intrinsics import parse_yaml
 from hotplate_tools.new.block import with_model
-from hotplate_tools.new.relayed import TIMEOUT_S, is_relayed, relayed
+from hotplate_tools.new.relayed import TIMEOUT_S, answering, is_relayed, relayed
 from hotplate_tools.project import project_root
 from hotplate_tools.publish.fallback import direct_route_of
 
 TEXT = (project_root() / "template.yaml").read_text()
+BASES = ("/v1", "/openai/v1")
 DOCUMENT = parse_yaml(TEXT, "template.yaml")
 
 
@@ -50,11 +51,70 @@ def test_model_of_the_users_own_moves_likewise() -> None:
     assert is_relayed(document, "digits") is False
 
 
-@pytest.mark.parametrize("name", ["nope", "smollm2"])
+@pytest.mark.parametrize("name", ["nope", "breast-cancer"])
 def test_what_cannot_be_moved_is_refused(name: str) -> None:
-    with pytest.raises(RefusedError, match=r"no resource NopeFunction|no event Infer for POST"):
+    with pytest.raises(RefusedError, match=r"no resource NopeFunction|no event for POST"):
         relayed(TEXT, name)
     assert is_relayed(DOCUMENT, "nope") is None
+
+
+def test_all_that_asks_a_model_which_generates_text_moves_to_the_relay_that_streams() -> None:
+    text = relayed(TEXT, "smollm2")
+    moved = parse_yaml(text, "template.yaml")
+    assert answering(moved, "smollm2") == "StreamRelayFunction"
+    pair = ("Smollm2Function", "StreamRelayFunction")
+    assert without(moved, *pair) == without(DOCUMENT, *pair)
+    own, relay = (events_of(moved, name) for name in pair)
+    asked = {
+        *(f"/v2/models/smollm2/{verb}" for verb in ("infer", "generate", "generate_stream")),
+        *(f"{base}/{what}" for base in BASES for what in ("chat/completions", "completions")),
+    }
+    assert set(relay) == asked
+    assert set(own) == set(events_of(DOCUMENT, "Smollm2Function")) - asked
+    for properties in relay.values():
+        assert (properties["ResponseTransferMode"], properties["TimeoutInMillis"]) == (
+            "RESPONSE_STREAM",
+            600_000,
+        )
+    function = moved["Resources"]["StreamRelayFunction"]["Properties"]
+    assert function["Timeout"] * 1000 == 600_000
+    before = DOCUMENT["Resources"]["Smollm2Function"]["Properties"]
+    assert moved["Resources"]["Smollm2Function"]["Properties"]["Timeout"] == before["Timeout"]
+    # A second one finds the completions there already.
+    two = relayed(relayed(with_model(TEXT, DOCUMENT, "own", "1", "0" * 64, generates=True), "smollm2"), "own")
+    both = events_of(parse_yaml(two, "template.yaml"), "StreamRelayFunction")
+    assert set(both) == asked | {path.replace("smollm2", "own") for path in asked if "smollm2" in path}
+    with pytest.raises(RefusedError, match="no model that generates text whose block could be copied"):
+        with_model(text, moved, "own", "1", "0" * 64, generates=True)
+
+
+def test_model_of_the_users_own_that_generates_text_has_no_completions_of_its_own() -> None:
+    text = with_model(TEXT, DOCUMENT, "own", "1", "0" * 64, generates=True)
+    document = parse_yaml(text, "template.yaml")
+    own = document["Resources"]["OwnFunction"]["Properties"]
+    assert (own["CodeUri"], own["Handler"]) == ("functions/chat/", "functions.chat.app.lambda_handler")
+    paths = set(events_of(DOCUMENT, "Smollm2Function"))
+    assert set(events_of(document, "OwnFunction")) == {
+        path.replace("smollm2", "own") for path in paths if "smollm2" in path
+    }
+    told = document["Resources"]["StreamRelayFunction"]["Properties"]["Environment"]["Variables"]
+    assert [each["Fn::Sub"] for each in told["HOTPLATE_FUNCTIONS"]["Fn::Join"][1]] == [
+        "smollm2=${Smollm2Function}:live",
+        "own=${OwnFunction}:live",
+    ]
+    # Its completions are those of the relay, and so are all others' then.
+    moved = parse_yaml(relayed(text, "own"), "template.yaml")
+    assert {path for path in events_of(moved, "StreamRelayFunction") if path.startswith("/v2")} == {
+        f"/v2/models/own/{verb}" for verb in ("infer", "generate", "generate_stream")
+    }
+    assert "/v1/chat/completions" in events_of(moved, "StreamRelayFunction")
+    assert "/v1/chat/completions" not in events_of(moved, "Smollm2Function")
+    assert answering(moved, "smollm2") == "Smollm2Function"
+
+
+def events_of(document: Mapping[str, Any], function: str) -> dict[str, Any]:
+    events = document["Resources"][function]["Properties"]["Events"].values()
+    return {each["Properties"]["Path"]: each["Properties"] for each in events}
 
 
 def test_command_moves_it_once_and_publishing_says_where_it_is_not(

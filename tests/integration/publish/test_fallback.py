@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from hotplate.generation.chat import generates_text
 from hotplate.manifest.schema import FileEntry, Manifest, Plan
 from hotplate.protocol.types import MetadataTensor
 from hotplate.store.filesystem import FilesystemStore
@@ -16,6 +18,7 @@ from hotplate_tools.cli import cli
 from hotplate_tools.failures import RefusedError
 from hotplate_tools.publish.fallback import check_fallback
 from hotplate_tools.publish.find import find_version
+from tests.support.tiny_llama import write_llama
 from tests.support.tiny_models import affine, write_folder, write_picker
 
 
@@ -111,6 +114,33 @@ def test_python_has_no_place_in_sagemakers_container() -> None:
     program = Manifest(1, "p", tensors, tensors, (entry,), platform="python", plan=plan)
     with pytest.raises(RefusedError, match="runs graphs only"):
         check_fallback(program, lambda _: pytest.fail("nobody else is asked"))
+
+
+@pytest.fixture(scope="module")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A registry with `large`, which generates text, and `mute`, of the same signature, which does not."""
+    made = tmp_path_factory.mktemp
+    registry = made("registry")
+    publish(registry, write_llama(made("large"), "large", context=512))
+    manifest = find_version(FilesystemStore(registry), "large").manifest
+    assert generates_text(manifest)
+    return registry, write_llama(made("small"), "small", context=64)
+
+
+def test_who_stands_in_for_a_model_that_generates_text_generates_text_too(chats: tuple[Path, Path]) -> None:
+    registry, folder = chats
+    told = publish(registry, folder, "--fallback", "large")
+    assert told["parameters"]["Fallbacks"] == "small=large"
+    small, large = (find_version(FilesystemStore(registry), name).manifest for name in ("small", "large"))
+    files = tuple(each for each in large.files if each.path != "generation.json")
+    with pytest.raises(RefusedError, match="large cannot stand in for small: it generates no text"):
+        check_fallback(small, lambda _: msgspec.structs.replace(large, files=files))
+
+
+def test_sagemaker_generates_no_text(chats: tuple[Path, Path]) -> None:
+    registry, folder = chats
+    words = refused("publish", folder, "--registry", registry, "--no-measure", "--fallback", "sagemaker")
+    assert words == "small generates text, which SageMaker's container does not"
 
 
 def test_fallback_of_a_project_is_a_parameter_of_its_deployment(tmp_path: Path) -> None:

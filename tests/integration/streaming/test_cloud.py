@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import json
@@ -104,6 +105,7 @@ class Api:
     path: str
     endpoint: str
     streamer: str
+    plain: str
 
     def post(
         self, wanted: object, *, key: str = "right", path: str = "/stream/a"
@@ -154,7 +156,7 @@ def api() -> Iterator[Api]:
         listed = [each for page in pages for each in page["StackResourceSummaries"]]
         ids = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed}
         path = f"/restapis/{ids['Api']}/live/_user_request_"
-        yield Api(cloud.port, path, cloud.endpoint, ids["Streamer"])
+        yield Api(cloud.port, path, cloud.endpoint, ids["Streamer"], ids["Plain"])
 
 
 def test_the_first_byte_is_there_long_before_the_last(api: Api) -> None:
@@ -284,5 +286,82 @@ def test_a_request_past_the_functions_concurrency_is_throttled_while_a_stream_la
         # A stream has ended for its caller when its process is free.
         again = [api.ask({"value": {"statusCode": 200}}, path="/open")[0].status for _ in range(5)]
         assert again == [200] * 5
+    finally:
+        functions.delete_function_concurrency(FunctionName=api.streamer)
+
+
+def test_lambdas_streaming_invoke_gives_each_part_when_it_is_there(api: Api) -> None:
+    functions = client("lambda", api.endpoint)
+    asked = functions.invoke_with_response_stream(
+        FunctionName=f"{api.streamer}:live", Payload=json.dumps({"count": 10, "every_s": 0.1})
+    )
+    begun, parts, ended = time.monotonic(), [], []
+    for event in asked["EventStream"]:
+        if "PayloadChunk" in event:
+            parts.append((time.monotonic() - begun, event["PayloadChunk"]["Payload"]))
+        else:
+            ended.append(event["InvokeComplete"])
+    result = proxy_result(b"".join(part for _, part in parts))
+    assert result is not None
+    assert base64.b64decode(result["body"]) == b"".join(b"data: %d\n\n" % n for n in range(10))
+    assert len(parts) >= 8, parts
+    assert parts[0][0] < 0.5 * parts[-1][0], parts
+    assert ended == [{}]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent", "error"),
+    [
+        ({"refuse": "no"}, b"", "ValueError"),
+        (
+            {"count": 5, "raise_at": 2},
+            b"data: 0\n\ndata: 1\n\nevent: error\ndata: RuntimeError\n\n",
+            "RuntimeError",
+        ),
+        ({"count": 2, "hang_at": 1}, b"data: 0\n\n", "Sandbox.Timedout"),
+    ],
+    ids=["before", "in the stream", "too slow"],
+)
+def test_streaming_invoke_ends_with_what_went_wrong(
+    api: Api, wanted: dict[str, Any], sent: bytes, error: str
+) -> None:
+    functions = client("lambda", api.endpoint)
+    asked = functions.invoke_with_response_stream(FunctionName=api.streamer, Payload=json.dumps(wanted))
+    *parts, last = asked["EventStream"]
+    data = b"".join(each["PayloadChunk"]["Payload"] for each in parts)
+    assert data.rpartition(bytes(8))[2] == sent
+    assert last["InvokeComplete"]["ErrorCode"] == error
+
+
+def test_streaming_invoke_of_a_function_that_gives_its_answer_whole_has_one_part(api: Api) -> None:
+    functions = client("lambda", api.endpoint)
+    asked = functions.invoke_with_response_stream(FunctionName=api.plain, Payload=b"{}")
+    first, last = asked["EventStream"]
+    assert json.loads(first["PayloadChunk"]["Payload"]) == {"statusCode": 200, "body": "no stream"}
+    assert last == {"InvokeComplete": {}}
+
+
+def test_streaming_invoke_is_throttled_while_a_stream_lasts_and_frees_the_function_when_it_is_hung_up(
+    api: Api,
+) -> None:
+    functions = client("lambda", api.endpoint)
+    functions.put_function_concurrency(FunctionName=api.streamer, ReservedConcurrentExecutions=1)
+    try:
+        before = len(api.lines())
+        wanted = json.dumps({"count": 30, "every_s": 0.09})
+        asked = functions.invoke_with_response_stream(FunctionName=f"{api.streamer}:live", Payload=wanted)
+        reading = iter(asked["EventStream"])
+        next(reading)
+        with pytest.raises(functions.exceptions.TooManyRequestsException):
+            functions.invoke_with_response_stream(FunctionName=f"{api.streamer}:live", Payload=b"{}")
+        asked["EventStream"].close()
+        gone = time.time()
+        deadline = time.monotonic() + 10
+        while len(lines := api.lines()) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert lines[-1]["closed"] < 30
+        assert lines[-1]["at"] - gone < 0.8
+        assert api.ask({"count": 1})[0].status == 200
     finally:
         functions.delete_function_concurrency(FunctionName=api.streamer)

@@ -21,8 +21,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from contextvars import ContextVar
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from ministack.core.responses import StreamingResponse  # type: ignore[import-no
 
 from hotplate_tools.local.streaming.api import RuntimeApi
 from hotplate_tools.local.streaming.call import Call, split_prelude
+from hotplate_tools.local.streaming.listener import LISTENER, Listener
 from hotplate_tools.local.streaming.process import INIT_LIMIT_S, Outcome, follow, wait_started
 
 __all__ = [
@@ -86,11 +86,11 @@ def with_streaming_methods(own: Proxy) -> Proxy:
         if not uri.endswith(_STREAMING_PATH):
             return await own(integration, *args, **named)
         listener = Listener(asyncio.get_running_loop())
-        _LISTENER.set(listener)
+        LISTENER.set(listener)
         buffered = {**integration, "uri": uri.removesuffix(_STREAMING_PATH) + _BUFFERED_PATH}
         answer = asyncio.ensure_future(own(buffered, *args, **named))
         answer.add_done_callback(lambda _: listener.finish())
-        return await listener.response() or await _whole(answer)
+        return await _response(listener) or await _whole(answer)
 
     return invoke
 
@@ -104,88 +104,37 @@ async def _whole(answer: Awaitable[tuple[int, dict[str, Any], Any]]) -> Any:
     return given
 
 
-class Listener:
-    """A caller of a streaming method: gets the answer in its loop, from the worker's thread."""
+async def _response(listener: Listener) -> tuple[int, dict[str, Any], StreamingResponse] | None:
+    """Return the answer that has begun; None if there is none that streams."""
+    data = b""
+    while isinstance(part := await listener.next_part(), bytes):
+        data += part
+        try:
+            begun = split_prelude(data)
+        except ValueError:
+            listener.hang_up()
+            return None
+        if begun is not None:
+            head, rest = begun
+            return head["statusCode"], _headers(head), StreamingResponse(_runner(listener, rest))
+    return None
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait in `loop`."""
-        self._loop = loop
-        self._parts: asyncio.Queue[bytes | Outcome | None] = asyncio.Queue()
-        self._call: Call | None = None
-        self._outcome: Outcome | None = None
 
-    def attach(self, call: Call) -> None:
-        """Note what to hang up on. From the worker's thread, as the next two."""
-        self._call = call
-
-    def deliver(self, part: bytes) -> None:
-        """Take a part of the answer."""
-        self._loop.call_soon_threadsafe(self._parts.put_nowait, part)
-
-    def end(self, outcome: Outcome) -> None:
-        """Take what became of it."""
-        self._loop.call_soon_threadsafe(self._parts.put_nowait, outcome)
-
-    def finish(self) -> None:
-        """Note that nothing more comes. In the loop."""
-        self._parts.put_nowait(None)
-
-    async def response(self) -> tuple[int, dict[str, Any], StreamingResponse] | None:
-        """Return the answer that has begun; None if there is none that streams."""
-        data = b""
-        while isinstance(part := await self._parts.get(), bytes):
-            data += part
-            try:
-                begun = split_prelude(data)
-            except ValueError:
-                self.hang_up()
-                return None
-            if begun is not None:
-                head, rest = begun
-                return head["statusCode"], _headers(head), StreamingResponse(self._runner(rest))
-        return None
-
-    def hang_up(self) -> None:
-        """Want no more."""
-        if self._call is not None:
-            self._call.cancel()
-
-    def _runner(self, first: bytes) -> Callable[[Any, Any], Awaitable[None]]:
-        async def run(send: Any, receive: Any) -> None:
-            gone = asyncio.ensure_future(_disconnected(receive))
-            try:
-                await self._send_all(send, first, gone)
-            finally:
-                gone.cancel()
-                self.hang_up()  # of no effect on an answer that has ended
-
-        return run
-
-    async def _send_all(self, send: Any, first: bytes, gone: asyncio.Future[None]) -> None:
-        part: bytes | Outcome | None = first
+def _runner(listener: Listener, first: bytes) -> Callable[[Any, Any], Awaitable[None]]:
+    async def run(send: Any, receive: Any) -> None:
         is_whole = False
-        # The end is sent when the worker is free, so that who asks again at once gets the same one.
-        while part is not None:
-            if isinstance(part, Outcome):
-                is_whole = not part.is_broken and part.error is None
-            elif part:
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-            following = asyncio.ensure_future(self._parts.get())
-            await asyncio.wait((following, gone), return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                following.cancel()
-                return
-            part = following.result()
+        if first:
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+        async with aclosing(listener.rest(receive)) as rest:
+            async for each in rest:
+                if isinstance(each, Outcome):
+                    is_whole = not each.is_broken and each.error is None
+                elif each:
+                    await send({"type": "http.response.body", "body": each, "more_body": True})
         if is_whole:  # without a last frame the caller sees that this was not all
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-
-_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
-
-
-async def _disconnected(receive: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    return run
 
 
 def _headers(head: dict[str, Any]) -> dict[str, Any]:
@@ -224,7 +173,7 @@ class StreamingWorker(lambda_runtime.Worker):  # type: ignore[misc] # has no typ
             trace_id=named.get("trace_id") or "",
             tenant=self.config.get(TENANT_OF_WORKER),
         )
-        listener = _LISTENER.get()
+        listener = LISTENER.get()
         with self._lock:
             is_cold, parts = self._proc is None or self._proc.poll() is not None, list[bytes]()
             if listener is not None:

@@ -17,8 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hotplate.generation.tokens import Tokeniser
+    from hotplate.manifest.schema import Manifest
 
-__all__ = ["CONFIG", "ROLES", "TOKENIZER", "ChatForm", "Config", "Message", "read_config"]
+__all__ = [
+    "CONFIG",
+    "ROLES",
+    "TOKENIZER",
+    "ChatForm",
+    "Config",
+    "Message",
+    "generates_text",
+    "read_config",
+]
 
 # The asset that says of a version that it generates text, and how.
 CONFIG = "generation.json"
@@ -88,6 +98,11 @@ class Config(NamedTuple):
     caches: tuple[int, int, int]
     ends: tuple[str, ...]
     chat: ChatForm
+
+
+def generates_text(manifest: Manifest) -> bool:
+    """Return whether a model answers completions."""
+    return any((entry.role, entry.path) == ("asset", CONFIG) for entry in manifest.files)
 
 
 def read_config(raw: bytes) -> Config:

@@ -8,7 +8,8 @@
 | `POST /invocations` | SageMaker container | in the header `X-Amzn-SageMaker-Target-Model` |
 
 All of them come to the relay's function, which finds the model's by `named_model` and hands the event on
-as it came; the model's endpoint answers by `answer_alias`. The codecs are imported when they are first
+as it came; the model's endpoint answers by `answer_alias`. OpenAI's completions name their model in the body
+too, and are answered by `hotplate.http.generation`. The codecs are imported when they are first
 needed: a cold start for the protocol itself pays nothing for them.
 """
 
@@ -29,11 +30,28 @@ if TYPE_CHECKING:
     type Predict = Callable[[InferenceRequest], InferenceResponse]
     type Explain = Callable[[InferenceRequest], HttpResponse]
 
-__all__ = ["TARGET_MODEL", "Alias", "alias_of", "answer_alias", "is_openai", "named_model"]
+__all__ = [
+    "TARGET_MODEL",
+    "Alias",
+    "alias_of",
+    "answer_alias",
+    "completion_kind",
+    "is_openai",
+    "model_in_body",
+    "named_model",
+]
 
 TARGET_MODEL = "x-amzn-sagemaker-target-model"
 
 type Kind = Literal["predict", "explain", "embeddings", "invocations"]
+
+
+type Completion = Literal["chat", "text"]
+
+_COMPLETIONS: dict[tuple[str, ...], Completion] = {
+    ("v1", "chat", "completions"): "chat",
+    ("v1", "completions"): "text",
+}
 
 
 class Alias(NamedTuple):
@@ -47,6 +65,11 @@ def is_openai(segments: tuple[str, ...]) -> bool:
     """Return whether a path is of OpenAI's API, so that its errors have to look like OpenAI's."""
     is_kserve = segments[:2] == ("v1", "models") and ":" in segments[-1]
     return segments[:2] == ("openai", "v1") or (segments[:1] == ("v1",) and not is_kserve)
+
+
+def completion_kind(segments: tuple[str, ...]) -> Completion | None:
+    """Return which of OpenAI's completions a path asks for; None if it asks for something else."""
+    return _COMPLETIONS.get(segments[1:] if segments[:2] == ("openai", "v1") else segments)
 
 
 def alias_of(request: HttpRequest) -> Alias:
@@ -83,8 +106,15 @@ def named_model(request: HttpRequest) -> str | None:
         MalformedRequestError: The model is to be named in the body, and the body names none.
     """
     alias = alias_of(request)
-    if alias.kind != "embeddings":
-        return alias.model
+    return model_in_body(request) if alias.kind == "embeddings" else alias.model
+
+
+def model_in_body(request: HttpRequest) -> str:
+    """Return the model that a request of OpenAI's API names.
+
+    Raises:
+        MalformedRequestError: It names none.
+    """
     # Here, so that who only asks for a path needs no parser.
     from hotplate.protocol.json_document import excerpt, fields, parse
 

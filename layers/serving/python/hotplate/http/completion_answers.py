@@ -1,4 +1,4 @@
-"""OpenAI's answers to completions: one body, or events while the answer is made.
+"""OpenAI's answers to completions: one body, or events while the answer is made; errors in any stream.
 
 Source: OpenAI API reference, "The chat completion object", "The chat completion chunk object", "Streaming".
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hotplate.generation.generator import Answer
     from hotplate.http.completions import Kind
 
-__all__ = ["DONE", "Style", "error_event", "event"]
+__all__ = ["DONE", "Style", "error_event", "event", "generate_error_event"]
 
 DONE = b"data: [DONE]\n\n"
 
@@ -88,8 +88,16 @@ def event(document: Any) -> bytes:
 
 def error_event(fault: BaseException, request_id: str) -> bytes:
     """Return the event that tells a caller why the rest of an answer does not come."""
-    text = f"the answer could not be finished (request {request_id}); the function's log says more"
-    return event({"error": openai_error(fault, max(status_of(fault), 500), text)})
+    return event({"error": openai_error(fault, max(status_of(fault), 500), _unfinished(request_id))})
+
+
+def generate_error_event(fault: BaseException, request_id: str) -> bytes:
+    """Return the same where a text is generated in the Open Inference Protocol's words."""
+    return event({"error": _unfinished(request_id)})
+
+
+def _unfinished(request_id: str) -> str:
+    return f"the answer could not be finished (request {request_id}); the function's log says more"
 
 
 def _usage(answer: Answer) -> dict[str, Any]:

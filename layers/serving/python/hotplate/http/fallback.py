@@ -19,14 +19,15 @@ Pure: no call is made here.
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from hotplate.errors import HotplateError, StepTimeoutError, StepUnavailableError
-from hotplate.http.aliases import TARGET_MODEL, alias_of
+from hotplate.http.aliases import TARGET_MODEL, alias_of, completion_kind
 from hotplate.http.caller import FALLBACK
-from hotplate.protocol.json_document import parse
+from hotplate.protocol.json_document import mapping, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,10 +113,11 @@ def _renamed(event: Mapping[str, Any], request: HttpRequest, model: str) -> dict
     segments = request.segments
     if segments[:2] == ("v2", "models"):
         return {**event, "path": f"/v2/models/{model}/{segments[3]}"} if len(segments) == 4 else None
-    kind = alias_of(request).kind
-    if kind == "embeddings":
-        body = {**parse(request.body), "model": model}
-        return {**event, "body": base64.b64encode(orjson.dumps(body)).decode(), "isBase64Encoded": True}
+    kind = "completion" if completion_kind(segments) else alias_of(request).kind
+    if kind in ("completion", "embeddings"):
+        # Written by the standard library, which takes all that is read: integers of more than 64 bits too.
+        text = json.dumps({**mapping(parse(request.body), what="the request"), "model": model})
+        return {**event, "body": base64.b64encode(text.encode()).decode(), "isBase64Encoded": True}
     if segments[:1] == ("endpoints",):
         return {**event, "path": f"/endpoints/{model}/invocations"}
     if kind == "invocations":

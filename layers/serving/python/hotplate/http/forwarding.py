@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -10,15 +11,16 @@ from hotplate.aws.functions import FunctionCaller
 from hotplate.aws.sigv4 import Credentials
 from hotplate.errors import HotplateError, ModelNotFoundError, StepError, StepUnavailableError
 from hotplate.http.caller import tenant_told
+from hotplate.observability import fault_log
 from hotplate.tenants.keys import read_scopes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hotplate.http.caller import Caller
     from hotplate.settings import RelaySettings
 
-__all__ = ["Models", "allowed_models", "refuse_unknown"]
+__all__ = ["Models", "allowed_models", "faults_of", "refuse_unknown", "stand_ins"]
 
 
 class Models:
@@ -52,18 +54,43 @@ class Models:
             StepTimeoutError: Not in time.
             StepUnavailableError: It was busy or not ready.
         """
-        try:
+        with faults_of(model):
             function, tenant = self._functions[model], tenant_told(model, event, self._isolated)
             result: dict[str, Any] = orjson.loads(
                 self._caller.call(function, orjson.dumps(event), tenant, timeout_s=timeout_s)
             )
-        except StepUnavailableError as fault:
-            raise StepUnavailableError(f"model {model!r}: {fault}; try again") from fault
-        except StepError as fault:
-            raise type(fault)(f"model {model!r}: {fault}") from fault
-        except HotplateError as fault:  # no credentials
-            raise StepError(f"model {model!r}: {fault}") from fault
         return result
+
+
+@contextmanager
+def faults_of(model: str) -> Iterator[None]:
+    """Say whose fault it is that comes from inside: of the model's function."""
+    try:
+        yield
+    except StepUnavailableError as fault:
+        raise StepUnavailableError(f"model {model!r}: {fault}; try again") from fault
+    except StepError as fault:
+        raise type(fault)(f"model {model!r}: {fault}") from fault
+    except HotplateError as fault:  # no credentials
+        raise StepError(f"model {model!r}: {fault}") from fault
+
+
+def stand_ins(settings: RelaySettings) -> dict[str, str]:
+    """Return who may be asked instead, by model.
+
+    Who keeps a model's tenants apart has them apart: what does not isolate (SageMaker's endpoint isolates
+    nobody) stands in for no model that does, and the log says so.
+    """
+    mixing = {
+        model: fallback
+        for model, fallback in settings.fallbacks.items()
+        if model in settings.isolated and fallback not in settings.isolated
+    }
+    for model, fallback in mixing.items():
+        fault_log().error(
+            "a fallback that does not keep tenants apart is not asked", model=model, fallback=fallback
+        )
+    return {model: each for model, each in settings.fallbacks.items() if model not in mixing}
 
 
 def allowed_models(caller: Caller, models: Iterable[str]) -> list[str]:

@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hotplate.errors import InferenceError, ModelNotFoundError, UnknownPathError
 from hotplate.generation.loading import TextModel
+from hotplate.http.aliases import completion_kind
 from hotplate.http.answers import answer_error, log_fault, status_of
 from hotplate.http.caller import caller_of, refuse_other_tenant, refuse_spent
-from hotplate.http.completion_answers import Style, error_event
+from hotplate.http.completion_answers import Style, error_event, generate_error_event
 from hotplate.http.completions import read_completion
 from hotplate.http.endpoint import Endpoint
 from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
-from hotplate.http.generation_bodies import GenerateStyle, generate_error_event, read_generate
+from hotplate.http.generation_bodies import GenerateStyle, read_generate
 from hotplate.http.usage import UsageLine
 from hotplate.observability import words_of
 from hotplate.streaming import StreamedResponse
@@ -41,17 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from hotplate.generation.generator import Answer, Asked
-    from hotplate.http.completions import Kind
     from hotplate.http.event import TimedContext
 
 __all__ = ["GenerationEndpoint"]
 
 # A caller who has gone. Source: nginx, "Client Closed Request".
 _GONE = 499
-_COMPLETIONS: dict[tuple[str, ...], Kind] = {
-    ("v1", "chat", "completions"): "chat",
-    ("v1", "completions"): "text",
-}
 _GENERATE = ("generate", "generate_stream")
 
 
@@ -101,8 +97,10 @@ class GenerationEndpoint(Endpoint):
         model = self._ready_model()
         assert isinstance(model, TextModel)  # noqa: S101 - what this endpoint is given loads nothing else
         scopes = usage.caller.scopes
-        # The way here is open to whoever may ask some model, so whether it is this one is asked here.
-        if scopes is not None and not read_scopes(scopes.split()).allow("infer", model.manifest.name):
+        # The way here is open to whoever may ask some model, so whether it is this one is asked here; of a
+        # fallback, whether it is the one that was asked.
+        asked = usage.caller.asked or model.manifest.name
+        if scopes is not None and not read_scopes(scopes.split()).allow("infer", asked):
             raise ModelNotFoundError("unknown model; this server has: none that you may ask")
         if usage.caller.tenant != self._tenant:
             model.graph.forget()
@@ -155,13 +153,12 @@ class GenerationEndpoint(Endpoint):
 
 
 def _segments(path: str) -> tuple[str, ...]:
-    parts = tuple(part for part in path.split("/") if part)
-    return parts[1:] if parts[:2] == ("openai", "v1") else parts
+    return tuple(part for part in path.split("/") if part)
 
 
 def _is_generation(event: Mapping[str, Any]) -> bool:
     parts = _segments(str(event.get("path", "")))
-    return parts in _COMPLETIONS or (parts[:2] == ("v2", "models") and parts[-1] in _GENERATE)
+    return bool(completion_kind(parts)) or (parts[:2] == ("v2", "models") and parts[-1] in _GENERATE)
 
 
 def _work(request: HttpRequest, model: TextModel, request_id: str) -> _Work:
@@ -174,7 +171,7 @@ def _work(request: HttpRequest, model: TextModel, request_id: str) -> _Work:
     if request.method != "POST":
         raise UnknownPathError("path", expected=f"POST {path}"[:200], received=request.method)
     name, parts = model.manifest.name, _segments(path)
-    kind = _COMPLETIONS.get(parts)
+    kind = completion_kind(parts)
     if kind:
         read = read_completion(request.body, kind, model.vocabulary, name)
         style = Style(kind, request_id, int(time.time()), name, model.version, read.tells_usage)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hotplate.generation.generator import Answer, Vocabulary
 
-__all__ = ["Generate", "GenerateStyle", "generate_error_event", "read_generate"]
+__all__ = ["Generate", "GenerateStyle", "read_generate"]
 
 _PARAMETERS = ("max_tokens", "temperature", "top_p", "seed", "stop")
 
@@ -82,13 +82,6 @@ class GenerateStyle(NamedTuple):
     def _document(self, text: str) -> dict[str, Any]:
         named = {} if self.id is None else {"id": self.id}
         return {**named, "model_name": self.model, "model_version": self.version, "text_output": text}
-
-
-def generate_error_event(fault: BaseException, request_id: str) -> bytes:
-    """Return the event that tells a caller why the rest of an answer does not come."""
-    return event(
-        {"error": f"the answer could not be finished (request {request_id}); the function's log says more"}
-    )
 
 
 def _end(answer: Answer) -> dict[str, Any]:
