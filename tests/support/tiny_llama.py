@@ -18,7 +18,7 @@ from hotplate.manifest.schema import FileEntry, Manifest
 from hotplate.protocol.types import MetadataTensor
 from hotplate.runtime.cached import CachedGraph
 from hotplate.runtime.session import Session
-from hotplate_tools.models.smollm2.blocks import Packed
+from hotplate_tools.models.smollm2.blocks import BLOCK, Packed
 from hotplate_tools.models.smollm2.graph import write_graph
 from hotplate_tools.models.smollm2.weights import Shape
 from tests.support.published import Published, republished, sha256_of
@@ -27,7 +27,7 @@ CONTEXT = 512
 SHAPE = Shape(
     layers=2, heads=2, key_heads=1, features=64, words=262, context=CONTEXT, base=10_000.0, epsilon=1e-5
 )
-HIDDEN = 96
+HIDDEN = 128
 BEGIN, END = "<|im_start|>", "<|im_end|>"
 _MERGES = ("h e", "l l", "he ll", "hell o")
 
@@ -74,8 +74,8 @@ def vocabulary() -> Vocabulary:
 
 
 def packed(draw: np.random.Generator, rows: int, columns: int, bits: int) -> Packed:
-    blocks = columns // 32
-    codes = draw.integers(0, 256, (rows, blocks, 32 * bits // 8), dtype=np.uint8)
+    blocks = columns // BLOCK
+    codes = draw.integers(0, 256, (rows, blocks, BLOCK * bits // 8), dtype=np.uint8)
     scales = draw.uniform(0.5, 1, (rows, blocks)).astype(np.float32) / (2**bits * columns**0.5) * 3
     zeros = None if bits == 8 else np.full((rows, -(-blocks // 2)), 0x87, np.uint8)
     return Packed(codes, scales, zeros)
@@ -87,7 +87,7 @@ def plain(matrix: Packed) -> np.ndarray[Any, Any]:
     if matrix.bits == 8:
         centred = matrix.codes.astype(np.float32) - 128
     else:
-        halves = np.stack([matrix.codes & 15, matrix.codes >> 4], axis=-1).reshape(rows, blocks, 32)
+        halves = np.stack([matrix.codes & 15, matrix.codes >> 4], axis=-1).reshape(rows, blocks, BLOCK)
         zeros = np.full((rows, blocks), 8)
         if matrix.zeros is not None:
             zeros = np.stack([matrix.zeros & 15, matrix.zeros >> 4], axis=-1).reshape(rows, -1)[:, :blocks]

@@ -3,87 +3,92 @@
 from typing import Any
 
 import numpy as np
-import pytest
 
-from hotplate_tools.models.smollm2.blocks import narrow, pack_eight_bits, pack_four_bits, values_of, widen
+from hotplate_tools.models.smollm2.blocks import (
+    BLOCK,
+    eight_bit_values,
+    four_bit_values,
+    in_eight_bits,
+    in_four_bits,
+    narrowed,
+)
+from hotplate_tools.models.smollm2.calibrated import Moments, calibrated
 from tests.support.tiny_llama import plain
 
 DRAW = np.random.default_rng(2)
-ROWS, BLOCKS = 5, 3
+ROWS, COLUMNS = 48, 3 * BLOCK
 
 
-def four_bits(scale: Any, least: Any, codes: Any) -> Any:
-    """Return rows of `Q4_1`."""
-    heads = np.stack([scale, least], axis=-1).astype("<f2").view(np.uint8)  # (N, B, 4)
-    halves = (codes[..., :16] | codes[..., 16:] << 4).astype(np.uint8)
-    return np.concatenate([heads, halves], axis=-1).reshape(len(codes), -1)
+def error(got: Any, wanted: Any) -> float:
+    return float(np.sqrt(np.mean((got - wanted) ** 2)))
 
 
-def made() -> tuple[Any, Any]:
-    """Return rows as they are in the file, and the numbers that they stand for."""
-    scale = DRAW.uniform(0.01, 0.1, (ROWS, BLOCKS)).astype(np.float16).astype(np.float32)
-    least = (-scale * DRAW.uniform(4, 11, (ROWS, BLOCKS))).astype(np.float16).astype(np.float32)
-    codes = DRAW.integers(0, 16, (ROWS, BLOCKS, 32))
-    return four_bits(scale, least, codes), codes * scale[..., None] + least[..., None]
-
-
-def test_a_block_is_read_as_ggml_writes_it() -> None:
+def test_a_block_of_four_bits_is_read_as_ggml_writes_it() -> None:
     codes = np.arange(32).reshape(1, 1, 32) % 16
-    got, scales, leasts = values_of(four_bits(np.full((1, 1), 0.5), np.full((1, 1), -3.0), codes))
-    assert got.tolist() == codes.tolist()
-    assert (scales.item(), leasts.item()) == (0.5, -3.0)
+    head = np.array([0.5, -3.0], "<f2").view(np.uint8).reshape(1, 1, 4)
+    raw = np.concatenate([head, (codes[..., :16] | codes[..., 16:] << 4).astype(np.uint8)], axis=-1)
+    assert np.array_equal(four_bit_values(raw.reshape(1, -1)), 0.5 * codes.reshape(1, -1) - 3)
 
 
-def test_four_bits_are_near_and_nearer_than_a_rounded_zero() -> None:
-    raw, wanted = made()
-    _, scales, leasts = values_of(raw)
-    error = np.sqrt(np.mean((plain(pack_four_bits(raw)).reshape(wanted.shape) - wanted) ** 2))
-    rounded = np.round(-leasts / scales) * -scales
-    assert error < 0.85 * np.sqrt(np.mean((rounded - leasts) ** 2))
+def test_a_block_of_eight_bits_is_read_as_ggml_writes_it() -> None:
+    codes = np.arange(-16, 16, dtype=np.int8)
+    raw = np.concatenate([np.array([0.25], "<f2").view(np.uint8), codes.view(np.uint8)])
+    assert np.array_equal(eight_bit_values(raw.reshape(1, -1)), 0.25 * codes.reshape(1, -1))
 
 
-def test_a_zero_that_is_an_integer_loses_nothing() -> None:
-    codes = DRAW.integers(0, 16, (ROWS, BLOCKS, 32))
-    scale = np.full((ROWS, BLOCKS), 0.125)
-    packed = pack_four_bits(four_bits(scale, -7 * scale, codes))
-    assert np.array_equal(plain(packed), (0.125 * (codes - 7.0)).reshape(ROWS, -1).astype(np.float32))
+def test_eight_bits_lose_next_to_nothing() -> None:
+    values = DRAW.normal(size=(ROWS, COLUMNS))
+    assert np.abs(plain(in_eight_bits(values)) - values).max() <= np.abs(values).max() / 253
 
 
 def test_an_odd_number_of_blocks_has_its_last_zero_alone() -> None:
-    packed = pack_four_bits(made()[0])
+    codes = np.zeros((ROWS, 3, BLOCK), np.uint8)
+    packed = in_four_bits(codes, np.ones((ROWS, 3)), np.full((ROWS, 3), 8))
     assert packed.zeros is not None
-    assert (packed.codes.shape, packed.zeros.shape) == ((ROWS, BLOCKS, 16), (ROWS, 2))
+    assert (packed.codes.shape, packed.bits, packed.zeros.shape) == ((ROWS, 3, BLOCK // 2), 4, (ROWS, 2))
 
 
-def test_widened_weights_lose_next_to_nothing() -> None:
-    raw, wanted = made()
-    assert np.abs(plain(widen(raw)) - wanted.reshape(ROWS, -1)).max() <= np.abs(wanted).max() / 253
+def test_narrowed_weights_are_around_eight() -> None:
+    values = DRAW.normal(size=(ROWS, COLUMNS))
+    packed = narrowed(values)
+    assert (packed.bits, packed.zeros) == (4, None)
+    assert np.abs(plain(packed) - values).max() <= np.abs(values).max() / 13
 
 
-def eight_bits() -> tuple[Any, Any]:
-    """Return rows of `Q8_0`, and the numbers that they stand for."""
-    codes = DRAW.integers(-127, 128, (ROWS, BLOCKS, 32)).astype(np.int8)
-    scale = DRAW.uniform(0.01, 1, (ROWS, BLOCKS)).astype("<f2")
-    raw = np.concatenate([scale[..., None].view(np.uint8), codes.view(np.uint8)], axis=-1).reshape(ROWS, -1)
-    return raw, codes.astype(np.float32) * scale.astype(np.float32)[..., None]
+def inputs() -> Any:
+    """Return rows of an input whose numbers come together, as a network's do."""
+    causes = DRAW.normal(size=(4000, 24))
+    return causes @ DRAW.normal(size=(24, COLUMNS)) + 0.1 * DRAW.normal(size=(4000, COLUMNS))
 
 
-def test_eight_bits_are_moved() -> None:
-    raw, wanted = eight_bits()
-    assert np.array_equal(plain(pack_eight_bits(raw)), wanted.reshape(ROWS, -1))
+def moments(rows: Any) -> Any:
+    seen = Moments()
+    seen.see("a", rows[:1000])
+    seen.see("a", rows[1000:])
+    return seen.of("a")
 
 
-def test_narrowed_weights_are_nearer_than_rounded_ones() -> None:
-    raw, wanted = eight_bits()
-    packed = narrow(raw)
-    assert (packed.codes.shape, packed.bits, packed.zeros) == ((ROWS, BLOCKS, 16), 4, None)
-    step = np.abs(wanted).max(axis=-1, keepdims=True) / 7
-    rounded = np.rint(wanted / step) * step
-    error = np.sqrt(np.mean((plain(packed).reshape(wanted.shape) - wanted) ** 2))
-    assert error < np.sqrt(np.mean((rounded - wanted) ** 2))
+def test_moments_are_sums_over_all_rows() -> None:
+    rows = inputs()
+    assert np.allclose(moments(rows), rows.T @ rows)
 
 
-@pytest.mark.parametrize("pack", [pack_four_bits, widen])
-def test_a_block_of_nothing_is_nothing(pack: Any) -> None:
-    zeros = np.zeros((1, 1))
-    assert not plain(pack(four_bits(zeros, zeros, np.zeros((1, 1, 32), np.int64)))).any()
+def test_calibrated_weights_give_nearer_products_than_the_nearest_ones() -> None:
+    rows, values = inputs(), DRAW.normal(size=(ROWS, COLUMNS))
+    fitted = plain(calibrated(values, moments(rows)))
+    alone = plain(calibrated(values, np.eye(COLUMNS)))
+    assert error(fitted, values) >= error(alone, values)
+    assert error(rows @ fitted.T, rows @ values.T) < 0.5 * error(rows @ alone.T, rows @ values.T)
+
+
+def test_codes_of_inputs_that_do_not_go_together_are_the_nearest() -> None:
+    codes = DRAW.integers(0, 16, (ROWS, 3, BLOCK))
+    codes[..., 0], codes[..., 1] = 0, 15  # so that the whole range is there
+    values = (0.125 * (codes - 7.0)).reshape(ROWS, -1)
+    assert np.array_equal(plain(calibrated(values, np.eye(COLUMNS))), values.astype(np.float32))
+
+
+def test_a_block_of_nothing_is_nothing() -> None:
+    nothing = np.zeros((2, BLOCK))
+    for packed in (calibrated(nothing, np.eye(BLOCK)), in_eight_bits(nothing), narrowed(nothing)):
+        assert not plain(packed).any()

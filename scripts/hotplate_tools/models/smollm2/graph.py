@@ -118,7 +118,7 @@ def _looked_up(make: _Builder, table: Packed | Array, parts: list[str]) -> str:
     if not isinstance(table, Packed):
         return make.add("Gather", [parts[0], "input_ids"], "embedded")  # (1, S, features)
     # In blocks as the product has them, and put together after the look-up: a table of another shape would be
-    # kept twice. Its scales are, which is an eighth of that.
+    # kept twice. Its scales are, which is a sixteenth of that.
     scales = make.constant("embedding.look_up_scales", table.scales[..., None])
     looked_up = make.add(
         "GatherBlockQuantized",
@@ -127,7 +127,7 @@ def _looked_up(make: _Builder, table: Packed | Array, parts: list[str]) -> str:
         bits=table.bits,
         block_size=BLOCK,
         quantize_axis=2,
-    )  # (1, S, blocks, 32)
+    )  # (1, S, blocks, 64)
     whole = make.constant("stream_shape", np.array([0, 0, -1], np.int64))
     return make.add("Reshape", [looked_up, whole], "embedded")
 

