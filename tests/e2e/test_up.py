@@ -133,7 +133,9 @@ def test_calls_over_the_reserved_concurrency_are_refused() -> None:
         # One environment is warm; of eight calls at once at most two are worked on at any moment.
         statuses = Counter(answer.status for answer in lambdas.map(infer, range(8)))
         assert set(statuses) == {200, 429}
-        workers = [pid for pid in family(up.ready["pid"]) if "_worker.py" in _command(pid)]
+        workers = [
+            pid for pid in family(up.ready["pid"]) if "hotplate/streaming/__main__.py" in _command(pid)
+        ]
         digits = [pid for pid in workers if b"HOTPLATE_MODEL=digits\0" in _environment(pid)]
         assert len(digits) == 2
 
