@@ -13,6 +13,7 @@ that was asked; tenants stay apart; what the fallback fails at is not heard of):
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from hotplate.errors import StepError
@@ -140,9 +141,10 @@ class _Passed:
         self._tail = b""
 
     def chunks(self) -> Iterator[bytes]:
-        for chunk in self._answer.chunks(self._left_s):
-            self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
-            yield chunk
+        with closing(self._answer.chunks(self._left_s)) as parts:  # so who hangs up here does so there
+            for part in parts:
+                self._tail = (self._tail + part)[-_TAIL_BYTES:]
+                yield part
 
     def last_words(self, fault: Exception) -> bytes:
         """Return an event for the fault, unless the model's function has told it."""

@@ -68,11 +68,9 @@ def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             ("doubled-large", {"memory_mb": 1024}),
         ):
             given.append(GivenModel(write_folder(made(name), name=name, plan=plan, labels=None)))
-        for name, context, plan in (
-            ("chatty", 2048, {"fallback": "chatty-large"}),
-            ("chatty-large", 4096, {}),
-        ):
-            given.append(GivenModel(write_llama(made(name), name, context=context, plan=plan)))
+        chatty = write_llama(made("chatty"), "chatty", context=2048, plan={"fallback": "chatty-large"})
+        large = write_llama(made("chatty-large"), "chatty-large", context=4096)
+        given += [GivenModel(chatty), GivenModel(large)]
         parameters = {**KEYED, "CaptureShare": "1", "TenantIsolation": "per-tenant", "AnswerWithin": "5"}
         stack = ExitStack()
         local = stack.enter_context(local_cloud(Console(as_json=True), given, parameters=parameters))

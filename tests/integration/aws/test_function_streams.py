@@ -177,7 +177,7 @@ def test_silence_is_bounded_before_the_status_and_between_chunks(
 
 
 def test_who_wants_no_more_hangs_up(streams: FunctionStreams, api: LambdaApi) -> None:
-    reading = begin(streams, api, streamed(*[b"a", 0.05] * 100)).chunks(lambda: 5)
+    reading = begin(streams, api, streamed(*(b"a", 0.05) * 100)).chunks(lambda: 5)
     assert next(reading) == b"a"
     reading.close()
     ends = time.monotonic() + 5
@@ -185,7 +185,7 @@ def test_who_wants_no_more_hangs_up(streams: FunctionStreams, api: LambdaApi) ->
         assert time.monotonic() < ends
         time.sleep(0.02)
     # What was forgotten ends with the next call, and does not end that one.
-    forgotten = begin(streams, api, streamed(*[b"a", 0.05] * 100))
+    forgotten = begin(streams, api, streamed(*(b"a", 0.05) * 100))
     answer = begin(streams, api, streamed(b"b", 0.1, b"c"))
     del forgotten
     assert chunks(answer) == [b"b", b"c"]

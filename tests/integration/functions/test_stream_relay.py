@@ -313,7 +313,7 @@ def test_time_of_the_function_that_runs_out_between_chunks_is_told(
 def test_caller_who_leaves_ends_the_models_answer_too(
     load: Callable[..., ModuleType], behind: LambdaApi
 ) -> None:
-    behind.answers["S"] = streamed(*[EVENT, 0.05] * 200)
+    behind.answers["S"] = streamed(*(EVENT, 0.05) * 200)
     app = load()
     result = app.lambda_handler(event(), Timed())
     chunks = iter(result.chunks)

@@ -34,13 +34,9 @@ def read(data: bytes) -> list[Message]:
 
 
 def as_botocore(data: bytes) -> list[Message]:
-    buffer = EventStreamBuffer()
+    buffer: Any = EventStreamBuffer()
     buffer.add_data(data)
-    found: list[Message] = []
-    for each in buffer:
-        told: dict[str, Any] = each.headers
-        found.append(Message(told, each.payload))
-    return found
+    return [Message(each.headers, each.payload) for each in buffer]
 
 
 @given(sent)

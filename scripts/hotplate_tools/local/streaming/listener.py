@@ -6,7 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class Listener:
         if self._call is not None:
             self._call.cancel()
 
-    async def rest(self, receive: Any) -> AsyncIterator[bytes | Outcome]:
+    async def rest(self, receive: Any) -> AsyncGenerator[bytes | Outcome]:
         """Yield what comes, until there is no more, or the caller (ASGI's `receive`) is gone.
 
         The end comes when the worker is free, so that who asks again at once gets the same one. Whoever stops

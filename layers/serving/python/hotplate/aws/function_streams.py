@@ -24,7 +24,7 @@ from hotplate.streaming.response import MAX_PRELUDE_BYTES, SEPARATOR, as_streame
 
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from hotplate.aws.event_stream import Message
     from hotplate.aws.sigv4 import Credentials
@@ -137,7 +137,7 @@ class StreamedAnswer:
         self.status, self.headers = status, headers
         self._streams, self._first, self._rest = streams, first, rest
 
-    def chunks(self, left_s: Callable[[], float]) -> Iterator[bytes]:
+    def chunks(self, left_s: Callable[[], float]) -> Generator[bytes]:
         """Yield the body, each part when it is there; to be asked once. Who closes this hangs up.
 
         Args:

@@ -15,7 +15,7 @@ from hotplate.http.forwarding import faults_of
 from hotplate.limits import LAMBDA_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from hotplate.aws.function_streams import StreamedAnswer
     from hotplate.settings import RelaySettings
@@ -76,7 +76,7 @@ class ModelStream:
         self.status, self.headers = answer.status, answer.headers
         self._model, self._answer = model, answer
 
-    def chunks(self, left_s: Callable[[], float]) -> Iterator[bytes]:
+    def chunks(self, left_s: Callable[[], float]) -> Generator[bytes]:
         """Yield the body, each part when it is there; see `StreamedAnswer.chunks`.
 
         Raises:
