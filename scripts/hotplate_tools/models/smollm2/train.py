@@ -137,7 +137,8 @@ def golden(ask: Ask, held_out: Arrays) -> list[Arrays]:
 def _vocabulary(folder: Path) -> Vocabulary:
     from hotplate.generation.generator import read_vocabulary
 
-    return read_vocabulary({name: (folder / name).read_bytes() for name in ("tokenizer.json", "generation.json")})
+    names = ("tokenizer.json", "generation.json")
+    return read_vocabulary({name: (folder / name).read_bytes() for name in names})
 
 
 def _texts(vocabulary: Vocabulary) -> list[list[int]]:
