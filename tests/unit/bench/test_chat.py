@@ -78,7 +78,7 @@ for line in sys.stdin:
 @pytest.mark.parametrize("ours_first", [True, False])
 def test_who_is_started_first_is_told_and_both_are_asked_as_often(ours_first: bool) -> None:
     commands = [[sys.executable, "-c", CHILD, number] for number in "12"]
-    ours, other = chat_bench._pair(*commands, 3, ours_first)
+    ours, other = chat_bench._pair(commands[0], commands[1], 3, ours_first)
     assert (ours.load_ms < other.load_ms) is ours_first
     assert (ours.words, other.words) == ([(1,)] * 3, [(2,)] * 3)
     assert (len(ours.rate), len(other.cpu_rate), ours.peak_mb) == (3, 3, 7)
