@@ -7,7 +7,9 @@ hotplate's loop and another one, each in a process of its own, asked by turns, a
 | `genai` | onnxruntime-genai's loop, the same graph out of the same folder | 1 | the same |
 | `llama` | llama.cpp by llama-cpp-python, the GGUF file that the graph was made of | 2 | may differ |
 
-Processor time is told beside the clock's, because it says the same on a busy machine.
+Processor time is told beside the clock's, because it says the same on a busy machine. Half of the turns are
+of processes of which ours was started first, half of others started after the other one: who comes first
+finds the pages that were used last, which lie scattered, and makes a tenth fewer tokens as long as it lives.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -96,6 +98,7 @@ class Loop:
         text: What it answered.
         first_ms: Until the first token, a turn each.
         rate, cpu_rate: Tokens after it by second, and by second of processor, likewise.
+        words: The tokens, likewise.
     """
 
     load_ms: float
@@ -104,6 +107,7 @@ class Loop:
     first_ms: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     cpu_rate: list[float] = field(default_factory=list)
+    words: list[tuple[int, ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class ChatBench:
 
 
 def bench_chat(against: str, *, rounds: int, console: Console) -> ChatBench:
-    """Ask hotplate's loop and that of `RIVALS[against]` by turns.
+    """Ask hotplate's loop and that of `RIVALS[against]` by turns, `rounds` times or once more.
 
     Raises:
         RefusedError: The model is not built on this machine.
@@ -139,23 +143,51 @@ def bench_chat(against: str, *, rounds: int, console: Console) -> ChatBench:
     """
     rival, source = RIVALS[against], model_folder(MODEL)
     binaries = ensure(rival.environment, console, building=_BUILDING)
-    with tempfile.TemporaryDirectory(prefix="hotplate-chat-") as scratch, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="hotplate-chat-") as scratch:
         folder = Path(scratch)
         for name in ("model.onnx", "model.onnx.data", "tokenizer.json", "generation.json"):
             shutil.copy(source / name, folder / name)
         program, threads = hotplate_tools.bench.chat_ours.__file__, str(rival.threads)
-        ours = Child(stack, [sys.executable, program, scratch, QUESTION, threads])
-        other = Child(stack, [str(binaries / "python"), *_command(against, folder, ours.said["ids"])])
-        loops = [Loop(child.said["load_ms"], 0) for child in (ours, other)]
-        with console.step(f"Asking both by turns, {rounds} times"):
-            words = [_turns((ours, other), loops, number) for number in range(rounds)]
-        if rival.same_words and any(each != words[0][0] for both in words for each in both):
-            raise FailedError("the loops give other words")
-        loops = [
-            Loop(loop.load_ms, said["peak_mb"], said.get("text", ""), loop.first_ms, loop.rate, loop.cpu_rate)
-            for loop, said in zip(loops, (ours.said, other.said), strict=True)
-        ]
-        return ChatBench(rival, *loops)
+        with console.step("Reading the question"), ExitStack() as stack:
+            ours = [sys.executable, program, scratch, QUESTION, threads]
+            ids = Child(stack, ours).said["ids"]
+        other = [str(binaries / "python"), *_command(against, folder, ids)]
+        each = -(-rounds // 2)
+        with console.step(f"Asking both by turns, {each} times, and {each} times others"):
+            pairs = [_pair(ours, other, each, ours_first) for ours_first in (True, False)]
+    if rival.same_words and len({words for pair in pairs for loop in pair for words in loop.words}) > 1:
+        raise FailedError("the loops give other words")
+    return ChatBench(rival, *(_both(*loops) for loops in zip(*pairs, strict=True)))
+
+
+def _pair(ours: list[str], other: list[str], rounds: int, ours_first: bool) -> tuple[Loop, Loop]:
+    """Start both, ask them by turns, and end them; return ours, then the other."""
+    with ExitStack() as stack:
+        started = [Child(stack, command) for command in ((ours, other) if ours_first else (other, ours))]
+        children = started if ours_first else started[::-1]
+        loops = [Loop(child.said["load_ms"], 0) for child in children]
+        for number in range(rounds):
+            turns = list(zip(children, loops, strict=True))
+            for child, loop in turns if number % 2 else reversed(turns):
+                _turn(child, loop)
+        mine, theirs = (
+            replace(loop, peak_mb=child.said["peak_mb"], text=child.said.get("text", ""))
+            for child, loop in zip(children, loops, strict=True)
+        )
+        return mine, theirs
+
+
+def _both(one: Loop, other: Loop) -> Loop:
+    """Return the turns of two processes as those of one."""
+    return Loop(
+        (one.load_ms + other.load_ms) / 2,
+        max(one.peak_mb, other.peak_mb),
+        one.text,
+        [*one.first_ms, *other.first_ms],
+        [*one.rate, *other.rate],
+        [*one.cpu_rate, *other.cpu_rate],
+        [*one.words, *other.words],
+    )
 
 
 def _command(against: str, folder: Path, ids: list[int]) -> list[str]:
@@ -236,16 +268,9 @@ def _figures(loop: Loop) -> dict[str, float]:
     }
 
 
-def _turns(children: Sequence[Child], loops: Sequence[Loop], number: int) -> list[list[int]]:
-    """Ask both, who is first by turns; return their tokens."""
-    order = list(zip(children, loops, strict=True))
-    said = [_turn(child, loop) for child, loop in (order if number % 2 else reversed(order))]
-    return [each["ids"] for each in said]
-
-
-def _turn(child: Child, loop: Loop) -> dict[str, Any]:
+def _turn(child: Child, loop: Loop) -> None:
     said = child.ask(TOKENS)
     loop.first_ms.append(said["first_ms"])
     loop.rate.append((TOKENS - 1) / said["rest_s"])
     loop.cpu_rate.append((TOKENS - 1) / said["rest_cpu_s"])
-    return said
+    loop.words.append(tuple(said["ids"]))

@@ -156,7 +156,7 @@ def chat(against: str, rounds: int, *, as_json: bool) -> None:
     "forms",
     multiple=True,
     type=click.Choice(["four-bits", "mixed", "float-table"]),
-    help="Of the weights: 91, 118 (the published one) and 183 MB; else all three.",
+    help="Of the weights: 81, 108 (the published one) and 176 MB; else all three.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Starts of each.")
 @click.option("--link-mbps", type=click.FloatRange(min=1), help="Bandwidth to S3; else as fast as it goes.")

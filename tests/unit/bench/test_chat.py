@@ -1,10 +1,12 @@
 """What the bench of answers tells, and what it tells onnxruntime-genai."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+import hotplate_tools.bench.chat as chat_bench
 from hotplate_tools.bench.chat import RIVALS, ChatBench, Loop, chat_data, chat_text, genai_config
 from tests.support.tiny_llama import assets
 
@@ -61,3 +63,27 @@ def test_genai_is_told_the_versions_own_sizes(tmp_path: Path) -> None:
     decoder = model["decoder"]
     assert [decoder[key] for key in ("num_hidden_layers", "num_key_value_heads", "head_size")] == [2, 1, 32]
     assert decoder["outputs"]["present_value_names"] == "present.%d.value"
+
+
+# Says when it was started, and how often it was asked, as its load and its figures.
+CHILD = """\
+import json, sys, time
+print(json.dumps({"load_ms": time.monotonic(), "peak_mb": 1}), flush=True)
+for line in sys.stdin:
+    said = {"first_ms": 1, "rest_s": 1, "rest_cpu_s": 1, "ids": [int(sys.argv[1])], "peak_mb": 7}
+    print(json.dumps(said), flush=True)
+"""
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_who_is_started_first_is_told_and_both_are_asked_as_often(ours_first: bool) -> None:
+    commands = [[sys.executable, "-c", CHILD, number] for number in "12"]
+    ours, other = chat_bench._pair(commands[0], commands[1], 3, ours_first)
+    assert (ours.load_ms < other.load_ms) is ours_first
+    assert (ours.words, other.words) == ([(1,)] * 3, [(2,)] * 3)
+    assert (len(ours.rate), len(other.cpu_rate), ours.peak_mb) == (3, 3, 7)
+
+
+def test_two_processes_are_told_as_one() -> None:
+    one, other = Loop(100, 300, "a", [1], [2], [3], [(4,)]), Loop(200, 200, "b", [5], [6], [7], [(8,)])
+    assert chat_bench._both(one, other) == Loop(150, 300, "a", [1, 5], [2, 6], [3, 7], [(4,), (8,)])

@@ -13,6 +13,7 @@ from hotplate_tools.models.smollm2.blocks import (
     narrowed,
 )
 from hotplate_tools.models.smollm2.calibrated import Moments, calibrated
+from hotplate_tools.models.smollm2.reference import divergence
 from tests.support.tiny_llama import plain
 
 DRAW = np.random.default_rng(2)
@@ -92,3 +93,11 @@ def test_a_block_of_nothing_is_nothing() -> None:
     nothing = np.zeros((2, BLOCK))
     for packed in (calibrated(nothing, np.eye(BLOCK)), in_eight_bits(nothing), narrowed(nothing)):
         assert not plain(packed).any()
+
+
+def test_probabilities_diverge_by_what_is_not_expected() -> None:
+    wanted, got = np.log([[0.5, 0.5], [0.25, 0.75]]), np.log([[0.25, 0.75], [0.25, 0.75]])
+    apart = 0.5 * np.log(0.5 / 0.25) + 0.5 * np.log(0.5 / 0.75)
+    assert np.isclose(divergence(wanted, got), apart / 2)
+    assert np.isclose(divergence(wanted, got + 3), apart / 2)
+    assert np.isclose(divergence(wanted, wanted), 0)

@@ -74,7 +74,9 @@ def calibrated(values: Array, moments: Array) -> Packed:
         for column in range(start, end):
             code = _rounded(left[:, column], fit)
             codes[:, column] = code
-            lost[:, column - start] = (left[:, column] - fit.scale * (code - fit.zero)) / shares[column, column]
+            lost[:, column - start] = (left[:, column] - fit.scale * (code - fit.zero)) / shares[
+                column, column
+            ]
             ahead = slice(column + 1, end)
             left[:, ahead] -= np.outer(lost[:, column - start], shares[column, ahead])
         left[:, end:] -= lost @ shares[start:end, end:]
@@ -96,7 +98,7 @@ def _rounded(values: Array, fit: _Scale) -> Array:
 
 
 def _scale_of(values: Array, own: Array) -> _Scale:
-    """Return scale and zero of a block's rows, [N, BLOCK], the best ones of some by what each input weighs."""
+    """Return scale and zero of a block's rows, [N, BLOCK], the best of some by what each input weighs."""
     least, most = np.minimum(values.min(axis=-1), 0), np.maximum(values.max(axis=-1), 0)
     found: list[tuple[Array, _Scale]] = []
     for share in _SHARES:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["logits_of", "surprise"]
+__all__ = ["divergence", "logits_of"]
 
 
 def logits_of(
@@ -55,12 +55,22 @@ def logits_of(
     return _normed(stream, weights["output_norm.weight"], shape.epsilon) @ weights["token_embd.weight"].T
 
 
-def surprise(logits: Array, ids: Sequence[int]) -> float:
-    """Return the mean negative logarithm of the probability of each token but the first."""
-    rows = logits[:-1].astype(np.float64)
+def divergence(wanted: Array, got: Array) -> float:
+    """Return how far probabilities are from those that were wanted: Kullback and Leibler's, nats a token.
+
+    Args:
+        wanted: Logits, [S, V].
+        got: Likewise.
+    """
+    sure, told = _log_probabilities(wanted), _log_probabilities(got)
+    return float((np.exp(sure) * (sure - told)).sum(axis=1).mean())
+
+
+def _log_probabilities(logits: Array) -> Array:
+    rows = logits.astype(np.float64)
     rows -= rows.max(axis=1, keepdims=True)
-    chosen = rows[np.arange(len(rows)), list(ids)[1:]]
-    return float((np.log(np.exp(rows).sum(axis=1)) - chosen).mean())
+    told: Array = rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
+    return told
 
 
 def _attention(heads: Mapping[str, Array], shape: Shape) -> Array:

