@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from hotplate.runtime.memory import SharedMemory
 
@@ -18,7 +19,6 @@ def resident_bytes(memory: SharedMemory) -> int:
 def test_pages_of_a_large_file_are_made_though_nobody_writes() -> None:
     memory, size = SharedMemory(), 20 * MIB + 5
     view = memory.allocate(size)
-    memory.make_pages([(0, 8 * MIB), (8 * MIB, size - 8 * MIB)])
     ends = time.monotonic() + 30
     while resident_bytes(memory) < size and time.monotonic() < ends:
         time.sleep(0.01)
@@ -30,7 +30,6 @@ def test_pages_of_a_large_file_are_made_though_nobody_writes() -> None:
 def test_bytes_written_meanwhile_stay() -> None:
     memory, size = SharedMemory(), 64 * MIB
     view = memory.allocate(size)
-    memory.make_pages((start, 8 * MIB) for start in range(0, size, 8 * MIB))
     for start in range(0, size, MIB):
         view[start : start + 3] = b"abc"
     ends = time.monotonic() + 30
@@ -38,4 +37,13 @@ def test_bytes_written_meanwhile_stay() -> None:
         time.sleep(0.01)
     shared = memory.view(size)
     assert all(bytes(shared[start : start + 3]) == b"abc" for start in range(0, size, MIB))
+    memory.close()
+
+
+def test_a_small_file_starts_no_thread() -> None:
+    before = len([*Path("/proc/self/task").iterdir()])
+    memory = SharedMemory()
+    memory.allocate(MIB)
+    assert resident_bytes(memory) == 0
+    assert len([*Path("/proc/self/task").iterdir()]) == before
     memory.close()

@@ -9,8 +9,6 @@ the pin again, and takes the child's word for the rest, being the same program.
     fork ─┬─ parent: import …                    wait ─ map ─ session
           └─ child:  manifest ─ files ─ report ─ exit
 
-Of large models a second child reads half (`hotplate.runtime.second`).
-
 Where that cannot be had (no fork, threads already running, no memory file, a child that died) `start`
 or `take` say so, and the caller fetches by itself.
 
@@ -37,7 +35,6 @@ from hotplate.runtime.forms import Form
 from hotplate.runtime.ledger import Ledger
 from hotplate.runtime.memory import SharedMemory
 from hotplate.runtime.pinned import check_pin
-from hotplate.runtime.second import Second
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,17 +97,11 @@ class Ahead:
         """
         os.waitpid(self._child, 0)
 
-    def _kill(self) -> None:
-        try:
-            os.killpg(self._child, signal.SIGKILL)  # with the second process
-        except ProcessLookupError:  # it has not come so far
-            os.kill(self._child, signal.SIGKILL)
-
     def _taken(self, settings: Settings, ledger: Ledger) -> Fetched:
         try:
             raw = self._read()
         except BaseException:
-            self._kill()
+            os.kill(self._child, signal.SIGKILL)
             raise
         finally:
             os.close(self._pipe)
@@ -173,7 +164,6 @@ def _work(settings: Settings, open_reader: Callable[[], Reader], memory: SharedM
     """Fetch, report and end: nothing that the parent registered or buffered may run here."""
     code = 1
     try:
-        os.setpgid(0, 0)
         report = msgspec.msgpack.encode(_fetch(settings, open_reader, memory))
         while report:
             report = report[os.write(pipe, report) :]
@@ -191,9 +181,7 @@ def _fetch(settings: Settings, open_reader: Callable[[], Reader], memory: Shared
         return memory.allocate(size)
 
     try:
-        second = Second(open_reader, memory)
-        _, raw, form, placed = fetch_into(settings, open_reader(), ledger, allocate, helper=second)
-        second.end()
+        _, raw, form, placed = fetch_into(settings, open_reader(), ledger, allocate)
     except HotplateError as fault:
         return _Report(
             (type(fault).__name__, str(fault)), b"", ("", "", ""), [], 0, _timed(ledger), ledger.notes

@@ -7,7 +7,7 @@ the block that started it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 __all__ = ["beside", "in_order"]
@@ -34,7 +34,7 @@ def beside(work: Callable[[], object]) -> Iterator[None]:
         raise faults[0]
 
 
-def in_order[T](work: Callable[[T], object], items: Sequence[T], *, workers: int) -> Generator[T]:
+def in_order[T](work: Callable[[T], object], items: Sequence[T], *, workers: int) -> Iterator[T]:
     """Do `work` on every item, `workers` at a time; yield each item once it is done, in the order given.
 
     A fault ends it: what has not begun is left, and the fault is raised when its item's turn comes or

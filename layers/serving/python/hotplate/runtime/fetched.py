@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hotplate.manifest.schema import Manifest
-    from hotplate.runtime.files import Helper
     from hotplate.runtime.forms import Form
     from hotplate.runtime.ledger import Ledger
     from hotplate.settings import Settings
@@ -84,7 +83,6 @@ def fetch_into(
     allocate: Callable[[int], memoryview],
     *,
     native: bool = True,
-    helper: Helper | None = None,
 ) -> tuple[Manifest, bytes, Form, list[Placed]]:
     """Return the manifest, its bytes, the form for this machine, and where its files are; see `fetch_files`.
 
@@ -100,7 +98,7 @@ def fetch_into(
             if native:
                 form = choose_form(manifest, ledger, installed_onnxruntime() if manifest.plan.isa else "")
         entries = [entry for entry in manifest.files if entry.role in form.roles]
-        placed = fetch_files(reader, entries, Cache(settings.cache_dir, ledger), allocate, helper)
+        placed = fetch_files(reader, entries, Cache(settings.cache_dir, ledger), allocate)
     return manifest, raw, form, placed
 
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from hotplate.errors import DigestMismatchError
 from hotplate.limits import MAX_PARALLEL_RANGES, RANGE_BYTES
@@ -27,13 +27,13 @@ from hotplate.runtime.crew import in_order
 from hotplate.runtime.memory import aligned, private_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hotplate.manifest.schema import FileEntry
     from hotplate.runtime.ledger import Ledger
     from hotplate.store.base import Reader
 
-__all__ = ["Cache", "Helper", "Placed", "Span", "fetch_file", "fetch_files", "mapped"]
+__all__ = ["Cache", "Placed", "fetch_file", "fetch_files", "mapped"]
 
 
 class Placed(NamedTuple):
@@ -128,41 +128,16 @@ def mapped(file: Path) -> memoryview:
         return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-class Span(NamedTuple):
-    """One range of one file, and where it goes.
+class _Part(NamedTuple):
+    """One range of one file: what to read, into where, and the hash that goes through it."""
 
-    Attributes:
-        path: Of the file.
-        key: Of the object.
-        start, size: In the object, in bytes.
-        object_bytes: Its length.
-        offset: In the memory.
-    """
-
-    path: str
-    key: str
+    entry: FileEntry
     start: int
-    size: int
-    object_bytes: int
-    offset: int
-
-
-class Helper(Protocol):
-    """Another process that reads some of the ranges into the memory that was allocated."""
-
-    def share(self, spans: Sequence[Span], size: int) -> frozenset[int]:
-        """Begin to read some of `spans`, in a memory of `size` bytes; return the places of those."""
-
-    def has_read(self, place: int) -> bool:
-        """Wait until one of those is there; False if it will not be. In their order."""
+    into: memoryview
 
 
 def fetch_files(
-    reader: Reader,
-    entries: Sequence[FileEntry],
-    cache: Cache,
-    allocate: Callable[[int], memoryview],
-    helper: Helper | None = None,
+    reader: Reader, entries: Sequence[FileEntry], cache: Cache, allocate: Callable[[int], memoryview]
 ) -> list[Placed]:
     """Return where the verified bytes of each file are.
 
@@ -172,7 +147,6 @@ def fetch_files(
         cache: Looked into first; gets what was fetched.
         allocate: Called once, with the bytes that the files not cached need, each on a page of its own;
             returns writable memory of that size.
-        helper: Reads some of the ranges, where there is one.
 
     Raises:
         DigestMismatchError: The bytes are not those published.
@@ -180,15 +154,11 @@ def fetch_files(
         StoreError: They could not be had.
     """
     with cache.turn(entries):
-        return _placed(reader, entries, cache, allocate, helper)
+        return _placed(reader, entries, cache, allocate)
 
 
 def _placed(
-    reader: Reader,
-    entries: Sequence[FileEntry],
-    cache: Cache,
-    allocate: Callable[[int], memoryview],
-    helper: Helper | None,
+    reader: Reader, entries: Sequence[FileEntry], cache: Cache, allocate: Callable[[int], memoryview]
 ) -> list[Placed]:
     found = {entry.path: kept for entry in entries if (kept := cache.find(entry))}
     missing = [entry for entry in entries if entry.path not in found]
@@ -197,9 +167,10 @@ def _placed(
         offsets[entry.path] = total
         total += aligned(entry.size)
     memory = allocate(total) if missing else memoryview(b"")
-    _fetch(reader, missing, memory, offsets, helper)
+    bodies = {entry.path: memory[offsets[entry.path] :][: entry.size] for entry in missing}
+    _fetch(reader, missing, bodies)
     for entry in missing:
-        if kept := cache.put(entry.sha256, memory[offsets[entry.path] :][: entry.size]):
+        if kept := cache.put(entry.sha256, bodies[entry.path]):
             found[entry.path] = kept
     return [Placed(offsets.get(entry.path, 0), found.get(entry.path)) for entry in entries]
 
@@ -220,60 +191,29 @@ def fetch_file(reader: Reader, entry: FileEntry, cache: Cache) -> memoryview:
     return placed.cached[0] if placed.cached else memory[0][: entry.size].toreadonly()
 
 
-def _fetch(
-    reader: Reader,
-    entries: Sequence[FileEntry],
-    memory: memoryview,
-    offsets: Mapping[str, int],
-    helper: Helper | None,
-) -> None:
-    """Read the files into `memory`, each at its offset, and compare their digests."""
+def _fetch(reader: Reader, entries: Sequence[FileEntry], bodies: dict[str, memoryview]) -> None:
+    parts = [
+        _Part(entry, start, bodies[entry.path][start : start + RANGE_BYTES])
+        for entry in entries
+        for start in range(0, entry.size, RANGE_BYTES)
+    ]
     for entry in entries:
         if not entry.size:  # no range can name nothing, and a longer object must still be found out
             reader.read_small(blob_key(entry.sha256), max_bytes=0)
     import hashlib  # as in `find`
 
     digests = {entry.path: hashlib.sha256() for entry in entries}
-    for span in _arrivals(reader, _spans(entries, offsets), memory, helper):
-        digests[span.path].update(memory[span.offset : span.offset + span.size])
+
+    def read(part: _Part) -> None:
+        key = blob_key(part.entry.sha256)
+        reader.read_range(key, start=part.start, into=part.into, object_bytes=part.entry.size)
+
+    if parts:
+        for part in in_order(read, parts, workers=MAX_PARALLEL_RANGES):
+            digests[part.entry.path].update(part.into)
     for entry in entries:
         got = digests[entry.path].hexdigest()
         if got != entry.sha256:
             raise DigestMismatchError(
                 f"{entry.path}: SHA-256 {got[:12]}..., {entry.sha256[:12]}... was published"
             )
-
-
-def _spans(entries: Sequence[FileEntry], offsets: Mapping[str, int]) -> list[Span]:
-    return [
-        Span(
-            entry.path,
-            blob_key(entry.sha256),
-            start,
-            min(RANGE_BYTES, entry.size - start),
-            entry.size,
-            offsets[entry.path] + start,
-        )
-        for entry in entries
-        for start in range(0, entry.size, RANGE_BYTES)
-    ]
-
-
-def _arrivals(
-    reader: Reader, spans: Sequence[Span], memory: memoryview, helper: Helper | None
-) -> Iterator[Span]:
-    """Yield each span in order, once its bytes are there."""
-
-    def read(span: Span) -> None:
-        into = memory[span.offset : span.offset + span.size]
-        reader.read_range(span.key, start=span.start, into=into, object_bytes=span.object_bytes)
-
-    theirs = helper.share(spans, len(memory)) if helper and spans else frozenset[int]()
-    own = [span for place, span in enumerate(spans) if place not in theirs]
-    with closing(in_order(read, own, workers=MAX_PARALLEL_RANGES // (2 if theirs else 1))) as arriving:
-        for place, span in enumerate(spans):
-            if place not in theirs:
-                next(arriving)
-            elif not (helper and helper.has_read(place)):
-                read(span)
-            yield span

@@ -13,14 +13,12 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 __all__ = ["PAGE", "SharedMemory", "aligned", "memory_use_mb", "private_memory"]
 
 PAGE = 4096
+# Pages made at once, in bytes: what one range of the store has.
+_STEP = 8 * 1024 * 1024
 # Maps pages that are there, writable. Linux 5.14; `mmap` does not name it yet.
 _MADV_POPULATE_WRITE = 23
 
@@ -67,28 +65,24 @@ class SharedMemory:
         self._file = os.memfd_create("hotplate-model", os.MFD_CLOEXEC)
 
     def allocate(self, size: int) -> memoryview:
-        """Return `size` writable bytes; called once by each process that writes."""
-        os.ftruncate(self._file, max(size, PAGE))
-        self._memory = mmap.mmap(self._file, max(size, PAGE))
-        _advise(self._memory)
-        return memoryview(self._memory)[:size]
+        """Return `size` writable bytes; called once, by the child.
 
-    def make_pages(self, spans: Iterable[tuple[int, int]]) -> None:
-        """Make the pages of what this process writes, in a thread without Python's lock.
-
-        Who writes to one before it is there makes it himself, for several times the processor time.
-
-        Args:
-            spans: Offset, on a page, and length of each, in bytes; in the order in which they are written.
+        Their pages are made in a thread, without Python's lock. Who writes to one before it is there
+        makes it himself, for several times the processor time.
         """
-        threading.Thread(target=self._make_pages, args=[[*spans]], daemon=True).start()
+        os.ftruncate(self._file, max(size, PAGE))
+        memory = mmap.mmap(self._file, max(size, PAGE))
+        _advise(memory)
+        if size > _STEP:
+            threading.Thread(target=self._make_pages, args=[memory, size], daemon=True).start()
+        return memoryview(memory)[:size]
 
-    def _make_pages(self, spans: Sequence[tuple[int, int]]) -> None:
+    def _make_pages(self, memory: mmap.mmap, size: int) -> None:
         # Where there is no room for them, writing will say so. Older kernels map a page when it is written.
         with suppress(OSError):
-            for start, size in spans:
-                os.posix_fallocate(self._file, start, size)
-                self._memory.madvise(_MADV_POPULATE_WRITE, start, size)
+            for start in range(0, size, _STEP):
+                os.posix_fallocate(self._file, start, min(_STEP, size - start))
+                memory.madvise(_MADV_POPULATE_WRITE, start, min(_STEP, size - start))
 
     def view(self, size: int) -> memoryview:
         """Return the first `size` bytes, read-only, with all pages there; they stay as long as the view."""
