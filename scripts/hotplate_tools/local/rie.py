@@ -1,6 +1,7 @@
 """One Lambda execution environment on this machine: AWS's Runtime Interface Emulator (RIE) and runtime.
 
-The RIE ships inside the SAM CLI's package; behind it runs awslambdaric, AWS's own Python runtime.
+The RIE ships inside the SAM CLI's package; behind it runs what `AWS_LAMBDA_EXEC_WRAPPER` names, or
+awslambdaric, AWS's own Python runtime.
 
 Rules kept: the function sees the variables that Lambda would set and those of its template, and
 nothing of this process's environment; its code and layers are read-only; one request at a time

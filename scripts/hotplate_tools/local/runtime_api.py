@@ -6,7 +6,8 @@
 
 That is: init before the first event, in the way that Lambda says (`AWS_LAMBDA_INITIALIZATION_TYPE`); a
 snapshot, which is here the pause between `restore/next` and its answer; and several processes in one
-environment (`AWS_LAMBDA_MAX_CONCURRENCY`), each of which asks for events. It is spoken to by awslambdaric.
+environment (`AWS_LAMBDA_MAX_CONCURRENCY`), each of which asks for events. awslambdaric speaks to it, and
+hotplate's own runtime.
 
 Not done: limits on time, memory and payload, walls; `hotplate_tools.local.rie` has those.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -103,6 +105,77 @@ def test_silence_ends_by_the_time_given(authority: Authority) -> None:
         with pytest.raises(TimeoutError):
             tls.recv_into(memoryview(bytearray(10)))
         quiet.set()
+
+
+def test_part_of_a_record_makes_nobody_wait(authority: Authority) -> None:
+    """The rest is waited for elsewhere: other connections have bytes meanwhile."""
+    quiet = threading.Event()
+    sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            plain, _ = listening.accept()
+            with plain:
+                received, to_send = sent
+                tls = authority.server.wrap_bio(received, to_send, server_side=True)
+                while True:
+                    try:
+                        tls.do_handshake()
+                    except ssl.SSLWantReadError:
+                        plain.sendall(to_send.read())
+                        received.write(plain.recv(65536))
+                    else:
+                        break
+                tls.write(b"x" * 10_000)
+                data = to_send.read()
+                plain.sendall(data[:-5])
+                quiet.wait(10)
+                plain.sendall(data[-5:])
+                quiet.clear()
+                quiet.wait(10)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        plain = socket.create_connection(listening.getsockname(), 10)
+        tls = TlsSocket(ssl.create_default_context(cafile=str(authority.file)), plain, "127.0.0.1")
+        into = memoryview(bytearray(20_000))
+        assert select.select([tls], [], [], 10)[0]
+        assert tls.receive_now(into) is None
+        assert not tls.pending()
+        quiet.set()
+        assert select.select([tls], [], [], 10)[0]
+        got = tls.receive_now(into)
+        while not got:
+            got = tls.recv_into(into)
+        assert got == 10_000
+        quiet.set()
+        tls.close()
+        thread.join()
+
+
+def test_a_handshake_has_the_time_of_one_silence_however_many_bytes_dribble_in(authority: Authority) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        over = threading.Event()
+
+        def serve() -> None:
+            plain, _ = listening.accept()
+            with plain, suppress(OSError):
+                # The head of a record whose end never comes.
+                for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 1000:
+                    plain.sendall(bytes([byte]))
+                    if over.wait(0.05):
+                        return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        plain = socket.create_connection(listening.getsockname(), 0.5)
+        began = time.monotonic()
+        with plain, pytest.raises(TimeoutError):
+            TlsSocket(ssl.create_default_context(cafile=str(authority.file)), plain, "127.0.0.1")
+        assert time.monotonic() - began < 5
+        over.set()
+        thread.join()
 
 
 def test_bytes_that_are_not_tls_are_an_error(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from hotplate.streaming.connection import ProtocolError
-from hotplate.streaming.runtime_api import CallerGoneError, RuntimeApi
+from hotplate.streaming.loop import _serve
+from hotplate.streaming.runtime_api import CallerGoneError, Invocation, RuntimeApi
 
 EVENT_HEADERS = (
     "Lambda-Runtime-Aws-Request-Id: one\r\n"
@@ -186,3 +187,18 @@ def test_an_error_is_cut_to_what_a_trailer_may_hold() -> None:
     assert record["requestId"] == "one"
     assert all("in deep" in frame for frame in record["stackTrace"])
     assert record["stackTrace"]
+
+
+def test_an_event_whose_context_cannot_be_read_is_an_error_of_its_own() -> None:
+    headers = {"lambda-runtime-client-context": "{no JSON"}
+    with scripted(ACCEPTED) as (api, asked):
+        _serve(api, lambda *_: 1, Invocation("one", b"{}", 0, "arn", headers), {}, streams=False)
+    (told,) = asked
+    assert told.startswith(b"POST /2018-06-01/runtime/invocation/one/error HTTP/1.1\r\n")
+
+
+def test_an_answer_that_is_refused_is_not_told_again_as_an_error() -> None:
+    refused = "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"
+    with scripted(refused) as (api, asked), pytest.raises(ProtocolError, match="413"):
+        _serve(api, lambda *_: 1, Invocation("one", b"{}", 0, "arn", {}), {}, streams=False)
+    assert len(asked) == 1

@@ -231,7 +231,7 @@ def _refuse_other(manifest: Manifest) -> None:
     from hotplate.manifest.schema import encode
     from hotplate.runtime.pinned import check_pin
 
-    # Its words are ASCII: awslambdaric cannot report others.
+    # Its words are ASCII: awslambdaric, which runs what has no wrapper, cannot report others.
     check_pin(encode(manifest), _settings())
 
 

@@ -12,6 +12,7 @@ Source: AWS Lambda API Reference, "InvokeWithResponseStream", "InvokeWithRespons
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -62,12 +63,15 @@ class FunctionStreams:
             StepTimeoutError: Nothing in `timeout_s`, or the function ran past its own time.
             StepError: Not allowed, not there, the function ended with an error, or answered something else.
         """
+        until = time.monotonic() + timeout_s
         self._hang_up(self._open)
         self._open = answer = self._client.begin(_PATH, function, payload, tenant, wait_s=timeout_s)
         parts = self._parts(answer)
         data = bytearray()
+        self._wait_until(until)
         for part in parts:
             data += part
+            self._wait_until(until)
             ends = data.find(SEPARATOR, 0, MAX_PRELUDE_BYTES)
             if ends >= 0:
                 status, sent = _head(bytes(data[:ends]))
@@ -84,6 +88,9 @@ class FunctionStreams:
     def wait(self, seconds: float) -> None:
         """Set how long the next part may take."""
         self._client.wait(seconds)
+
+    def _wait_until(self, end: float) -> None:
+        self._client.wait(max(end - time.monotonic(), _LEAST_S))
 
     def _hang_up(self, answer: http.client.HTTPResponse | None) -> None:
         if answer is not None and answer is self._open:

@@ -201,6 +201,8 @@ class S3Reader:
             arrival.wait(self._patience())
             with self._reading:
                 count = arrival.receive(into[done:])
+            if count is None:
+                continue  # a part of a record, whose rest another connection does not wait for
             if not count:
                 raise _PassingError(f"{key}: the body ended after {done} of {len(into)} bytes")
             done += count
@@ -218,7 +220,10 @@ class _Arrival:
 
     def __init__(self, sock: socket.socket | TlsSocket) -> None:
         self._sock = sock
-        self._decrypted = sock.pending if isinstance(sock, TlsSocket) else bool
+        self._decrypted: Callable[[], bool] = bool
+        self._take: Callable[[memoryview], int | None] = sock.recv_into
+        if isinstance(sock, TlsSocket):
+            self._decrypted, self._take = sock.pending, sock.receive_now
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -231,13 +236,15 @@ class _Arrival:
         if not self._decrypted() and not self._poll.poll(timeout_s * 1000):
             raise TimeoutError(f"nothing came in {timeout_s:.1f} s")
 
-    def receive(self, into: memoryview) -> int:
-        """Return how many bytes of those that are there were put into `into`; none is the end."""
+    def receive(self, into: memoryview) -> int | None:
+        """Return how many bytes of those that are there were put into `into`; 0: the end, None: none yet."""
         done = 0
         while done < len(into):
-            count = self._sock.recv_into(into[done:])
+            count = self._take(into[done:])
+            if not count:
+                return done or count
             done += count
-            if not count or not (self._decrypted() or self._poll.poll(0)):
+            if not (self._decrypted() or self._poll.poll(0)):
                 break
         return done
 

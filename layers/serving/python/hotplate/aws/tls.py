@@ -9,7 +9,9 @@ Source: Python's documentation of `ssl.MemoryBIO` and `ssl.SSLObject`.
 from __future__ import annotations
 
 import io
+import math
 import ssl
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,15 +42,7 @@ class TlsSocket:
         self._tls = context.wrap_bio(self._received, self._to_send, server_hostname=host)
         self._buffer = memoryview(bytearray(_AT_ONCE))
         self._may_have_more = False
-        while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._send()
-                self._receive()
-            else:
-                self._send()
-                return
+        self._shake_hands()
 
     def sendall(self, data: bytes) -> None:
         """Send all of `data`.
@@ -65,22 +59,22 @@ class TlsSocket:
         Raises:
             OSError: There are none, and no end.
         """
-        done = 0
-        while done < len(into):
-            try:
-                count = self._tls.read(len(into) - done, into[done:])
-            except ssl.SSLWantReadError:
-                if done:
-                    break
-                self._receive()
-            except ssl.SSLEOFError:
-                break  # an end that was not told; how much there should have been is known otherwise
-            else:
-                if not count:
-                    break
-                done += count  # type: ignore[operator]
-        self._may_have_more = done == len(into)
-        return done
+        while True:
+            done, is_over = self._decrypted(into)
+            if done or is_over:
+                return done
+            self._receive()
+
+    def receive_now(self, into: memoryview) -> int | None:
+        """Return the same without waiting, of a socket that has something; None if that is no whole record.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        if not self._may_have_more:
+            self._receive()
+        done, is_over = self._decrypted(into)
+        return done if done or is_over else None
 
     def pending(self) -> bool:
         """Return whether bytes may be here already."""
@@ -107,11 +101,44 @@ class TlsSocket:
         """Return the socket's number."""
         return self._plain.fileno()
 
+    def _shake_hands(self) -> None:
+        """As Python's own does: the time-out is that of the whole."""
+        patience = self._plain.gettimeout()
+        ends = time.monotonic() + (math.inf if patience is None else patience)
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                if patience is not None:
+                    # Not 0, which would be another kind of socket.
+                    self._plain.settimeout(max(ends - time.monotonic(), 0.001))
+                self._receive()
+            else:
+                self._send()
+                self._plain.settimeout(patience)
+                return
+
+    def _decrypted(self, into: memoryview) -> tuple[int, bool]:
+        """Return how many bytes of what was received are in `into` now, and whether they are the last."""
+        done, is_over = 0, False
+        while done < len(into) and not is_over:
+            try:
+                count = int(self._tls.read(len(into) - done, into[done:]))  # a number, as there is a buffer
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLEOFError:
+                count = 0  # an end that was not told; how much there should have been is known otherwise
+            is_over = not count
+            done += count
+        self._may_have_more = done == len(into)
+        return done, is_over
+
     def _send(self) -> None:
         if self._to_send.pending:
             self._plain.sendall(self._to_send.read())
 
     def _receive(self) -> None:
+        self._send()  # the other side may wait for what TLS itself has to say
         count = self._plain.recv_into(self._buffer)
         if count:
             self._received.write(self._buffer[:count])

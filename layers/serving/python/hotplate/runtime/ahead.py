@@ -22,6 +22,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,9 @@ class Ahead:
 
         Not by `take`: it needs milliseconds to give up its memory, in which a session can be built.
         """
+        # It has nothing left to say; who waits for more would wait for one that cannot say it.
+        with suppress(ProcessLookupError):
+            os.kill(self._child, signal.SIGKILL)
         os.waitpid(self._child, 0)
 
     def _taken(self, settings: Settings, ledger: Ledger) -> Fetched:

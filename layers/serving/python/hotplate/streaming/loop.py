@@ -70,19 +70,24 @@ class Loop:
             OSError, ProtocolError: The API is gone.
         """
         api, environ = self._api, self._environ
-        if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start" and not _restored(api):
-            return 1
+        if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            code = _restored(api)
+            if code:
+                return code
         while True:
             invocation = api.next()
             self._set_variable("_X_AMZN_TRACE_ID", invocation.headers.get("lambda-runtime-trace-id", ""))
             try:
-                _serve(api, handler, invocation, Context(invocation, environ), streams=self._streams)
+                _serve(api, handler, invocation, environ, streams=self._streams)
             except ProtocolError as fault:
                 _log(fault, invocation.id)  # the next event may fare better
 
 
-def _restored(api: RuntimeApi) -> bool:
-    """Have a snapshot taken; return whether an environment made from it may serve."""
+def _restored(api: RuntimeApi) -> int:
+    """Have a snapshot taken; return 0 in an environment made from it that may serve, else an exit code.
+
+    Source of the codes: awslambdaric.
+    """
     from snapshot_restore_py import get_after_restore, get_before_snapshot  # Lambda's own, nowhere else
 
     try:
@@ -90,8 +95,8 @@ def _restored(api: RuntimeApi) -> bool:
             hook(*args, **named)
     except Exception as fault:
         _log(fault)
-        api.fail_start(fault)
-        return False
+        api.fail_start(fault, phase="snapshot")
+        return 64
     api.wait_restored()
     try:
         for hook, args, named in get_after_restore():
@@ -99,24 +104,29 @@ def _restored(api: RuntimeApi) -> bool:
     except Exception as fault:
         _log(fault)
         api.fail_start(fault, phase="restore")
-        return False
-    return True
+        return 65
+    return 0
 
 
 def _serve(
-    api: RuntimeApi, handler: Handler, invocation: Invocation, context: Context, *, streams: bool
+    api: RuntimeApi, handler: Handler, invocation: Invocation, environ: Mapping[str, str], *, streams: bool
 ) -> None:
+    whole = b""
     try:
+        context = Context(invocation, environ)
         result = handler(_read(invocation.event), context)
         response = _streamed(result, streams=streams)
         if response is None:
-            api.answer(invocation.id, _written(result))
-            return
-        head, chunks = prelude(response), iter(response.chunks)
-        first = next((chunk for chunk in chunks if chunk), b"")
+            whole = _written(result)
+        else:
+            head, chunks = prelude(response), iter(response.chunks)
+            first = next((chunk for chunk in chunks if chunk), b"")
     except Exception as fault:  # the edge: the handler's faults are the caller's answer
         _log(fault, invocation.id)
         api.fail(invocation.id, fault)
+        return
+    if response is None:
+        api.answer(invocation.id, whole)
         return
     try:
         with api.stream(invocation.id) as stream:

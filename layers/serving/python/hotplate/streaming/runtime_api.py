@@ -112,14 +112,20 @@ class RuntimeApi:
         self._ask("POST", f"/invocation/{request_id}/error", _written(record), record["errorType"])
 
     def fail_start(self, fault: BaseException, *, phase: str = "init") -> None:
-        """Say that the function cannot be started, or, with `restore`, not be restored.
+        """Say that the function cannot be started, or no snapshot be taken or restored.
+
+        Args:
+            fault: Why.
+            phase: `init`, `snapshot` or `restore`.
 
         Raises:
             OSError, ProtocolError: It was not taken.
         """
         record = error_record(fault)
-        kind = f"Runtime.{'Init' if phase == 'init' else 'AfterRestore'}Error"
-        self._ask("POST", f"/{phase}/error", _written(record), kind)
+        kind = {"init": "Init", "snapshot": "BeforeSnapshot", "restore": "AfterRestore"}[phase]
+        kind = f"Runtime.{kind}Error"
+        path = "restore" if phase == "restore" else "init"
+        self._ask("POST", f"/{path}/error", _written(record), kind)
 
     def wait_restored(self) -> None:
         """Have the snapshot taken; return in an environment that was made from it.
