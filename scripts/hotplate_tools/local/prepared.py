@@ -128,12 +128,12 @@ class Prepared:
 
     def _text(self, suffix: str) -> str:
         built = {*self.build.functions, *self.build.layers}
-        # Of code that a function of the build has too, that one's.
+        # Of code that a function of the build has too, that one's; the generic code has one of its own.
         of_code = {
             each["Properties"].get("CodeUri"): name
             for name, each in self.document["Resources"].items()
             if name in built
-        }
+        } | {f"functions/{GENERIC_PACKAGE}/": GENERIC_FUNCTION}
         resources: dict[str, Any] = {}
         for name, resource in self.document["Resources"].items():
             properties = dict(resource.get("Properties", {}))
