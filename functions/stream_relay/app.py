@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Any
 from functions.stream_relay.asking import Asking
 from hotplate.errors import UnknownPathError
 from hotplate.http.aliases import completion_kind, model_in_body
-from hotplate.http.answers import answer_error, log_fault
-from hotplate.http.caller import caller_of, refuse_spent
-from hotplate.http.event import HttpRequest, HttpResponse, read_event, write_result
-from hotplate.http.forwarding import allowed_models, refuse_unknown
-from hotplate.http.usage import UsageLine
+from hotplate.http.forwarding import refuse_unknown
+from hotplate.http.relay import relayed
 from hotplate.settings import RelaySettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hotplate.http.event import TimedContext
+    from hotplate.http.event import HttpRequest, TimedContext
     from hotplate.streaming import StreamedResponse
 
 _settings = RelaySettings.from_environ(os.environ)
@@ -33,21 +30,13 @@ _VERBS = ("infer", "generate", "generate_stream")
 
 def lambda_handler(event: Mapping[str, Any], context: TimedContext) -> StreamedResponse | dict[str, Any]:
     """Answer one API Gateway request."""
-    usage = UsageLine(context)
-    request: HttpRequest | None = None
-    try:
-        request = read_event(event)
-        usage.bytes_in, usage.caller = len(request.body), caller_of(event)
-        refuse_spent(usage.caller)
-        model = _model_of(request, allowed_models(usage.caller, _settings.functions))
-        return _asking.ask(model, request, event, context)
-    except Exception as fault:  # the edge: whatever went wrong below has an answer
-        log_fault(fault, context.aws_request_id)
-        answer = answer_error(fault, request, context.aws_request_id)
-        headers = {**answer.headers, "x-request-id": context.aws_request_id}
-        if answer.status < 500:  # what was forwarded has its line from the function that was asked
-            usage.write(answer.status, len(answer.body))
-        return write_result(HttpResponse(answer.status, answer.body, headers, answer.content_type))
+    return relayed(
+        event,
+        context,
+        models=_settings.functions,
+        model_of=_model_of,
+        ask=lambda model, request: _asking.ask(model, request, event, context),
+    )
 
 
 def _model_of(request: HttpRequest, models: Sequence[str]) -> str:
