@@ -1,4 +1,4 @@
-"""The edge of the functions that hand requests on to the models' own: which model, for whom, and what is refused.
+"""The edge of the functions that hand requests on to the models' own: for whom, and what is refused.
 
 What is handed on has its usage line from the function that was asked; what is refused here has one from here.
 """
