@@ -114,7 +114,7 @@ class Stage:
             mbps: Bandwidth of the link to S3 in megabits a second; None for no limit.
             vcpus: That the functions' memory buys.
         """
-        self._console, self._mbps = console, mbps
+        self._console, self._mbps, self._vcpus = console, mbps, vcpus
         self._memory_mb = vcpus * MEMORY_MB_PER_VCPU
         self._stack = ExitStack()
         self._signer = KeySigner.throw_away()
@@ -218,6 +218,8 @@ class Stage:
             "AWS_CA_BUNDLE": f"{task}/{BOTO3_CA_FILE}",
             "SSL_CERT_FILE": f"{task}/{CA_FILE}",
             "AWS_ENDPOINT_URL_S3": self.endpoint,
+            # The emulator is written in Go, whose threads are as many as a function's machine has vCPUs.
+            "GOMAXPROCS": str(self._vcpus),
         }
         if model:
             variables |= self._variables(model)

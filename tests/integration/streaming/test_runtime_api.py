@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,9 +41,9 @@ def scripted(
         while left:
             connection, _ = listener.accept()
             with connection:
-                served = 0
+                served, came = 0, bytearray()
                 while left and not (close_after and served == close_after):
-                    asked.append(_request(connection, is_eager=is_eager))
+                    asked.append(_request(connection, came, is_eager=is_eager))
                     connection.sendall(left.pop(0).encode())
                     served += 1
 
@@ -57,17 +58,33 @@ def scripted(
         thread.join(5)
 
 
-def _request(connection: socket.socket, *, is_eager: bool) -> bytes:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-    while not is_eager and len(body) < int(lines.get(b"content-length", 0)):
-        body += connection.recv(65536)
-    while not is_eager and b"transfer-encoding" in lines and not body.endswith(b"\r\n\r\n"):
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
+def _request(connection: socket.socket, came: bytearray, *, is_eager: bool) -> bytes:
+    """Return the request that begins `came`, which keeps what came with it."""
+
+    while (at := came.find(b"\r\n\r\n")) < 0:
+        _receive(connection, came)
+    end = at + 4
+    lines = dict(line.lower().split(b": ", 1) for line in bytes(came[:at]).split(b"\r\n")[1:])
+    if is_eager:
+        end = len(came)
+    elif b"transfer-encoding" in lines:
+        while not came.endswith(b"\r\n\r\n") or len(came) == end:
+            _receive(connection, came)
+        end = len(came)
+    else:
+        end += int(lines.get(b"content-length", 0))
+        while len(came) < end:
+            _receive(connection, came)
+    request = bytes(came[:end])
+    del came[:end]
+    return request
+
+
+def _receive(connection: socket.socket, came: bytearray) -> None:
+    part = connection.recv(65536)
+    if not part:
+        raise ConnectionResetError
+    came += part
 
 
 def test_an_event_that_comes_in_chunks_is_read() -> None:
@@ -83,11 +100,12 @@ def test_an_event_that_comes_in_chunks_is_read() -> None:
 
 
 def test_an_answer_goes_out_with_its_length_and_an_error_with_its_type() -> None:
-    with scripted(ACCEPTED, ACCEPTED, ACCEPTED) as (api, asked):
+    with scripted(ACCEPTED, EVENT, ACCEPTED, ACCEPTED) as (api, asked):
         api.answer("one", b"[]")
+        api.next()
         api.fail("one", ValueError("no"))
         api.fail_start(ImportError("none"))
-    first, second, third = asked
+    first, _, second, third = asked
     assert first.startswith(b"POST /2018-06-01/runtime/invocation/one/response HTTP/1.1\r\n")
     assert first.endswith(b"Content-Length: 2\r\n\r\n[]")
     assert second.startswith(b"POST /2018-06-01/runtime/invocation/one/error HTTP/1.1\r\n")
@@ -202,3 +220,41 @@ def test_an_answer_that_is_refused_is_not_told_again_as_an_error() -> None:
     with scripted(refused) as (api, asked), pytest.raises(ProtocolError, match="413"):
         _serve(api, lambda *_: 1, Invocation("one", b"{}", 0, "arn", {}), {}, streams=False)
     assert len(asked) == 1
+
+
+NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"
+REFUSED = "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n"
+
+
+def test_a_small_answer_takes_the_next_question_along() -> None:
+    with scripted(ACCEPTED, EVENT) as (api, asked):
+        api.answer("one", b"[]")
+        time.sleep(0.1)
+        assert [request.split(b"\r\n")[0] + b"\r\n" for request in asked][1:] == [NEXT]
+        assert api.next().event == b"{}"
+    assert len(asked) == 2
+
+
+def test_a_large_answer_goes_alone() -> None:
+    with scripted(ACCEPTED, EVENT) as (api, asked):
+        api.answer("one", b"x" * 65537)
+        time.sleep(0.1)
+        assert len(asked) == 1
+        assert api.next().event == b"{}"
+    assert asked[1].startswith(NEXT)
+
+
+def test_the_event_behind_a_refused_answer_is_not_lost() -> None:
+    with scripted(f"{REFUSED}\r\n", EVENT) as (api, asked):
+        with pytest.raises(ProtocolError, match="413"):
+            api.answer("one", b"[]")
+        assert api.next().event == b"{}"
+    assert len(asked) == 2
+
+
+def test_where_the_api_hangs_up_behind_a_refusal_it_is_asked_again() -> None:
+    with scripted(f"{REFUSED}Connection: close\r\n\r\n", EVENT, close_after=1) as (api, asked):
+        with pytest.raises(ProtocolError, match="413"):
+            api.answer("one", b"[]")
+        assert api.next().event == b"{}"
+    assert asked[1].startswith(NEXT)

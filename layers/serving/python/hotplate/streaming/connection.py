@@ -29,6 +29,11 @@ class Connection:
         self._socket: socket.socket | None = None
         self._answers: IO[bytes] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as this side knows."""
+        return self._socket is not None
+
     def send(self, data: bytes, *, is_first: bool = True) -> None:
         """Send bytes.
 

@@ -2,7 +2,7 @@
 
 Rules kept: one connection, which is kept; HTTP/1.1 by hand, because `http.client` costs a cold start what all
 of this does not; before each chunk it is looked whether anybody still listens, so that a stream nobody wants
-ends with the item that was being made.
+ends with the item that was being made; a small whole answer takes the question for the next event along.
 
 Not done: several events at once, TLS (the API is this machine's own).
 
@@ -27,6 +27,10 @@ _ROOT = "/2018-06-01/runtime"
 _STREAM_TYPE = "application/vnd.awslambda.http-integration-response"
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
+_NEXT = "/invocation/next"
+# Longest answer that takes the next question along, in bytes. Ours: of a larger one nobody sees what it spares, and
+# one that may be refused for its length, behind which the API hangs up, goes alone.
+_MAX_SMALL_BYTES = 64 * 1024
 # Go's server, which Lambda's is, reads trailers of 4 KiB in all. Source: net/http, `body.readTrailer`.
 _MAX_TRAILER_BYTES = 3 * 1024
 _MAX_TRAILER_MESSAGE = 200
@@ -75,14 +79,19 @@ class RuntimeApi:
     def __init__(self, address: str) -> None:
         """Remember where the API is."""
         self._host, self._connection = address, Connection(address)
+        self._is_next_due = False
 
     def next(self) -> Invocation:
-        """Wait for the next event.
+        """Wait for the next event, which `answer` may have asked for.
 
         Raises:
             OSError, ProtocolError: The API is not to be had.
         """
-        headers, event = self._ask("GET", "/invocation/next")
+        # Where the API hung up behind an answer that it refused, it never read the question.
+        if not (self._is_next_due and self._connection.is_open):
+            self._connection.send(self._request("GET", _NEXT))
+        self._is_next_due = False
+        headers, event = self._connection.read_answer()
         try:
             return Invocation(
                 headers["lambda-runtime-aws-request-id"],
@@ -95,12 +104,15 @@ class RuntimeApi:
             raise ProtocolError(f"an event without {fault}") from fault
 
     def answer(self, request_id: str, body: bytes) -> None:
-        """Send a whole answer, JSON.
+        """Send a whole answer, JSON; `next` comes after it.
 
         Raises:
             OSError, ProtocolError: It was not taken.
         """
-        self._ask("POST", f"/invocation/{request_id}/response", body)
+        request = self._request("POST", f"/invocation/{request_id}/response", body)
+        self._is_next_due = len(body) <= _MAX_SMALL_BYTES
+        self._connection.send(request + self._request("GET", _NEXT) if self._is_next_due else request)
+        self._connection.read_answer()
 
     def fail(self, request_id: str, fault: BaseException) -> None:
         """Say that the handler failed, before any of its answer was sent.
@@ -157,13 +169,16 @@ class RuntimeApi:
     def _ask(
         self, method: str, path: str, body: bytes = b"", error_type: str = ""
     ) -> tuple[dict[str, str], bytes]:
+        self._connection.send(self._request(method, path, body, error_type))
+        return self._connection.read_answer()
+
+    def _request(self, method: str, path: str, body: bytes = b"", error_type: str = "") -> bytes:
         head = (
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if method == "POST" else ""
         )
         if error_type:
             head += f"{_ERROR_TYPE}: {error_type}\r\n"
-        self._connection.send(self._head(method, path) + head.encode() + b"\r\n" + body)
-        return self._connection.read_answer()
+        return self._head(method, path) + head.encode() + b"\r\n" + body
 
     def _head(self, method: str, path: str) -> bytes:
         return f"{method} {_ROOT}{path} HTTP/1.1\r\nHost: {self._host}\r\n".encode()
