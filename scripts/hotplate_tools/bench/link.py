@@ -3,6 +3,10 @@
 A process of its own, so that it takes no time of those it serves but what the machine's cores are shared
 for. It serves the files of a folder as the objects of every bucket: GET with and without a range, HEAD.
 Credentials are not checked. All connections share the bandwidth, as they share a function's.
+
+S3 itself takes none of a function's time, so this takes as little as it can: a file is mapped once, TLS
+encrypts a quarter of a mebibyte at a time, by the cipher that S3 prefers (AES-128; Python's own choice is
+AES-256).
 """
 
 from __future__ import annotations
@@ -16,11 +20,29 @@ import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["serve"]
+from hotplate.aws.tls import TlsSocket
 
-_CHUNK = 1024 * 1024
+if TYPE_CHECKING:
+    import io
+
+__all__ = ["OPENSSL_CONF", "serve"]
+
+# What OpenSSL is told of TLS by the file that the variable of this name names.
+OPENSSL_CONF = """\
+openssl_conf = all
+[all]
+ssl_conf = tls
+[tls]
+system_default = cipher
+[cipher]
+Ciphersuites = TLS_AES_128_GCM_SHA256
+"""
+
+# Encrypted and sent at once, in bytes: with four times as many the processor's caches no longer hold them.
+_CHUNK = 256 * 1024
 _SHAPED_CHUNK = 32 * 1024
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)?\Z")
 
@@ -41,18 +63,42 @@ class _Bandwidth:
         time.sleep(pause)
 
 
+class _ServerSide:
+    """A context whose TLS is that of a server."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def wrap_bio(self, received: ssl.MemoryBIO, to_send: ssl.MemoryBIO, **_: Any) -> ssl.SSLObject:
+        return self._context.wrap_bio(received, to_send, server_side=True)
+
+
+class _Accepted(TlsSocket):
+    """A server's side of a connection, as `http.server` wants it."""
+
+    def makefile(self, mode: str, _buffering: int = -1) -> io.BufferedReader:
+        return super().makefile(mode)
+
+    def setsockopt(self, *option: int) -> None:
+        self._plain.setsockopt(*option)
+
+
 class _Server(ThreadingHTTPServer):
     """What the handlers of all connections share."""
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, bandwidth: _Bandwidth | None) -> None:
-        self.folder, self.bandwidth = folder, bandwidth
+    def __init__(self, folder: Path, bandwidth: _Bandwidth | None, tls: ssl.SSLContext) -> None:
+        self.folder, self.bandwidth, self._tls = folder, bandwidth, _ServerSide(tls)
         self._bodies: dict[Path, memoryview] = {}
         super().__init__(("127.0.0.1", 0), _Handler)
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Shake hands, in the connection's own thread, and answer."""
+        super().finish_request(_Accepted(self._tls, request, ""), client_address)  # type: ignore[arg-type]
+
     def body(self, file: Path) -> memoryview:
-        """Return a file's bytes, mapped once with all pages: S3 takes none of a function's time."""
+        """Return a file's bytes, mapped once with all pages."""
         if file not in self._bodies:
             with file.open("rb") as stream:
                 flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
@@ -119,11 +165,9 @@ def serve(folder: Path, certificate: Path, key: Path, *, mbps: float | None) -> 
     Raises:
         OSError: No port, or a PEM file cannot be read.
     """
-    server = _Server(folder, _Bandwidth(mbps * 1e6 / 8) if mbps else None)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    return server
+    return _Server(folder, _Bandwidth(mbps * 1e6 / 8) if mbps else None, tls)
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ from hotplate.manifest.layout import manifest_key
 from hotplate.manifest.schema import decode
 from hotplate.settings import Settings
 from hotplate.store.filesystem import FilesystemStore
+from hotplate_tools.bench.link import OPENSSL_CONF
 from hotplate_tools.local.build import build, host_architecture
 from hotplate_tools.local.harness import lambda_variables
 from hotplate_tools.local.lambda_runtime import ensure_runtime
@@ -257,8 +258,14 @@ class Stage:
         _write_certificate(self._folder)
         command = [sys.executable, "-m", "hotplate_tools.bench.link", str(self._registry)]
         files = [str(self._folder / name) for name in ("certificate.pem", "key.pem")]
+        openssl = self._folder / "openssl.cnf"
+        openssl.write_text(OPENSSL_CONF, encoding="ascii")
         server = subprocess.Popen(
-            [*command, *files, str(self._mbps or 0)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, *files, str(self._mbps or 0)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OPENSSL_CONF": str(openssl)},
         )
         with server:
             assert server.stdin  # noqa: S101 - it was asked for
