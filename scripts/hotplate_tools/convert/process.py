@@ -28,6 +28,7 @@ RUNNERS = Path(__file__).parent / "runners"
 _SETTINGS = {
     "KERAS_BACKEND": "tensorflow",
     "OMP_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONNOUSERSITE": "1",
     "PYTHONWARNINGS": "ignore",

@@ -55,6 +55,7 @@ __all__ = ["Trained", "fetched", "read_trained_spec", "refuse_under", "train"]
 # Nothing of this process's Python leaks into the child.
 _SETTINGS = {
     "KERAS_BACKEND": "tensorflow",
+    "ORT_DISABLE_TELEMETRY": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONNOUSERSITE": "1",

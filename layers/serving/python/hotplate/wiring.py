@@ -165,14 +165,12 @@ class _Source:
 
         Raises:
             StoreError, ArtifactError: As `fetch_here`.
+            NotAheadError: The child is gone; called again, this process fetches.
         """
         ahead, self._ahead = self._ahead, None
         if ahead:
             self._ending = ahead
-            try:
-                return ahead.take(settings, ledger)
-            except NotAheadError as reason:
-                self._why_not = str(reason)
+            return ahead.take(settings, ledger)
         if self._why_not:
             ledger.note(f"not fetched beside the imports: {self._why_not}")
         from hotplate.runtime.fetched import fetch_here
@@ -180,11 +178,15 @@ class _Source:
         with closing(_open_reader()) as reader:
             return fetch_here(settings, reader, ledger)
 
-    def end(self) -> None:
-        """Leave nothing behind; called when what was fetched is in use, or of no use."""
+    def end(self, why_not: str = "") -> None:
+        """Leave nothing behind; called when what was fetched is in use, or of no use.
+
+        Args:
+            why_not: What the ledger will say of the child that was of no use.
+        """
         if self._ending:
             self._ending.end()
-        self._ending = None
+        self._ending, self._why_not = None, why_not or self._why_not
 
 
 def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None) -> Endpoint:
@@ -194,7 +196,11 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
     def load() -> Model:
         settings, ledger = _settings(), Ledger()
         try:
-            return build(source.fetch(settings, ledger), settings, ledger)
+            try:
+                return build(source.fetch(settings, ledger), settings, ledger)
+            except NotAheadError as reason:
+                source.end(str(reason))
+                return build(source.fetch(settings, ledger), settings, ledger)
         finally:
             source.end()
 

@@ -80,6 +80,7 @@ class S3Reader:
         self._local = threading.local()
         self._reading = threading.Lock()
         self._connections: list[Connection] = []
+        self._idle: list[Connection] = []
         self._trust = Trust() if self._scheme == "https" else None
         # A time-out on a socket bounds one silence, not the sum of them, so an alarm ends what is open.
         self._alarm = threading.Timer(deadline_s, self._hang_up)
@@ -169,31 +170,35 @@ class S3Reader:
     @contextmanager
     def _answer(self, path: str, extra: dict[str, str]) -> Iterator[Head]:
         """Yield the answer to a signed GET; a connection whose answer was not read to its end is dropped."""
-        connection = self._connection()
         headers = signed_headers(
             self._credentials, host=self._host, path=path, region=self._region, extra=extra
         )
+        connection = self._local.connection = self._idle_connection()
         try:
             head = connection.ask(path, headers, self._patience())
             yield head
+            if head.is_last:
+                connection.close()
         except BaseException:
             connection.close()
             raise
-        if head.is_last:
-            connection.close()
+        finally:
+            self._idle.append(connection)
 
-    def _connection(self) -> Connection:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = Connection(self._host, self._trust)
+    def _idle_connection(self) -> Connection:
+        """Return one that nobody uses: the first of several threads goes on with the manifest's."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = Connection(self._host, self._trust)
             self._connections.append(connection)
-        return connection
+            return connection
 
     def _fill(self, head: Head, into: memoryview, key: str) -> None:
         """Read exactly as many bytes as `into` holds, straight into it."""
         if head.length != len(into):
             raise _PassingError(f"{key}: {head.length} bytes were announced, not {len(into)}")
-        connection = self._connection()
+        connection: Connection = self._local.connection
         done = connection.receive_ahead(into) if into else 0
         assert connection.socket  # noqa: S101 - the head came by it
         arrival = _Arrival(connection.socket)

@@ -9,10 +9,9 @@ its own while those are imported (`hotplate.runtime.ahead`), or here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hotplate.runtime.files import Cache, Placed, fetch_files
 from hotplate.runtime.forms import PROGRAM_FORM, choose_form, portable_form
@@ -20,36 +19,80 @@ from hotplate.runtime.memory import private_memory
 from hotplate.runtime.pinned import pinned_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-    from hotplate.manifest.schema import Manifest
+    from hotplate.manifest.schema import FileEntry, Manifest
     from hotplate.runtime.forms import Form
     from hotplate.runtime.ledger import Ledger
     from hotplate.settings import Settings
     from hotplate.store.base import Reader
 
-__all__ = ["Fetched", "fetch_here", "fetch_into", "files_of", "installed_onnxruntime"]
+__all__ = ["Fetched", "chosen", "entries_of", "fetch_here", "files_of", "installed_onnxruntime"]
 
 _VERSION = re.compile(r"""^__version__ = ['"]([^'"]+)""", re.MULTILINE)
 
 
-class Fetched(NamedTuple):
+class Fetched:
     """What a session is built from.
 
     Attributes:
         manifest: Parsed, of the pinned digest.
         form: Which graph and weights were chosen.
-        files: Verified bytes by path: of the form's graph and weights, and all assets.
     """
 
-    manifest: Manifest
-    form: Form
-    files: Mapping[str, memoryview]
+    def __init__(
+        self,
+        manifest: Manifest,
+        form: Form,
+        files: Mapping[str, memoryview],
+        rest: Callable[[], None] | None = None,
+    ) -> None:
+        """Take verified files.
 
-    def of_role(self, role: str) -> dict[str, memoryview]:
-        """Return the files of a role by path."""
+        Args:
+            manifest: Parsed, of the pinned digest.
+            form: Which graph and weights were chosen.
+            files: By path: of the form's graph and weights, and all assets.
+            rest: Returns when the weights are there and verified; None: they are.
+        """
+        self.manifest, self.form = manifest, form
+        self._files, self._rest = files, rest
+
+    @property
+    def files(self) -> Mapping[str, memoryview]:
+        """Verified bytes by path. Waits for them.
+
+        Raises:
+            StoreError, ArtifactError, NotAheadError: As of `complete`.
+        """
+        self.complete()
+        return self._files
+
+    def of_role(self, role: str, *, unread: bool = False) -> dict[str, memoryview]:
+        """Return the files of a role by path; weights that are not there yet are waited for.
+
+        Args:
+            role: Of a manifest's file.
+            unread: The caller reads none of them until `complete` has returned.
+
+        Raises:
+            StoreError, ArtifactError, NotAheadError: As of `complete`.
+        """
+        files = self._files if unread or role != self.form.weights else self.files
         paths = [entry.path for entry in self.manifest.files if entry.role == role]
-        return {path: self.files[path] for path in paths if path in self.files}
+        return {path: files[path] for path in paths if path in files}
+
+    def complete(self) -> None:
+        """Wait until all that was fetched is there and verified.
+
+        Raises:
+            StoreError: Bytes could not be had.
+            ArtifactError: They are not those published.
+            NotAheadError: The process that fetches them is gone.
+        """
+        if self._rest:
+            self._rest()  # if it raises, whoever asks again meets a fault again
+            self._rest = None
 
 
 def fetch_here(settings: Settings, reader: Reader, ledger: Ledger, *, native: bool = True) -> Fetched:
@@ -72,41 +115,42 @@ def fetch_here(settings: Settings, reader: Reader, ledger: Ledger, *, native: bo
         memory = private_memory(size)
         return memory
 
-    manifest, _, form, placed = fetch_into(settings, reader, ledger, allocate, native=native)
-    return Fetched(manifest, form, files_of(manifest, form, placed, memory))
+    manifest, _, form = chosen(settings, reader, ledger, native=native)
+    with ledger.phase("fetch"):
+        entries = entries_of(manifest, form)
+        placed = fetch_files(reader, entries, Cache(settings.cache_dir, ledger), allocate)
+    return Fetched(manifest, form, files_of(entries, placed, memory))
 
 
-def fetch_into(
-    settings: Settings,
-    reader: Reader,
-    ledger: Ledger,
-    allocate: Callable[[int], memoryview],
-    *,
-    native: bool = True,
-) -> tuple[Manifest, bytes, Form, list[Placed]]:
-    """Return the manifest, its bytes, the form for this machine, and where its files are; see `fetch_files`.
+def chosen(
+    settings: Settings, reader: Reader, ledger: Ledger, *, native: bool = True
+) -> tuple[Manifest, bytes, Form]:
+    """Return the pinned manifest, its bytes, and the form for this machine; arguments as of `fetch_here`.
 
     Raises:
         StoreError, ArtifactError: As of `fetch_here`.
     """
     with ledger.phase("manifest"):
         manifest, raw = pinned_manifest(settings, reader, ledger)
+    if not manifest.has_graph:
+        return manifest, raw, PROGRAM_FORM
+    if not native:
+        return manifest, raw, portable_form(manifest)
     with ledger.phase("fetch"):
-        form = PROGRAM_FORM
-        if manifest.has_graph:
-            form = portable_form(manifest)
-            if native:
-                form = choose_form(manifest, ledger, installed_onnxruntime() if manifest.plan.isa else "")
-        entries = [entry for entry in manifest.files if entry.role in form.roles]
-        placed = fetch_files(reader, entries, Cache(settings.cache_dir, ledger), allocate)
-    return manifest, raw, form, placed
+        form = choose_form(manifest, ledger, installed_onnxruntime() if manifest.plan.isa else "")
+    return manifest, raw, form
+
+
+def entries_of(manifest: Manifest, form: Form) -> list[FileEntry]:
+    """Return the files of a form in the order in which they are fetched: weights last."""
+    entries = [entry for entry in manifest.files if entry.role in form.roles]
+    return sorted(entries, key=lambda entry: entry.role == form.weights)
 
 
 def files_of(
-    manifest: Manifest, form: Form, placed: list[Placed], memory: memoryview
+    entries: Sequence[FileEntry], placed: Sequence[Placed], memory: memoryview
 ) -> dict[str, memoryview]:
-    """Return the form's files by path, read-only: views of `memory`, or mapped from the cache."""
-    entries = [entry for entry in manifest.files if entry.role in form.roles]
+    """Return files by path, read-only: views of `memory`, or mapped from the cache."""
     return {
         entry.path: where.cached[0]
         if where.cached

@@ -2,7 +2,8 @@
 
 Rules kept:
 
-1. No byte leaves here that was not hashed and found to be what the manifest says.
+1. No byte leaves here that was not hashed and found to be what the manifest says. Who is told what has come
+   so far may count on files that are whole only.
 2. All ranges of all files are read in parallel; hashing goes through them in order as they come.
 3. The cache is a convenience, never trusted: a file found there is hashed again, one that is
    wrong is removed. It is written under another name and renamed, so that two processes sharing
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from hotplate.runtime.ledger import Ledger
     from hotplate.store.base import Reader
 
-__all__ = ["Cache", "Placed", "fetch_file", "fetch_files", "mapped"]
+__all__ = ["Cache", "Placed", "fetch_file", "fetch_files", "mapped", "offsets_of"]
 
 
 class Placed(NamedTuple):
@@ -129,15 +130,36 @@ def mapped(file: Path) -> memoryview:
 
 
 class _Part(NamedTuple):
-    """One range of one file: what to read, into where, and the hash that goes through it."""
+    """One range of one file: what to read, and into where."""
 
     entry: FileEntry
     start: int
     into: memoryview
 
+    @property
+    def end(self) -> int:
+        return self.start + len(self.into)
+
+
+def _ignored(_: int) -> None:
+    """Take no notice of what has come."""
+
+
+def offsets_of(entries: Sequence[FileEntry]) -> tuple[dict[str, int], int]:
+    """Return where each file goes by its path, on a page of its own, and how much memory all of them need."""
+    offsets, total = {}, 0
+    for entry in entries:
+        offsets[entry.path] = total
+        total += aligned(entry.size)
+    return offsets, total
+
 
 def fetch_files(
-    reader: Reader, entries: Sequence[FileEntry], cache: Cache, allocate: Callable[[int], memoryview]
+    reader: Reader,
+    entries: Sequence[FileEntry],
+    cache: Cache,
+    allocate: Callable[[int], memoryview],
+    arrived: Callable[[int], None] = _ignored,
 ) -> list[Placed]:
     """Return where the verified bytes of each file are.
 
@@ -145,8 +167,10 @@ def fetch_files(
         reader: Where the registry lies.
         entries: The files wanted.
         cache: Looked into first; gets what was fetched.
-        allocate: Called once, with the bytes that the files not cached need, each on a page of its own;
-            returns writable memory of that size.
+        allocate: Called once, with the bytes that the files not cached need, as `offsets_of` has it; returns
+            writable memory of that size.
+        arrived: Told, in rising order, up to where bytes are in that memory; each file that ends before is
+            verified.
 
     Raises:
         DigestMismatchError: The bytes are not those published.
@@ -154,21 +178,23 @@ def fetch_files(
         StoreError: They could not be had.
     """
     with cache.turn(entries):
-        return _placed(reader, entries, cache, allocate)
+        return _placed(reader, entries, cache, allocate, arrived)
 
 
 def _placed(
-    reader: Reader, entries: Sequence[FileEntry], cache: Cache, allocate: Callable[[int], memoryview]
+    reader: Reader,
+    entries: Sequence[FileEntry],
+    cache: Cache,
+    allocate: Callable[[int], memoryview],
+    arrived: Callable[[int], None],
 ) -> list[Placed]:
     found = {entry.path: kept for entry in entries if (kept := cache.find(entry))}
     missing = [entry for entry in entries if entry.path not in found]
-    offsets, total = {}, 0
-    for entry in missing:
-        offsets[entry.path] = total
-        total += aligned(entry.size)
+    offsets, total = offsets_of(missing)
     memory = allocate(total) if missing else memoryview(b"")
     bodies = {entry.path: memory[offsets[entry.path] :][: entry.size] for entry in missing}
-    _fetch(reader, missing, bodies)
+    for part in _fetch(reader, missing, bodies):
+        arrived(offsets[part.entry.path] + part.end)
     for entry in missing:
         if kept := cache.put(entry.sha256, bodies[entry.path]):
             found[entry.path] = kept
@@ -191,17 +217,19 @@ def fetch_file(reader: Reader, entry: FileEntry, cache: Cache) -> memoryview:
     return placed.cached[0] if placed.cached else memory[0][: entry.size].toreadonly()
 
 
-def _fetch(reader: Reader, entries: Sequence[FileEntry], bodies: dict[str, memoryview]) -> None:
+def _fetch(reader: Reader, entries: Sequence[FileEntry], bodies: dict[str, memoryview]) -> Iterator[_Part]:
+    """Yield each range when it and all before it have come; a file's last one when the file is verified."""
     parts = [
         _Part(entry, start, bodies[entry.path][start : start + RANGE_BYTES])
         for entry in entries
         for start in range(0, entry.size, RANGE_BYTES)
     ]
+    import hashlib  # as in `find`
+
     for entry in entries:
         if not entry.size:  # no range can name nothing, and a longer object must still be found out
             reader.read_small(blob_key(entry.sha256), max_bytes=0)
-    import hashlib  # as in `find`
-
+            _check(entry, hashlib.sha256().hexdigest())
     digests = {entry.path: hashlib.sha256() for entry in entries}
 
     def read(part: _Part) -> None:
@@ -211,9 +239,13 @@ def _fetch(reader: Reader, entries: Sequence[FileEntry], bodies: dict[str, memor
     if parts:
         for part in in_order(read, parts, workers=MAX_PARALLEL_RANGES):
             digests[part.entry.path].update(part.into)
-    for entry in entries:
-        got = digests[entry.path].hexdigest()
-        if got != entry.sha256:
-            raise DigestMismatchError(
-                f"{entry.path}: SHA-256 {got[:12]}..., {entry.sha256[:12]}... was published"
-            )
+            if part.end == part.entry.size:
+                _check(part.entry, digests[part.entry.path].hexdigest())
+            yield part
+
+
+def _check(entry: FileEntry, got: str) -> None:
+    if got != entry.sha256:
+        raise DigestMismatchError(
+            f"{entry.path}: SHA-256 {got[:12]}..., {entry.sha256[:12]}... was published"
+        )

@@ -9,7 +9,8 @@ The order is the security property, and each step only sees what the one before 
 5. each file is read, capped at the length the manifest states, hashed while it streams in, and
    compared; only assets and the graph and weights for this processor are read at all;
 6. only then the function parses its assets, ONNX Runtime sees the graph, and, where nobody waits yet,
-   warm-up runs it.
+   warm-up runs it. A session that only borrows its weights is built while those are on their way, and not
+   run before they are verified.
 
 Steps 2 to 5 are `hotplate.runtime.fetched`, in a child process beside the imports where that can be had.
 The same order is tested by breaking each link (`tests/integration/runtime/test_loader.py`).
@@ -17,7 +18,6 @@ The same order is tested by breaking each link (`tests/integration/runtime/test_
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from hotplate.errors import ManifestError
@@ -31,6 +31,7 @@ from hotplate.runtime.warmup import warm_up
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hotplate.manifest.schema import Prepacking
     from hotplate.runtime.fetched import Fetched
     from hotplate.runtime.transforms import MakeTransforms, Transforms
     from hotplate.settings import Settings
@@ -89,8 +90,7 @@ def build_model(
     if callable(transforms):
         with ledger.phase("assets"):
             transforms = _made(transforms, fetched)
-    with ledger.phase("session"):
-        session = _session(fetched, settings, ledger, providers)
+    session = _session(fetched, settings, ledger, providers)
     if len(providers) > 1:
         ledger.note(f"of {', '.join(providers)} the graph has {', '.join(session.providers)}")
     model = Model(manifest, settings.version, TransformedGraph(session, transforms), ledger)
@@ -103,27 +103,37 @@ def build_model(
 def _session(
     fetched: Fetched, settings: Settings, ledger: Ledger, providers: Sequence[str]
 ) -> Session | StagedSession:
-    plan = fetched.manifest.plan
-    (graph,) = fetched.of_role(fetched.form.graph).values()
-    build = partial(
-        Session,
-        bytes(graph),
-        weights=fetched.of_role(fetched.form.weights),
-        threads=plan.intra_op_threads or settings.threads,
-        level=fetched.form.level,
-        arena=plan.arena,
-        providers=providers,
-    )
+    plan, form = fetched.manifest.plan, fetched.form
+    (graph,) = fetched.of_role(form.graph).values()
+
+    def built(prepacking: Prepacking) -> Session:
+        # Nothing reads the weights then but a run. What rearranges or folds them does, and a GPU's provider.
+        unread = prepacking == "off" and form.level == "none" and tuple(providers) == (CPU,)
+        if not unread:
+            fetched.complete()
+        with ledger.phase("session"):
+            session = Session(
+                bytes(graph),
+                weights=fetched.of_role(form.weights, unread=unread),
+                threads=plan.intra_op_threads or settings.threads,
+                prepacking=prepacking,
+                level=form.level,
+                arena=plan.arena,
+                providers=providers,
+            )
+        fetched.complete()
+        return session
+
     if plan.prepacking != "later":
-        return build(prepacking=plan.prepacking)
+        return built(plan.prepacking)
     if settings.processes > 1:
         # Rearranged weights are each process's own, so many would be many copies of a large model.
         ledger.note(f"weights are not rearranged: {settings.processes} processes share them as they are")
-        return build(prepacking="off")
+        return built("off")
     # Where nobody waits for init to end, there is nothing to put off.
     if settings.is_on_demand:
-        return StagedSession(build(prepacking="off"), lambda: build(prepacking="parallel"))
-    return build(prepacking="parallel")
+        return StagedSession(built("off"), lambda: built("parallel"))
+    return built("parallel")
 
 
 def _made(make: MakeTransforms, fetched: Fetched) -> Transforms:

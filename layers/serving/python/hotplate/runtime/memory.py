@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["PAGE", "SharedMemory", "aligned", "memory_use_mb", "private_memory"]
+__all__ = ["PAGE", "SharedMemory", "aligned", "memory_use_mb", "private_memory", "touch"]
 
 PAGE = 4096
 # Pages made at once, in bytes: what one range of the store has.
@@ -57,12 +57,16 @@ def private_memory(size: int) -> memoryview:
 class SharedMemory:
     """A file in memory, made before a fork, that the child fills and the parent reads.
 
+    Attributes:
+        size: Bytes that the child allocated.
+
     Raises:
         OSError: The kernel gives none.
     """
 
     def __init__(self) -> None:
         self._file = os.memfd_create("hotplate-model", os.MFD_CLOEXEC)
+        self.size = 0
 
     def allocate(self, size: int) -> memoryview:
         """Return `size` writable bytes; called once, by the child.
@@ -70,6 +74,7 @@ class SharedMemory:
         Their pages are made in a thread, without Python's lock. Who writes to one before it is there
         makes it himself, for several times the processor time.
         """
+        self.size = size
         os.ftruncate(self._file, max(size, PAGE))
         memory = mmap.mmap(self._file, max(size, PAGE))
         _advise(memory)
@@ -85,16 +90,19 @@ class SharedMemory:
                 memory.madvise(_MADV_POPULATE_WRITE, start, min(_STEP, size - start))
 
     def view(self, size: int) -> memoryview:
-        """Return the first `size` bytes, read-only, with all pages there; they stay as long as the view."""
+        """Return the first `size` bytes, read-only; they stay as long as the view. See `touch`."""
         if not size:  # then nothing was allocated
             return memoryview(b"")
-        # At once, a page takes a third of what it takes the first run to find that it is missing.
-        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-        return memoryview(mmap.mmap(self._file, size, flags=flags, prot=mmap.PROT_READ))
+        return memoryview(mmap.mmap(self._file, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ))
 
     def close(self) -> None:
         """Give up the file; views of it stay."""
         os.close(self._file)
+
+
+def touch(view: memoryview) -> None:
+    """Have each page of `view` mapped now, while nobody waits for it, and not when it is first used."""
+    view[::PAGE].tobytes()
 
 
 def _advise(memory: mmap.mmap) -> None:

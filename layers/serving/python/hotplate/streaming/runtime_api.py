@@ -28,8 +28,8 @@ _STREAM_TYPE = "application/vnd.awslambda.http-integration-response"
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 _NEXT = "/invocation/next"
-# Longest answer that takes the next question along, in bytes. Ours: of a larger one nobody sees what it spares, and
-# one that may be refused for its length, behind which the API hangs up, goes alone.
+# Longest answer that takes the next question along, in bytes. Ours: nobody sees what that spares of a larger
+# one, and one that may be refused for its length, behind which the API hangs up, goes alone.
 _MAX_SMALL_BYTES = 64 * 1024
 # Go's server, which Lambda's is, reads trailers of 4 KiB in all. Source: net/http, `body.readTrailer`.
 _MAX_TRAILER_BYTES = 3 * 1024
