@@ -161,5 +161,5 @@ def test_numpy_starts_no_threads_unless_it_is_told_to(given: dict[str, str], sta
     done = subprocess.run(
         [sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True
     )
-    own = 2  # Python's, and the one that ONNX Runtime starts when it is imported
+    own = 1  # Python's
     assert int(done.stdout.splitlines()[-1]) - own == started
