@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
@@ -36,7 +36,9 @@ EVENT = {
 }
 
 
-def heavy(layers: int, *, prepacking: Prepacking = "off") -> Published:
+def heavy(
+    layers: int, *, prepacking: Prepacking = "off", load_level: Literal["all", "none"] = "all"
+) -> Published:
     """Return y = x·W·W·…, FP32 [n, 1024], with `layers` matrices of 4 MiB in one file beside the graph."""
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", WIDTH]) for name in ("x", "y")]
     names = ["x", *(f"h{layer}" for layer in range(1, layers)), "y"]
@@ -56,7 +58,7 @@ def heavy(layers: int, *, prepacking: Prepacking = "off") -> Published:
             FileEntry("model.onnx", "graph", len(body), digests[0]),
             FileEntry(WEIGHTS_FILE, "weights", len(weights), digests[1]),
         ),
-        plan=Plan(weight_form="borrowed", prepacking=prepacking),
+        plan=Plan(weight_form="borrowed", prepacking=prepacking, load_level=load_level),
     )
     return republished(manifest, dict(zip(map(blob_key, digests), (body, weights), strict=True)))
 

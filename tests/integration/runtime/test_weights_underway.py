@@ -1,0 +1,166 @@
+"""A session is built while its weights are on their way, and never run before they are verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from hotplate.errors import DigestMismatchError
+from hotplate.manifest.layout import blob_key
+from hotplate.runtime import loader
+from hotplate.runtime.fetched import Fetched, fetch_here
+from hotplate.runtime.ledger import Ledger
+from hotplate.runtime.session import CPU, CUDA, Session
+from tests.support.cold_process import cold_process
+from tests.support.faulty_s3 import FaultyS3, faulty_s3
+from tests.support.heavy_models import EVENT, heavy
+
+if TYPE_CHECKING:
+    from hotplate.manifest.schema import Prepacking
+    from tests.support.published import Published
+
+ASK = """
+import json, types
+{before}
+from hotplate.wiring import model_function
+handler = model_function()
+event = {event!r}
+answer = handler(event, types.SimpleNamespace(
+    aws_request_id="r", memory_limit_in_mb="1769", get_remaining_time_in_millis=lambda: 29_000))
+print(json.dumps(answer))
+"""
+# The child ends when it begins to read the weights, after it told of the graph.
+CHILD_DIES = """
+import os, time
+from hotplate.aws import s3_reader
+ours, read = os.getpid(), s3_reader.S3Reader.read_range
+def read_range(self, key, **how):
+    if os.getpid() != ours and key == "{key}":
+        time.sleep(0.5)
+        os._exit(9)
+    return read(self, key, **how)
+s3_reader.S3Reader.read_range = read_range
+"""
+
+
+@pytest.fixture
+def s3() -> Iterator[FaultyS3]:
+    with faulty_s3() as server:
+        yield server
+
+
+def ask(s3: FaultyS3, version: Published, before: str = "") -> tuple[Any, list[dict[str, Any]]]:
+    program = ASK.format(before=before, event=EVENT)
+    return cold_process(s3, version, program=program)
+
+
+def weights_key(version: Published) -> str:
+    return blob_key(version.manifest.file("weights").sha256)
+
+
+def underway() -> Published:
+    return heavy(3, load_level="none")  # 12 MiB: more than one range
+
+
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was done, in order: sessions that were built, by how their weights are packed."""
+    done: list[str] = []
+
+    def built(*arguments: Any, **how: Any) -> Session:
+        done.append(how["prepacking"])
+        return Session(*arguments, **{**how, "providers": [CPU]})
+
+    monkeypatch.setattr(loader, "Session", built)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("prepacking", "level", "providers", "expected"),
+    [
+        ("off", "none", [CPU], ["off", "weights"]),
+        ("later", "none", [CPU], ["off", "weights"]),
+        ("parallel", "none", [CPU], ["weights", "parallel"]),
+        ("on", "none", [CPU], ["weights", "on"]),
+        ("off", "all", [CPU], ["weights", "off"]),
+        ("off", "none", [CUDA, CPU], ["weights", "off"]),
+    ],
+)
+def test_only_a_session_that_reads_no_weights_is_built_before_they_are_there(
+    order: list[str],
+    prepacking: Prepacking,
+    level: Literal["all", "none"],
+    providers: Sequence[str],
+    expected: list[str],
+) -> None:
+    version = heavy(1, prepacking=prepacking, load_level=level)
+    there = fetch_here(version.settings, version.reader, Ledger())
+    fetched = Fetched(there.manifest, there.form, there.files, lambda: order.append("weights"))
+    loader.build_model(fetched, version.settings, Ledger(), providers=providers)
+    assert order == expected
+
+
+def test_the_child_tells_of_the_graph_and_then_of_the_weights(s3: FaultyS3) -> None:
+    version = underway()
+    answer, (cold, _) = ask(s3, version)
+    assert answer["statusCode"] == 200
+    assert list(cold["phases_ms"]) == ["runtime", "imports", "wait", "session"]
+    assert set(cold["beside_ms"]) == {"manifest", "fetch"}
+    assert cold["notes"] == []
+
+
+def flipped(body: bytes, at: int) -> bytes:
+    return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+
+
+@pytest.mark.parametrize("at", [0, 9_000_000, -2], ids=["first range", "second range", "end"])
+def test_weights_that_turn_out_wrong_answer_nothing(s3: FaultyS3, at: int) -> None:
+    version = underway()
+    s3.objects.update(version.reader.objects)
+    key = weights_key(version)
+    s3.objects[key] = flipped(s3.objects[key], at)
+    answer, logged = ask(s3, version)
+    assert answer["statusCode"] == 500
+    assert json.loads(answer["body"])["type"].endswith("DigestMismatchError")
+    assert not any(line.get("hotplate") == "cold" for line in logged)
+
+
+def test_weights_that_are_missing_are_told_by_name(s3: FaultyS3) -> None:
+    version = underway()
+    s3.objects.update(version.reader.objects)
+    del s3.objects[weights_key(version)]
+    answer, _ = ask(s3, version)
+    assert json.loads(answer["body"])["type"].endswith("StoreNotFoundError")
+
+
+def test_a_child_that_dies_amid_the_weights_is_replaced_by_the_function(s3: FaultyS3) -> None:
+    version = underway()
+    before = CHILD_DIES.format(key=weights_key(version))
+    answer, (cold, _) = ask(s3, version, before)
+    assert answer["statusCode"] == 200
+    reason = "not fetched beside the imports: the fetching process ended without a report"
+    assert cold["notes"] == [reason]
+    assert {"manifest", "fetch", "session"} <= set(cold["phases_ms"])
+
+
+def test_what_failed_once_never_passes_for_whole() -> None:
+    version = heavy(1, load_level="none")
+    there = fetch_here(version.settings, version.reader, Ledger())
+
+    def refuse() -> None:
+        raise DigestMismatchError("weights")
+
+    fetched = Fetched(there.manifest, there.form, there.files, refuse)
+    reads: list[Callable[[], object]] = [
+        fetched.complete,
+        lambda: fetched.files,
+        lambda: fetched.of_role("weights"),
+    ]
+    for _ in range(2):
+        for read in reads:
+            with pytest.raises(DigestMismatchError):
+                read()
+    assert set(fetched.of_role("graph")) == {"model.onnx"}
