@@ -9,8 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 
 # Imported for the fork server: the commands import these rooms only when they run.
 import hotplate_tools.publish.pipeline
@@ -21,16 +23,20 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str]) -> ForkServerProcess:
-    """Start `hotplate ARGUMENTS` with these variables added, and return its process."""
-    process = _SERVER.Process(target=_run, args=(list(arguments), dict(environment)))
+def start(arguments: Sequence[str], environment: Mapping[str, str], scratch: Path) -> ForkServerProcess:
+    """Start `hotplate ARGUMENTS` with these variables added, and return its process.
+
+    What it leaves when it is killed is left in `scratch`.
+    """
+    process = _SERVER.Process(target=_run, args=(list(arguments), dict(environment), scratch))
     process.start()
     return process
 
 
-def _run(arguments: list[str], environment: dict[str, str]) -> None:
+def _run(arguments: list[str], environment: dict[str, str], scratch: Path) -> None:
     os.environ.update(environment)
     os.environ.pop("AWS_PROFILE", None)
+    tempfile.tempdir = str(scratch)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)

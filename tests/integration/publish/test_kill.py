@@ -84,7 +84,7 @@ def write_model(folder: Path, number: int) -> Path:
 def run_publisher(model: Path, where: list[str], environment: dict[str, str]) -> float:
     """Publish to the end; return the seconds that took."""
     started = time.monotonic()
-    process = start(["publish", str(model), "--no-measure", *where], environment)
+    process = start(["publish", str(model), "--no-measure", *where], environment, model.parent)
     process.join()
     assert process.exitcode == 0
     return time.monotonic() - started
@@ -102,7 +102,7 @@ def survive(store: Store, where: list[str], environment: dict[str, str], folder:
     for number in range(KILLS):
         model = write_model(folder / "next", number)
         before, blobs = read_alias(store, NAME, "live"), count_blobs(store)
-        process = start(["publish", str(model), "--no-measure", *where], environment)
+        process = start(["publish", str(model), "--no-measure", *where], environment, model.parent)
         window_s = whole_s
         if number % 2:  # every other one is let alone until it writes, which takes a small part of the time
             while process.is_alive() and count_blobs(store) == blobs:
