@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pytest
 
 from hotplate.errors import DigestMismatchError
@@ -17,6 +18,7 @@ from hotplate.runtime.session import CPU, CUDA, Session
 from tests.support.cold_process import cold_process
 from tests.support.faulty_s3 import FaultyS3, faulty_s3
 from tests.support.heavy_models import EVENT, heavy
+from tests.support.published import published_program
 
 if TYPE_CHECKING:
     from hotplate.manifest.schema import Prepacking
@@ -164,3 +166,33 @@ def test_what_failed_once_never_passes_for_whole() -> None:
             with pytest.raises(DigestMismatchError):
                 read()
     assert set(fetched.of_role("graph")) == {"model.onnx"}
+
+
+def test_the_second_stage_adds_nothing_to_the_cold_ledger() -> None:
+    version = heavy(1, prepacking="later", load_level="none")
+    ledger = Ledger()
+    model = loader.build_model(fetch_here(version.settings, version.reader, ledger), version.settings, ledger)
+    before = dict(ledger.phases)
+    session = model.predictor.session  # type: ignore[attr-defined]
+    session.run_all({"x": np.ones((1, 1024), np.float32)})
+    session.join()
+    assert session.stage == 2
+    assert ledger.phases == before
+
+
+def test_a_program_without_assets_is_fetched_beside_the_imports(s3: FaultyS3) -> None:
+    version = published_program({})
+    program = """
+import json, os
+from hotplate.aws.s3_reader import S3Reader
+from hotplate.aws.sigv4 import Credentials
+from hotplate.runtime.ahead import start
+from hotplate.runtime.ledger import Ledger
+from hotplate.settings import Settings
+settings = Settings.from_environ(os.environ)
+ahead = start(settings, lambda: S3Reader.from_settings(settings, Credentials.from_environ(os.environ)))
+found = ahead.take(settings, Ledger())
+print(json.dumps(list(found.files)))
+ahead.end()
+"""
+    assert cold_process(s3, version, program=program)[0] == []

@@ -200,7 +200,8 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
                 return build(source.fetch(settings, ledger), settings, ledger)
             except NotAheadError as reason:
                 source.end(str(reason))
-                return build(source.fetch(settings, ledger), settings, ledger)
+            # Out here nothing that the child left takes room any more.
+            return build(source.fetch(settings, ledger), settings, ledger)
         finally:
             source.end()
 

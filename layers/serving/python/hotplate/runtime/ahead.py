@@ -253,7 +253,8 @@ def _fetch(
     entries = entries_of(manifest, form)
     offsets, _ = offsets_of(entries)
     kind = (form.graph, form.weights, form.level)
-    before_weights = max(offsets[each.path] + each.size for each in entries if each.role != form.weights)
+    ends = (offsets[each.path] + each.size for each in entries if each.role != form.weights)
+    before_weights = max(ends, default=0)
     is_planned = False
 
     def arrived(end: int) -> None:

@@ -106,34 +106,37 @@ def _session(
     plan, form = fetched.manifest.plan, fetched.form
     (graph,) = fetched.of_role(form.graph).values()
 
-    def built(prepacking: Prepacking) -> Session:
+    def build(prepacking: Prepacking, *, unread: bool = False) -> Session:
+        return Session(
+            bytes(graph),
+            weights=fetched.of_role(form.weights, unread=unread),
+            threads=plan.intra_op_threads or settings.threads,
+            prepacking=prepacking,
+            level=form.level,
+            arena=plan.arena,
+            providers=providers,
+        )
+
+    def first(prepacking: Prepacking) -> Session:
         # Nothing reads the weights then but a run. What rearranges or folds them does, and a GPU's provider.
         unread = prepacking == "off" and form.level == "none" and tuple(providers) == (CPU,)
         if not unread:
             fetched.complete()
         with ledger.phase("session"):
-            session = Session(
-                bytes(graph),
-                weights=fetched.of_role(form.weights, unread=unread),
-                threads=plan.intra_op_threads or settings.threads,
-                prepacking=prepacking,
-                level=form.level,
-                arena=plan.arena,
-                providers=providers,
-            )
+            session = build(prepacking, unread=unread)
         fetched.complete()
         return session
 
     if plan.prepacking != "later":
-        return built(plan.prepacking)
+        return first(plan.prepacking)
     if settings.processes > 1:
         # Rearranged weights are each process's own, so many would be many copies of a large model.
         ledger.note(f"weights are not rearranged: {settings.processes} processes share them as they are")
-        return built("off")
+        return first("off")
     # Where nobody waits for init to end, there is nothing to put off.
     if settings.is_on_demand:
-        return StagedSession(built("off"), lambda: built("parallel"))
-    return built("parallel")
+        return StagedSession(first("off"), lambda: build("parallel"))
+    return first("parallel")
 
 
 def _made(make: MakeTransforms, fetched: Fetched) -> Transforms:
