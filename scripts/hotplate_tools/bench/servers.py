@@ -227,6 +227,7 @@ def _started(
         "PORT": str(ports[0]),
         "BENTOML_DO_NOT_TRACK": "True",
         "LITSERVE_DISABLE_TELEMETRY": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
     }
     command = [str(binaries / server.command[0]), *server.command[1:]]
     # It stops the server with its workers, and removes the folder, however this process ends.

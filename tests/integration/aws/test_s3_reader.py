@@ -71,6 +71,34 @@ def test_range_is_read_and_the_connection_kept(reader: MakeReader, s3: FaultyS3)
     assert s3.requests == [(KEY, "bytes=0-9"), (KEY, "bytes=1000-1239")]
 
 
+def test_another_thread_goes_on_with_the_connection(reader: MakeReader, s3: FaultyS3) -> None:
+    store = reader(s3.endpoint)
+    parts = [read(store, 0, 10)]
+    for start in (10, 20):
+        thread = threading.Thread(target=lambda at: parts.append(read(store, at, 10)), args=[start])
+        thread.start()
+        thread.join()
+    assert b"".join(parts) == BODY[:30]
+    assert len(store._connections) == 1
+
+
+def test_threads_at_once_have_a_connection_each(reader: MakeReader, s3: FaultyS3) -> None:
+    store, parts = reader(s3.endpoint), dict[int, bytes]()
+    read(store, 0, 1)
+    threads = [
+        threading.Thread(target=lambda at: parts.update({at: read(store, at, 300)}), args=[at])
+        for at in range(0, 1200, 300)
+    ]
+    for _ in threads:
+        s3.faults[KEY].append(Fault(drip_s=0.0005))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert parts == {at: BODY[at : at + 300] for at in range(0, 1200, 300)}
+    assert 1 < len(store._connections) <= len(threads)
+
+
 def test_small_object_is_read_whole(reader: MakeReader, s3: FaultyS3) -> None:
     assert reader(s3.endpoint).read_small(KEY, max_bytes=len(BODY)) == BODY
 

@@ -16,7 +16,7 @@ from hotplate.manifest.layout import blob_key
 from hotplate.manifest.schema import FileEntry
 from tests.support.cold_process import cold_process
 from tests.support.faulty_s3 import Fault, FaultyS3, faulty_s3
-from tests.support.published import Published, affine_graph, published, republished
+from tests.support.published import Published, affine_graph, published, published_program, republished
 
 BESIDE = ["runtime", "imports", "wait", "session"]
 HERE = ["runtime", "imports", "manifest", "fetch", "session"]
@@ -178,3 +178,23 @@ def test_cache_of_one_process_serves_the_next(s3: FaultyS3, tmp_path: Path) -> N
         assert answered(said) == [2, 4, 6]
         assert list(cold["phases_ms"]) == BESIDE
     assert [key for key, _ in s3.requests].count(version.graph_key) == 1
+
+
+PYTHON_MODEL = """
+import sys, types
+sys.modules["program"] = types.SimpleNamespace(load=lambda assets: None)
+from hotplate.wiring import program_function
+program_function("program")
+print("0")
+"""
+
+
+def test_what_the_child_timed_and_noted_of_a_program_is_in_the_ledger(s3: FaultyS3) -> None:
+    version = published_program({"a": b"1"})
+    _, (cold,) = cold_process(s3, version, program=PYTHON_MODEL)
+    assert (set(cold["beside_ms"]), cold["notes"]) == ({"manifest", "fetch"}, [])
+    folder = "/dev/null/cache"
+    _, (cold,) = cold_process(s3, version, program=PYTHON_MODEL, HOTPLATE_CACHE_DIR=folder)
+    assert set(cold["beside_ms"]) == {"manifest", "fetch"}
+    assert cold["notes"]
+    assert all(note.startswith("no cache: ") or "cached" in note for note in cold["notes"]), cold["notes"]

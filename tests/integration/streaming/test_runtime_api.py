@@ -7,8 +7,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -226,13 +226,19 @@ NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"
 REFUSED = "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n"
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+
+
 def test_a_small_answer_takes_the_next_question_along() -> None:
     with scripted(ACCEPTED, EVENT) as (api, asked):
         api.answer("one", b"[]")
-        time.sleep(0.1)
-        assert [request.split(b"\r\n")[0] + b"\r\n" for request in asked][1:] == [NEXT]
+        wait_until(lambda: len(asked) == 2)  # before anybody asks for the next
         assert api.next().event == b"{}"
-    assert len(asked) == 2
+    assert [request.split(b"\r\n")[0] + b"\r\n" for request in asked][1:] == [NEXT]
 
 
 def test_a_large_answer_goes_alone() -> None:
@@ -241,7 +247,25 @@ def test_a_large_answer_goes_alone() -> None:
         time.sleep(0.1)
         assert len(asked) == 1
         assert api.next().event == b"{}"
+    assert len(asked) == 2
     assert asked[1].startswith(NEXT)
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, f"{REFUSED}\r\n"], ids=["accepted", "refused"])
+def test_where_the_api_hangs_up_without_a_word_it_is_asked_again(answer: str) -> None:
+    with scripted(answer, EVENT, close_after=1) as (api, asked):
+        with suppress(ProtocolError):
+            api.answer("one", b"[]")
+        assert api.next().event == b"{}"
+    assert len(asked) == 2
+    assert asked[1].startswith(NEXT)
+
+
+def test_what_is_no_answer_ends_the_connection() -> None:
+    with scripted("HTTP/1.1 202 Accepted\r\nContent-Length: x\r\n\r\n", EVENT, close_after=1) as (api, _):
+        with pytest.raises(ProtocolError, match="Content-Length"):
+            api.answer("one", b"[]")
+        assert api.next().event == b"{}"
 
 
 def test_the_event_behind_a_refused_answer_is_not_lost() -> None:

@@ -197,13 +197,18 @@ def _endpoint(source: _Source, build: Build, kind: type[Endpoint] | None = None)
         settings, ledger = _settings(), Ledger()
         try:
             try:
-                return build(source.fetch(settings, ledger), settings, ledger)
+                return whole(source.fetch(settings, ledger), settings, ledger)
             except NotAheadError as reason:
                 source.end(str(reason))
             # Out here nothing that the child left takes room any more.
-            return build(source.fetch(settings, ledger), settings, ledger)
+            return whole(source.fetch(settings, ledger), settings, ledger)
         finally:
             source.end()
+
+    def whole(fetched: Fetched, settings: Settings, ledger: Ledger) -> Model:
+        model = build(fetched, settings, ledger)
+        fetched.complete()  # whatever built it: nothing is served of what was not verified to its end
+        return model
 
     def card(manifest: Manifest) -> bytes:
         from hotplate.runtime.card import read_card

@@ -24,7 +24,7 @@ __all__ = ["Connection"]
 
 
 class Connection:
-    """A connection to one host, opened when it is first asked; of one thread but for `hang_up`.
+    """A connection to one host, opened when it is first asked; of one thread at a time but for `hang_up`.
 
     Attributes:
         socket: Where the body comes from once `receive_ahead` has given what came with the head; None while

@@ -7,7 +7,7 @@ Rules kept:
 2. A passing fault (time-out, broken connection, 429, 5xx, short body) is retried, each range by
    itself; a verdict (404, 403, wrong length) is not.
 3. Everything ends by the deadline, however slowly bytes dribble in.
-4. Connections are kept alive and belong to one thread each; `close` ends them all.
+4. Connections are kept alive, and each is one thread's at a time; `close` ends them all.
 5. All connections are open at once, but one thread at a time takes bytes from them: each read gives up
    Python's lock and has to get it back, and several threads spend more time on that than one on reading.
 

@@ -320,9 +320,9 @@ class Endpoint:
         try:
             self._model, self._fault = self._load(), None
         except Exception as fault:  # raised, it would make Lambda start the process anew for ever
-            self._fault = fault
             # Whole, because no request is known here that it could quote.
             fault_log().error(str(fault), request_id="init", error=type(fault).__name__, exc_info=fault)
+            self._fault = _without_frames(fault)
             self._tried_at = time.monotonic()
         else:
             self._write_ledger("cold", self._model)
@@ -342,6 +342,15 @@ class Endpoint:
                 "notes": ledger.notes,
             },
         )
+
+
+def _without_frames(fault: Exception) -> Exception:
+    """Return the fault with nothing that its frames hold, such as a model half fetched; the log has them."""
+    each: BaseException | None = fault
+    while each:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return fault
 
 
 def _check_served(route: Route, model: Model) -> None:

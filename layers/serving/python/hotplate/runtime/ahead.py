@@ -18,6 +18,7 @@ Source: `hotplate bench cold` measures it against a usual handler.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -35,7 +36,7 @@ from hotplate.runtime.fetched import Fetched, chosen, entries_of, files_of
 from hotplate.runtime.files import Cache, Placed, fetch_files, mapped, offsets_of
 from hotplate.runtime.forms import Form
 from hotplate.runtime.ledger import Ledger
-from hotplate.runtime.memory import SharedMemory, touch
+from hotplate.runtime.memory import SharedMemory, is_untouched, touch
 from hotplate.runtime.pinned import check_pin
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ __all__ = ["Ahead", "NotAheadError", "start"]
 # Longest that is told at once, in bytes: a manifest, and a line a file.
 _MAX_TOLD_BYTES = 4 * 1024 * 1024
 _LENGTH_BYTES = 4
+# Room for what is told while nobody listens, in bytes: the most that Linux gives everybody.
+_PIPE_BYTES = 1024 * 1024
 # How much longer than its own deadline the child may take to say so, in seconds.
 _GRACE_S = 1.0
 
@@ -58,7 +61,7 @@ class NotAheadError(Exception):
 
 
 class _Planned(msgspec.Struct, array_like=True, tag="planned", forbid_unknown_fields=True):
-    """All but the weights is there and verified; where everything is or will be."""
+    """All but the weights, or all, is there and verified; where everything is or will be."""
 
     manifest: bytes
     form: tuple[str, str, str]
@@ -91,6 +94,7 @@ class Ahead:
         self._came = bytearray()
         self._decoder: msgspec.msgpack.Decoder[_Told] = msgspec.msgpack.Decoder(_Planned | _Arrived | _Over)
         self._view, self._touched = memoryview(b""), 0
+        self._ledger: Ledger  # once something is waited for
 
     def take(self, settings: Settings, ledger: Ledger) -> Fetched:
         """Wait for the graph and return what is fetched; called once.
@@ -104,20 +108,48 @@ class Ahead:
             StoreError, ArtifactError: What the child met.
             NotAheadError: It died, or spoke nonsense.
         """
-        with self._waiting(ledger):
+        self._ledger = ledger
+        with self._waiting():
             told = self._told()
-            while not isinstance(told, _Planned):
-                if isinstance(told, _Over):
-                    self._end(told, ledger)
-                told = self._told()
+            if isinstance(told, _Over):
+                self._end(told)
+            if not isinstance(told, _Planned):
+                raise NotAheadError("the fetching process planned nothing")
             manifest, form = check_pin(told.manifest, settings), Form(*told.form)  # type: ignore[arg-type]
             try:
                 placed = [Placed(at, _kept(path) if path else None) for at, path in told.placed]
             except OSError as fault:
                 raise NotAheadError(f"what it kept in the cache is gone: {fault}") from fault
+            entries = entries_of(manifest, form)
+            files = files_of(entries, placed, self._memory.view(told.size))
+            # Mapped apart, so that reading what lies before them maps none of their pages.
             self._view = self._memory.view(told.size)
-            files = files_of(entries_of(manifest, form), placed, self._view)
-        return Fetched(manifest, form, files, lambda: self._rest(ledger))
+            files |= {
+                each.path: body
+                for each, body in zip(entries, files_of(entries, placed, self._view).values(), strict=True)
+                if each.role == form.weights
+            }
+        return Fetched(manifest, form, files, self)
+
+    def wait(self) -> None:
+        """Wait for the weights; called once, after `take`.
+
+        Raises:
+            StoreError, ArtifactError, NotAheadError: As of `take`.
+        """
+        with self._waiting():
+            while isinstance(told := self._told(), _Arrived):
+                # Mapped now, while there is nothing else to do, and not in the first run.
+                touch(self._view[self._touched : told.end])
+                self._touched = told.end
+            if not isinstance(told, _Over):
+                raise NotAheadError("the fetching process planned twice")
+            self._end(told)
+            self._close()
+
+    def is_unread(self) -> bool:
+        """Return whether nothing of the view that weights are read by was read."""
+        return is_untouched(self._view)
 
     def end(self) -> None:
         """Wait until the child is gone; called once, after all else.
@@ -131,9 +163,9 @@ class Ahead:
         os.waitpid(self._child, 0)
 
     @contextmanager
-    def _waiting(self, ledger: Ledger) -> Iterator[None]:
+    def _waiting(self) -> Iterator[None]:
         """Time what the child is waited for; after a fault nothing of it is used."""
-        with ledger.phase("wait"):
+        with self._ledger.phase("wait"):
             try:
                 yield
             except BaseException:
@@ -147,21 +179,10 @@ class Ahead:
             self._memory.close()
         self._pipe = -1
 
-    def _rest(self, ledger: Ledger) -> None:
-        with self._waiting(ledger):
-            while isinstance(told := self._told(), _Arrived):
-                # Mapped now, while there is nothing else to do, and not in the first run.
-                touch(self._view[self._touched : told.end])
-                self._touched = told.end
-            if not isinstance(told, _Over):
-                raise NotAheadError("the fetching process planned twice")
-            self._end(told, ledger)
-            self._close()
-
-    def _end(self, over: _Over, ledger: Ledger) -> None:
+    def _end(self, over: _Over) -> None:
         """Take note of what the child timed; raise what it met."""
-        ledger.beside.update(over.phases)
-        ledger.notes.extend(over.notes)
+        self._ledger.beside.update(over.phases)
+        self._ledger.notes.extend(over.notes)
         if over.fault:
             raise _fault(*over.fault)
 
@@ -214,6 +235,9 @@ def start(settings: Settings, open_reader: Callable[[], Reader]) -> Ahead:
     try:
         memory = SharedMemory()
         reading, writing = os.pipe()
+        # A manifest has 1 MiB at most; who cannot tell waits until the parent has imported.
+        with suppress(OSError):
+            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         child = os.fork()
     except OSError as fault:
         raise NotAheadError(f"no child process can be had: {fault}") from fault

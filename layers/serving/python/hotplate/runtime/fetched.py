@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hotplate.runtime.files import Cache, Placed, fetch_files
 from hotplate.runtime.forms import PROGRAM_FORM, choose_form, portable_form
@@ -19,7 +19,7 @@ from hotplate.runtime.memory import private_memory
 from hotplate.runtime.pinned import pinned_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from hotplate.manifest.schema import FileEntry, Manifest
     from hotplate.runtime.forms import Form
@@ -27,9 +27,24 @@ if TYPE_CHECKING:
     from hotplate.settings import Settings
     from hotplate.store.base import Reader
 
-__all__ = ["Fetched", "chosen", "entries_of", "fetch_here", "files_of", "installed_onnxruntime"]
+__all__ = ["Fetched", "Rest", "chosen", "entries_of", "fetch_here", "files_of", "installed_onnxruntime"]
 
 _VERSION = re.compile(r"""^__version__ = ['"]([^'"]+)""", re.MULTILINE)
+
+
+class Rest(Protocol):
+    """The weights, while they are on their way."""
+
+    def wait(self) -> None:
+        """Return when they are there and verified.
+
+        Raises:
+            StoreError, ArtifactError, NotAheadError: They never will be.
+        """
+
+    def is_unread(self) -> bool:
+        """Return whether nothing has read any of them, for certain."""
+        ...
 
 
 class Fetched:
@@ -45,7 +60,7 @@ class Fetched:
         manifest: Manifest,
         form: Form,
         files: Mapping[str, memoryview],
-        rest: Callable[[], None] | None = None,
+        rest: Rest | None = None,
     ) -> None:
         """Take verified files.
 
@@ -53,7 +68,7 @@ class Fetched:
             manifest: Parsed, of the pinned digest.
             form: Which graph and weights were chosen.
             files: By path: of the form's graph and weights, and all assets.
-            rest: Returns when the weights are there and verified; None: they are.
+            rest: Of what is still on its way; None: nothing is.
         """
         self.manifest, self.form = manifest, form
         self._files, self._rest = files, rest
@@ -91,8 +106,13 @@ class Fetched:
             NotAheadError: The process that fetches them is gone.
         """
         if self._rest:
-            self._rest()  # if it raises, whoever asks again meets a fault again
+            self._rest.wait()  # if it raises, whoever asks again meets a fault again
             self._rest = None
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nothing has read weights that were not there yet."""
+        return self._rest is None or self._rest.is_unread()
 
 
 def fetch_here(settings: Settings, reader: Reader, ledger: Ledger, *, native: bool = True) -> Fetched:

@@ -8,7 +8,7 @@ Source: RFC 9112.
 from __future__ import annotations
 
 import socket
-from typing import IO
+from io import BufferedReader
 
 from hotplate.http1 import MalformedAnswerError, read_head, read_line
 
@@ -27,12 +27,19 @@ class Connection:
         host, _, port = address.rpartition(":")
         self._address = host, int(port)
         self._socket: socket.socket | None = None
-        self._answers: IO[bytes] | None = None
+        self._answers: BufferedReader | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a connection, as far as this side knows."""
-        return self._socket is not None
+    def is_answered(self) -> bool:
+        """Wait until an answer comes; return whether one does, or the other side hung up instead."""
+        if self._answers is None:
+            return False
+        try:
+            if self._answers.peek(1):
+                return True
+        except OSError:
+            pass  # as good as hung up
+        self.close()
+        return False
 
     def send(self, data: bytes, *, is_first: bool = True) -> None:
         """Send bytes.
@@ -73,6 +80,7 @@ class Connection:
                 else self._exactly(head.length or 0)
             )
         except MalformedAnswerError as fault:
+            self.close()  # what comes next on it is anybody's guess
             raise ProtocolError(f"the Runtime API: {fault}") from fault
         if head.is_last:
             self.close()
@@ -99,7 +107,7 @@ class Connection:
             return True
         return True
 
-    def _due(self) -> IO[bytes]:
+    def _due(self) -> BufferedReader:
         assert self._answers  # noqa: S101 - something was just sent
         return self._answers
 

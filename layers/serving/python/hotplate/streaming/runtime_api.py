@@ -87,8 +87,8 @@ class RuntimeApi:
         Raises:
             OSError, ProtocolError: The API is not to be had.
         """
-        # Where the API hung up behind an answer that it refused, it never read the question.
-        if not (self._is_next_due and self._connection.is_open):
+        # Where the API hung up behind an answer, it never took the question.
+        if not (self._is_next_due and self._connection.is_answered()):
             self._connection.send(self._request("GET", _NEXT))
         self._is_next_due = False
         headers, event = self._connection.read_answer()

@@ -1,0 +1,50 @@
+"""What is left of a load that failed: its words, and nothing that takes room."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hotplate.errors import StoreUnavailableError
+from hotplate.http.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from hotplate.runtime.model import Model
+
+
+class Weights:
+    """Stands for hundreds of megabytes."""
+
+
+def test_a_fault_keeps_nothing_of_what_its_load_had_fetched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[Weights]] = []
+
+    def read() -> None:
+        into = Weights()
+        held.append(weakref.ref(into))
+        raise OSError("reset by peer")
+
+    def load() -> Model:
+        fetched = Weights()
+        held.append(weakref.ref(fetched))
+        try:
+            read()
+        except OSError as fault:
+            raise StoreUnavailableError("gave up") from fault
+        raise AssertionError
+
+    # pytest keeps what it hears, with its traceback.
+    monkeypatch.setattr(logging.getLogger("hotplate"), "propagate", False)
+    endpoint = Endpoint(load)
+    gc.collect()
+    assert [each() for each in held] == [None, None]
+    # The log has been told where it happened all the same.
+    assert "in read" in capsys.readouterr().out
+    with pytest.raises(StoreUnavailableError, match="gave up"):
+        endpoint._ready_model()
