@@ -69,3 +69,16 @@ def test_a_fault_keeps_nothing_of_what_its_load_had_fetched(
     assert "in read" in told[0]
     with pytest.raises(StoreUnavailableError, match="gave up"):
         endpoint._ready_model()
+
+
+def test_faults_that_name_each_other_as_their_cause_end_too() -> None:
+    def load() -> Model:
+        first, second = OSError("first"), StoreUnavailableError("second")
+        try:
+            raise first
+        except OSError:
+            first.__cause__ = second
+            raise second from first
+
+    with pytest.raises(StoreUnavailableError, match="second"):
+        Endpoint(load)._ready_model()

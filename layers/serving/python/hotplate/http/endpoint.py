@@ -347,7 +347,7 @@ class Endpoint:
 def _without_frames(fault: Exception) -> Exception:
     """Return the fault with nothing that its frames hold, such as a model half fetched; the log has them."""
     each: BaseException | None = fault
-    while each:
+    while each and each.__traceback__:  # one without was never raised, or was met before: chains may be rings
         each.__traceback__ = None
         each = each.__cause__ or each.__context__
     return fault

@@ -121,14 +121,11 @@ class Ahead:
             except OSError as fault:
                 raise NotAheadError(f"what it kept in the cache is gone: {fault}") from fault
             entries = entries_of(manifest, form)
-            files = files_of(entries, placed, self._memory.view(told.size))
+            first = sum(each.role != form.weights for each in entries)  # weights come last
+            files = files_of(entries[:first], placed[:first], self._memory.view(told.size))
             # Mapped apart, so that reading what lies before them maps none of their pages.
             self._view = self._memory.view(told.size)
-            files |= {
-                each.path: body
-                for each, body in zip(entries, files_of(entries, placed, self._view).values(), strict=True)
-                if each.role == form.weights
-            }
+            files |= files_of(entries[first:], placed[first:], self._view)
         return Fetched(manifest, form, files, self)
 
     def wait(self) -> None:
