@@ -112,7 +112,7 @@ def is_untouched(view: memoryview) -> bool:
     import numpy as np  # who borrows weights has it; the process that fetches has not
 
     start = np.frombuffer(view, np.uint8).__array_interface__["data"][0]
-    first, last = start // PAGE, (start + len(view) - 1) // PAGE
+    first, last = start // mmap.PAGESIZE, (start + len(view) - 1) // mmap.PAGESIZE  # the kernel's own
     try:
         with Path("/proc/self/pagemap").open("rb", buffering=0) as table:
             table.seek(first * _ENTRY_BYTES)
